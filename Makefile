@@ -1,0 +1,129 @@
+# DeepSign: `make` prints what there is; `make report` makes all of it.
+#
+# The graph: an executed notebook depends on its source, the modules it uses, its resolved
+# parameters and the artefacts before it. Parameters and artefacts are rewritten only when their
+# content changes, so what is up to date is not run again.
+
+STUDY ?= synthetic
+RUN ?= $(STUDY)
+PARAMS ?=
+DATA ?=
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.PHONY: help report test lint lab lock clean environment environment-dev FORCE
+
+help:
+	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
+	@echo '              STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>'
+	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
+	@echo 'make lab      the notebooks in JupyterLab'
+	@echo 'make test     all tests'
+	@echo 'make lint     format and style'
+	@echo 'make lock     requirements.txt and requirements-dev.txt from pyproject.toml'
+	@echo 'make clean    what was generated: data/built, reports/*, the environment'
+
+# ------------------------------------------------------------------------------- environment
+VENV := .venv
+PY := $(VENV)/bin/python
+# The first Python at hand that the study runs on.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+environment: $(VENV)/.installed
+environment-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'DeepSign needs Python 3.11, 3.12 or 3.13.' >&2; exit 1; }
+	@echo 'Installing the environment into $(VENV), once; it takes a few minutes.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --quiet \
+		pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --quiet \
+		--extra dev --constraint requirements.txt pyproject.toml -o requirements-dev.txt
+
+# ------------------------------------------------------------------------------------ report
+BUILT := data/built/$(RUN)
+REPORT := reports/$(RUN)
+PARAMETERS := $(BUILT)/parameters
+EXECUTED := $(REPORT)/notebooks
+
+CHAPTERS := 01_eda 02_pairing 03_tfrecord 04_model 05_training 06_evaluation
+NOTEBOOKS := $(CHAPTERS:%=$(EXECUTED)/%.ipynb)
+module = $(1:%=deepsign_utils/%.py)
+execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
+	--parameters $(PARAMETERS)/$(1).yaml --output $(EXECUTED)/$(1).ipynb
+
+report: $(REPORT)/index.html
+
+$(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
+		$(call module,reporting) $(wildcard deepsign_utils/report_template/*)
+	@$(PY) -m deepsign_utils report $(RUN)
+
+# Checked at every run, before anything else; a chapter's file changes only with its parameters.
+FORCE:
+$(PARAMETERS)/checked: FORCE $(VENV)/.installed
+	@$(PY) -m deepsign_utils parameters $(STUDY) --run $(RUN) --output $(PARAMETERS) \
+		$(if $(DATA),--data '$(DATA)') $(PARAMS)
+$(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
+
+# The default study draws its own data.
+ifeq ($(STUDY)$(DATA),synthetic)
+IMAGES := data/raw/synthetic/manifest.csv
+$(IMAGES): $(call module,synthetic) | $(VENV)/.installed
+	@$(PY) -m deepsign_utils synthesize data/raw/synthetic
+	@touch $@
+endif
+
+$(NOTEBOOKS): $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(PARAMETERS)/%.yaml $(VENV)/.installed
+	@$(call execute,$*)
+
+$(EXECUTED)/01_eda.ipynb: $(IMAGES)
+$(EXECUTED)/02_pairing.ipynb: $(BUILT)/signatures.parquet
+$(EXECUTED)/03_tfrecord.ipynb: $(BUILT)/signatures.parquet $(BUILT)/split.parquet
+$(EXECUTED)/05_training.ipynb: $(BUILT)/records.json $(BUILT)/pairs_validation.parquet
+$(EXECUTED)/06_evaluation.ipynb: $(REPORT)/model/encoder.keras $(BUILT)/pairs_test.parquet
+
+# The modules a chapter uses (a test holds these lists to its imports).
+$(EXECUTED)/01_eda.ipynb: $(call module,studies plotting datasets preprocessing shortcuts)
+$(EXECUTED)/02_pairing.ipynb: $(call module,studies plotting pairing)
+$(EXECUTED)/03_tfrecord.ipynb: $(call module,studies plotting pairing preprocessing shortcuts tfrecords)
+$(EXECUTED)/04_model.ipynb: $(call module,studies plotting models losses)
+$(EXECUTED)/05_training.ipynb: $(call module,studies plotting models losses tfrecords training scoring metrics)
+$(EXECUTED)/06_evaluation.ipynb: $(call module,studies plotting models tfrecords scoring metrics shortcuts)
+
+# What a chapter writes is as new as its content; where it is gone, the chapter runs again.
+artefact = @test -e $@ || $(call execute,$(1))
+$(BUILT)/signatures.parquet: $(EXECUTED)/01_eda.ipynb ; $(call artefact,01_eda)
+$(BUILT)/split.parquet $(BUILT)/pairs_validation.parquet $(BUILT)/pairs_test.parquet: \
+	$(EXECUTED)/02_pairing.ipynb ; $(call artefact,02_pairing)
+$(BUILT)/records.json: $(EXECUTED)/03_tfrecord.ipynb ; $(call artefact,03_tfrecord)
+$(REPORT)/model/encoder.keras: $(EXECUTED)/05_training.ipynb ; $(call artefact,05_training)
+$(REPORT)/metrics.json: $(EXECUTED)/06_evaluation.ipynb ; $(call artefact,06_evaluation)
+
+# ------------------------------------------------------------------------------- everyday use
+lab: $(VENV)/.installed
+	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_eda.ipynb
+
+lint: $(VENV)/.installed-dev
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+
+test: lint
+	@$(PY) -m pytest
+
+clean:
+	rm -rf $(VENV) data/built data/raw/synthetic
+	find reports -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,216 @@
+"""Writer splits, pairs and enrolment trials: who is compared with whom.
+
+Writers are disjoint between training, validation and test. The left side of a pair is always a
+genuine reference of the writer that the pair belongs to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deepsign_utils import DeepSignError
+
+SPLITS = ("train", "validation", "test")
+DRAWS = 10
+
+
+def split_writers(
+    signatures: pd.DataFrame,
+    validation_writers: float | list[str],
+    test_writers: float | list[str],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Assign every writer to training, validation or test.
+
+    Parameters
+    ----------
+    signatures
+        Signature table.
+    validation_writers, test_writers
+        A share of all writers (rounded, at least one), or a list of writers.
+    rng
+        Draws the writers where a share is given.
+
+    Returns
+    -------
+    DataFrame
+        ``writer`` and ``split``, in the signature table's order of writers.
+
+    Raises
+    ------
+    DeepSignError
+        If a listed writer is not in the data, is in both lists, or no writer is left to train on.
+    """
+    writers = list(dict.fromkeys(signatures["writer"]))
+    if len(writers) < 3:
+        raise DeepSignError(
+            f"The data has {len(writers)} writer(s); a study needs at least three: one each to "
+            "train on, to validate on and to test on."
+        )
+    assigned: dict[str, str] = {}
+    listed = (("test", test_writers), ("validation", validation_writers))
+    for split, wanted in listed:
+        if isinstance(wanted, list):
+            missing = [writer for writer in wanted if writer not in writers]
+            if missing:
+                raise DeepSignError(
+                    f"{split}_writers names {len(missing)} writer(s) that the data does not have: "
+                    f"{', '.join(missing[:10])}."
+                )
+            twice = [writer for writer in wanted if writer in assigned]
+            if twice:
+                raise DeepSignError(
+                    f"These writers are in both test_writers and validation_writers: "
+                    f"{', '.join(twice[:10])}."
+                )
+            assigned |= dict.fromkeys(wanted, split)
+    for split, wanted in listed:
+        if not isinstance(wanted, list):
+            free = [writer for writer in writers if writer not in assigned]
+            count = min(max(1, round(wanted * len(writers))), len(free))
+            drawn = rng.choice(len(free), size=count, replace=False)
+            assigned |= {free[index]: split for index in drawn}
+    if all(writer in assigned for writer in writers):
+        raise DeepSignError(
+            "validation_writers and test_writers leave no writer to train on; lower their shares."
+        )
+    return pd.DataFrame(
+        {"writer": writers, "split": [assigned.get(writer, "train") for writer in writers]}
+    )
+
+
+def of_split(signatures: pd.DataFrame, split: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The signatures of one split's writers."""
+    writers = split.loc[split["split"] == name, "writer"]
+    return signatures[signatures["writer"].isin(writers)]
+
+
+def without_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
+    """The signatures that repeat no earlier file byte for byte."""
+    return signatures[signatures["duplicate_of"].isna()]
+
+
+def draw_pairs(signatures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """All genuine and skilled pairs of the writers, and as many random as genuine ones.
+
+    Parameters
+    ----------
+    signatures
+        Signature table of the writers of one split.
+    rng
+        Draws the random pairs: per writer, each genuine signature is the reference about equally
+        often, and the questioned one is drawn among the other writers' genuine signatures.
+
+    Returns
+    -------
+    DataFrame
+        Pair table: ``left``, ``right`` (int32), ``kind`` genuine | skilled | random, ``writer``
+        (the reference's).
+    """
+    genuine = signatures[signatures["kind"] == "genuine"]
+    forged = signatures[signatures["kind"] == "forgery"].groupby("writer")["signature_id"]
+    forged_ids = {writer: ids.to_numpy() for writer, ids in forged}
+    none = np.empty(0, np.int32)
+    tables = []
+    for writer, group in genuine.groupby("writer", sort=False):
+        ids = group["signature_id"].to_numpy()
+        first, second = np.triu_indices(len(ids), k=1)
+        forgeries = forged_ids.get(writer, none)
+        others = genuine.loc[genuine["writer"] != writer, "signature_id"].to_numpy()
+        count = len(first) if len(others) else 0
+        references = np.resize(rng.permutation(ids), count)
+        tables += [
+            _pairs(ids[first], ids[second], "genuine", writer),
+            _pairs(np.repeat(ids, len(forgeries)), np.tile(forgeries, len(ids)), "skilled", writer),
+            _pairs(references, _draw_distinct(others, references, rng), "random", writer),
+        ]
+    if not tables:
+        return _pairs(none, none, "genuine", "").astype({"writer": str})
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draw_distinct(
+    others: np.ndarray, references: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """One of the others for each reference; none twice with the same one, as far as they reach."""
+    right = np.empty(len(references), np.int32)
+    for reference in np.unique(references):
+        places = np.flatnonzero(references == reference)
+        right[places] = np.resize(rng.permutation(others), len(places))
+    return right
+
+
+def _pairs(left: np.ndarray, right: np.ndarray, kind: str, writer: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "left": np.asarray(left, np.int32),
+            "right": np.asarray(right, np.int32),
+            "kind": kind,
+            "writer": writer,
+        }
+    )
+
+
+def draw_trials(
+    signatures: pd.DataFrame, references: list[int], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Trials of enrolled writers: k references against each of the remaining images.
+
+    For every k above 1, ten times: k references are drawn from the writer's genuine signatures;
+    the rest of them are the genuine trials, all the forgeries the skilled ones, and as many other
+    writers' genuine signatures as there are genuine trials the random ones.
+
+    Parameters
+    ----------
+    signatures
+        Signature table of the writers of one split.
+    references
+        Numbers of references; 1 is covered by the pair table and ignored here.
+    rng
+        Draws the references and the random trials.
+
+    Returns
+    -------
+    DataFrame
+        Trial table: ``writer``, ``draw``, ``references`` (list of ids), ``questioned``, ``kind``,
+        ``count`` (how many references). A writer with k genuine signatures or fewer has no trial
+        with k references.
+    """
+    genuine = signatures[signatures["kind"] == "genuine"]
+    rows: list[tuple] = []
+    for writer, group in genuine.groupby("writer", sort=False):
+        ids = group["signature_id"].to_numpy()
+        own = signatures["writer"] == writer
+        forgeries = signatures.loc[own & (signatures["kind"] == "forgery"), "signature_id"]
+        others = genuine.loc[genuine["writer"] != writer, "signature_id"].to_numpy()
+        for count in references:
+            if count == 1 or len(ids) <= count:
+                continue
+            for draw in range(DRAWS):
+                mixed = rng.permutation(ids)
+                chosen, rest = np.sort(mixed[:count]).tolist(), np.sort(mixed[count:])
+                strangers = rng.choice(others, min(len(rest), len(others)), replace=False)
+                for kind, questioned in (
+                    ("genuine", rest),
+                    ("skilled", forgeries),
+                    ("random", strangers),
+                ):
+                    rows += [(writer, draw, chosen, int(item), kind, count) for item in questioned]
+    columns = ["writer", "draw", "references", "questioned", "kind", "count"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"draw": "int32", "questioned": "int32", "count": "int32"})
+
+
+def count_pairs(signatures: pd.DataFrame) -> dict[str, int]:
+    """How many pairs ``draw_pairs`` makes, by kind, without making them."""
+    counts = signatures.groupby("writer")["kind"].value_counts().unstack(fill_value=0)
+    genuine = counts.get("genuine", pd.Series(0, counts.index))
+    forged = counts.get("forgery", pd.Series(0, counts.index))
+    pairs = int((genuine * (genuine - 1) // 2).sum())
+    has_others = int((genuine > 0).sum()) > 1
+    return {
+        "genuine": pairs,
+        "skilled": int((genuine * forged).sum()),
+        "random": pairs if has_others else 0,
+    }

@@ -1,0 +1,508 @@
+"""A study: its parameters, random streams, places on disk, and the steps it need not repeat.
+
+The parameters live in one table, ``PARAMETERS``. A notebook's cell tagged ``parameters`` repeats
+the lines it needs (a test holds the two together), so that papermill can inject values, and
+``open_study`` checks what was injected before anything runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+import platform
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from deepsign_utils import DeepSignError, __version__
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = (
+    "01_eda",
+    "02_pairing",
+    "03_tfrecord",
+    "04_model",
+    "05_training",
+    "06_evaluation",
+)
+STREAMS = ("split", "pairs", "weights", "batches", "augment", "bootstrap", "probes")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the parameter table.
+
+    ``minimum`` bounds numbers (and the numbers of a list) from below, inclusively; ``choices``
+    lists what a string may be.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    minimum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> Any:
+        """Return the value in its own type.
+
+        Raises
+        ------
+        DeepSignError
+            If the value has another type, or lies outside what is allowed.
+        """
+        match self.type:
+            case "int":
+                valid = isinstance(value, int) and not isinstance(value, bool)
+            case "float":
+                valid = isinstance(value, int | float) and not isinstance(value, bool)
+                value = float(value) if valid else value
+            case "str":
+                valid = isinstance(value, str)
+            case "list":
+                valid = isinstance(value, list | tuple) and bool(value)
+                valid = valid and all(type(item) is int for item in value)
+                value = list(value) if valid else value
+            case "float | list":
+                value, valid = _share_or_writers(value)
+        if not valid:
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {_IN_WORDS[self.type]}. "
+                f"It means: {self.help}."
+            )
+        if self.choices and value not in self.choices:
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be one of "
+                f"{', '.join(self.choices)}."
+            )
+        numbers = value if self.type == "list" else [value]
+        if self.minimum is not None and not isinstance(value, str) and min(numbers) < self.minimum:
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {self.minimum:g} or more."
+            )
+        return value
+
+
+_IN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "list": "a list of whole numbers, such as [1, 5, 10]",
+    "float | list": "a share between 0 and 1, or a list of writers",
+}
+
+
+def _share_or_writers(value: Any) -> tuple[Any, bool]:
+    if isinstance(value, list | tuple):
+        # YAML reads the writer '7' as a number; the signature table holds text.
+        return [str(item) for item in value], bool(value)
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
+    return (float(value), True) if is_share else (value, False)
+
+
+PARAMETERS: dict[str, Parameter] = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter("study", "str", "synthetic", "names the study and its output folders"),
+        Parameter("dataset", "str", "synthetic", "names the data in tables and reports"),
+        Parameter("data_root", "str", "", "folder of the images; empty: data/raw/<dataset>"),
+        Parameter(
+            "layout",
+            "str",
+            "auto",
+            "how the folder is laid out",
+            choices=("auto", "idcar", "cedar", "bhsig260", "manifest"),
+        ),
+        Parameter("seed", "int", 0, "every random stream is derived from it", minimum=0),
+        Parameter("canvas_height", "int", 128, "pixels", minimum=16),
+        Parameter("canvas_width", "int", 256, "pixels", minimum=16),
+        Parameter(
+            "fit",
+            "str",
+            "aspect",
+            "aspect keeps the signature's proportions, fill stretches it",
+            choices=("aspect", "fill"),
+        ),
+        Parameter(
+            "stroke_width",
+            "str",
+            "as_is",
+            "normalised redraws every stroke with one pen",
+            choices=("as_is", "normalised"),
+        ),
+        Parameter("validation_writers", "float | list", 0.2, "share of the writers, or a list"),
+        Parameter("test_writers", "float | list", 0.3, "share of the writers, or a list"),
+        Parameter(
+            "encoder",
+            "str",
+            "lightweight_encoder",
+            "the network that embeds one image",
+            choices=("lightweight_encoder",),
+        ),
+        Parameter(
+            "loss",
+            "str",
+            "sigmoid",
+            "pair loss: sigmoid or contrastive",
+            choices=("sigmoid", "contrastive"),
+        ),
+        Parameter("epochs", "int", 30, "upper bound; early stopping ends sooner", minimum=1),
+        Parameter("patience", "int", 8, "epochs without progress before stopping", minimum=1),
+        Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
+        Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
+        Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
+        Parameter("learning_rate", "float", 0.002, "at its peak, after the warm-up", minimum=1e-8),
+        Parameter("start_from", "str", "", "encoder file to start from; empty: random weights"),
+        Parameter("references", "list", [1, 5, 10], "references of an enrolled writer", minimum=1),
+        Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),
+    )
+}
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Refuse names that are no parameters, with the nearest name that is.
+
+    Raises
+    ------
+    DeepSignError
+        For the first unknown name.
+    """
+    for name in names:
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name, PARAMETERS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise DeepSignError(
+                f"{where} sets '{name}', which is no parameter.{hint} "
+                f"Known: {', '.join(PARAMETERS)}."
+            )
+
+
+def read_study(file: Path) -> dict[str, Any]:
+    """Read and check the YAML file of a study.
+
+    Raises
+    ------
+    DeepSignError
+        If the file is missing, is not a YAML mapping, or holds an unknown name or a wrong value.
+    """
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
+        raise DeepSignError(f"There is no study file {file}. Studies there: {known}.")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DeepSignError(f"The study file {file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise DeepSignError(f"The study file {file} must hold lines of the form 'name: value'.")
+    return check_values(values, str(file))
+
+
+def check_values(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check names and values; see ``check_names`` and ``Parameter.check``."""
+    check_names([str(name) for name in values], where)
+    try:
+        return {name: PARAMETERS[name].check(value) for name, value in values.items()}
+    except DeepSignError as error:
+        raise DeepSignError(f"{where}: {error}") from None
+
+
+def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill the values that a study leaves out with the defaults of the parameter table."""
+    return {name: values.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
+
+
+def notebook_parameters(notebook: Path) -> list[str]:
+    """Names in the notebook's cell tagged ``parameters``, in order."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    source = "".join(tagged[0]["source"]) if tagged else ""
+    return [line.split(":")[0] for line in source.splitlines() if ": " in line.split("=")[0]]
+
+
+def write_chapter_parameters(values: Mapping[str, Any], folder: Path) -> None:
+    """Write each chapter's resolved parameters to ``<folder>/<chapter>.yaml``.
+
+    A file is rewritten only when its content changes, so that Make reruns just the chapters whose
+    parameters did.
+    """
+    resolved = resolve(values)
+    folder.mkdir(parents=True, exist_ok=True)
+    for chapter in CHAPTERS:
+        names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
+        chosen = {name: resolved[name] for name in names}
+        text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+        file = folder / f"{chapter}.yaml"
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_atomically(file, text)
+
+
+class Study:
+    """Where a study's artefacts lie, and its random streams.
+
+    Parameters
+    ----------
+    name
+        The study's name: its folder below ``data/built`` and ``reports``.
+    dataset, data_root
+        The dataset's name, and the folder of its images (empty: ``data/raw/<dataset>``); a
+        relative folder starts at the project's root.
+    seed
+        The seed from which every stream is derived.
+    """
+
+    def __init__(self, name: str, dataset: str = "", data_root: str = "", seed: int = 0) -> None:
+        if not name or name != Path(name).name or name.startswith("."):
+            raise DeepSignError(f"The study's name is {name!r}; it must be a plain folder name.")
+        self.name = name
+        self.dataset = dataset
+        self.seed = seed
+        self.data_root = ROOT / (data_root or f"data/raw/{dataset}")
+        self.built = ROOT / "data" / "built" / name
+        self.reports = ROOT / "reports" / name
+        self.used_parameters = self.built / "used_parameters"
+        self.signatures = self.built / "signatures.parquet"
+        self.left_out = self.built / "left_out.parquet"
+        self.split = self.built / "split.parquet"
+        self.audit_raw = self.built / "audit_raw"
+        self.audit_canvas = self.built / "audit_canvas"
+        self.records = self.built / "records.json"
+        self.layouts = self.built / "layouts.json"
+        self.training = self.built / "training"
+        self.model = self.reports / "model"
+        self.history = self.reports / "history.csv"
+        self.figures = self.reports / "figures"
+        self.scores = self.reports / "scores.parquet"
+        self.metrics = self.reports / "metrics.json"
+
+    def pairs(self, split: str) -> Path:
+        """Pair table of ``validation``, ``test`` or ``published`` (test writers, all files)."""
+        return self.built / f"pairs_{split}.parquet"
+
+    def trials(self, split: str) -> Path:
+        """Trial table (several references against one questioned image) of a split."""
+        return self.built / f"trials_{split}.parquet"
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The named random stream of this study, always from its start."""
+        return stream(self.seed, name)
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """A random generator that depends on the seed and the stream's name alone."""
+    import numpy as np
+
+    if name not in STREAMS:
+        raise ValueError(f"unknown random stream {name!r}; known: {', '.join(STREAMS)}")
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
+    """Check the parameters in a notebook's namespace, record them, and open its study.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's ``globals()``, after its parameters cell.
+    chapter
+        The notebook's name without ending. What it was run with is kept under this name, so that
+        the study can say at its end which parameters made it.
+
+    Raises
+    ------
+    DeepSignError
+        For a value of the wrong type and, when run headless, for an injected name that is no
+        parameter: papermill itself only warns of those.
+    """
+    values = {name: value for name, value in namespace.items() if name in PARAMETERS}
+    if "JPY_SESSION_NAME" not in os.environ:  # JupyterLab sets it; a person has variables there
+        scalars = (bool, int, float, str, list)
+        unknown = [
+            name
+            for name, value in namespace.items()
+            if type(value) in scalars and not name.startswith("_") and name not in (*values, "In")
+        ]
+        check_names(unknown, "The parameters passed to this notebook")
+    values = check_values(values, "This notebook")
+    study = Study(
+        values["study"],
+        values.get("dataset", ""),
+        values.get("data_root", ""),
+        values.get("seed", 0),
+    )
+    write_json(study.used_parameters / f"{chapter}.json", values)
+    return study
+
+
+def provenance(
+    study: Study,
+    threads: Mapping[str, int],
+    inputs: Mapping[str, Path],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """What made a study's numbers: parameters, versions, threads and hashes.
+
+    Parameters
+    ----------
+    study
+        The study, all of whose chapters have run.
+    threads
+        Thread counts and settings of the arithmetic.
+    inputs
+        Files by name; their SHA-256 is recorded.
+    seconds
+        Durations by step.
+    """
+    used: dict[str, Any] = {}
+    for chapter in CHAPTERS:
+        file = study.used_parameters / f"{chapter}.json"
+        used |= json.loads(file.read_text(encoding="utf-8"))
+    # Where the images lie is this machine's business; what they are is in the hashes.
+    used["data_root"] = Path(used["data_root"]).name
+    packages = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
+    versions = {"deepsign": __version__, "python": platform.python_version()}
+    return {
+        "seed": study.seed,
+        "parameters": {name: used[name] for name in PARAMETERS if name in used},
+        "versions": versions | {name: metadata.version(name) for name in packages},
+        "threads": dict(threads),
+        "inputs": {name: digest(file) for name, file in inputs.items()},
+        "seconds": dict(seconds),
+    }
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Write a file beside its place, then rename it into place: it is never half there.
+
+    A file that already holds this content is left alone, so that Make sees no change.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be written (disk full, no permission); what was there stays as it was.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    beside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        if file.is_file() and file.read_bytes() == content:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write JSON atomically; floats keep every digit, NaN is refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(file, text + "\n")
+
+
+def write_table(file: Path, table: Any) -> None:
+    """Write a data frame as Parquet, atomically."""
+    write_atomically(file, table.to_parquet(index=False))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes or, for a folder, of its files' names, sizes and times."""
+    if path.is_file():
+        with path.open("rb") as stream_:
+            return hashlib.file_digest(stream_, "sha256").hexdigest()
+    listing = sorted(
+        (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in path.rglob("*")
+        if file.is_file()
+    )
+    return hashlib.sha256(ascii(listing).encode()).hexdigest()
+
+
+def fingerprint(
+    inputs: Sequence[Path] = (),
+    parameters: Mapping[str, Any] | None = None,
+    code: Sequence[ModuleType] = (),
+) -> str:
+    """What a heavy step's result depends on, as JSON text: equal text, equal result.
+
+    Parameters
+    ----------
+    inputs
+        Files (their bytes count) and folders (their files' names, sizes and times count).
+    parameters
+        The step's own parameters, ready for JSON.
+    code
+        The modules that compute the result.
+    """
+    made_of = {
+        "inputs": [[path.name, digest(path)] for path in inputs],
+        "parameters": dict(parameters or {}),
+        "code": {module.__name__: digest(Path(module.__file__ or "")) for module in code},
+    }
+    return json.dumps(made_of, indent=1, sort_keys=True)
+
+
+@contextlib.contextmanager
+def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
+    """Tell whether a heavy step must run, and remember that it has.
+
+    Its fingerprint is kept beside the first output. Where it matches, and every output exists,
+    the step yields False.
+
+    Parameters
+    ----------
+    outputs
+        The files that the step writes.
+    **made_of
+        What it depends on; see ``fingerprint``.
+
+    Examples
+    --------
+    >>> with step([table], inputs=[folder], code=[datasets]) as needed:  # doctest: +SKIP
+    ...     if needed:
+    ...         write_table(table, datasets.read_dataset(folder)[0])
+    """
+    text = fingerprint(**made_of)
+    stamp = outputs[0].with_name(f".{outputs[0].name}.fingerprint.json")
+    same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
+    needed = not (same and all(output.exists() for output in outputs))
+    if needed:
+        stamp.unlink(missing_ok=True)
+    yield needed
+    if needed:
+        write_atomically(stamp, text)
+
+
+def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) -> Path:
+    """Where the shards of some content, cleaned in some way, lie: shared by studies and sweeps.
+
+    Parameters
+    ----------
+    dataset
+        Begins the folder's name, for people.
+    content
+        Data frame that names the images and their split.
+    preprocessing
+        How they are cleaned.
+    """
+    key = hashlib.sha256(content.to_json().encode() + json.dumps(preprocessing).encode())
+    return ROOT / "data" / "built" / "shards" / f"{dataset}-{key.hexdigest()[:12]}"
+
+
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,469 @@
+"""Learning: writer-balanced batches, augmentation, Keras ``fit``, checkpoints, resume.
+
+An epoch is a function of (weights and optimizer state, seed, epoch number) alone. All of the
+former is in one checkpoint, written after every epoch, so a training that was interrupted and
+resumed ends with exactly the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from deepsign_utils import DeepSignError, metrics, scoring
+from deepsign_utils.losses import LOSSES
+from deepsign_utils.models import embed, training_network
+from deepsign_utils.studies import stream, usable_processors, write_atomically
+from deepsign_utils.tfrecords import Canvases
+
+# Identity, left-right, up-down and both: each makes another, unseen hand of a writer.
+MIRRORS = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
+WARM_UP = 0.05
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the parameters of chapter 5."""
+
+    loss: str = "sigmoid"
+    epochs: int = 30
+    patience: int = 8
+    writers_per_batch: int = 12
+    genuine_per_writer: int = 3
+    forgeries_per_writer: int = 3
+    learning_rate: float = 0.002
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Bounds of the random changes to an image; each is drawn uniformly.
+
+    Angles in degrees; shift as a share of the canvas; stroke: 1 dilates (or erodes) by a pixel.
+    """
+
+    rotation: float = 4.0
+    scale: float = 0.1
+    shear: float = 0.12
+    shift: float = 0.05
+    stroke: float = 1.0
+    gamma: float = 0.3
+
+
+def prepare_tensorflow(seed: int) -> dict[str, int]:
+    """Fix what would make two trainings differ on one machine; return the thread counts.
+
+    Threads are the processors that this process may use, or ``DEEPSIGN_THREADS``.
+
+    Raises
+    ------
+    DeepSignError
+        If ``DEEPSIGN_THREADS`` is no positive whole number.
+    """
+    wanted = os.environ.get("DEEPSIGN_THREADS", "")
+    if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
+        raise DeepSignError(f"DEEPSIGN_THREADS is {wanted!r}; it must be a positive whole number.")
+    threads = int(wanted) if wanted else usable_processors()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:  # already running in this process: then they stay as they are
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or threads
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+    return {"tensorflow": threads, "onednn": int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0"))}
+
+
+def plan_epoch(
+    writers: np.ndarray, kinds: np.ndarray, settings: Settings, seed: int, epoch: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which images meet in which batch of an epoch, and how they are mirrored.
+
+    Every writer is visited as often as it takes to see about each genuine signature once. At each
+    visit the writer is mirrored in one of four ways and counted as another writer; no batch holds
+    the same mirrored writer twice.
+
+    Parameters
+    ----------
+    writers, kinds
+        (n,) str, of the training images.
+    settings
+        Batch composition.
+    seed, epoch
+        The plan depends on these alone.
+
+    Returns
+    -------
+    rows : ndarray
+        int32 (steps, batch): which image.
+    labels : ndarray
+        int32 (steps, batch, 2): writer number inside the batch; 1 genuine, 0 forged.
+    mirrors : ndarray
+        float32 (steps, batch, 2): 1 or -1 for the horizontal and the vertical axis.
+
+    Raises
+    ------
+    DeepSignError
+        If no writer has two genuine signatures.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    genuine = {w: np.flatnonzero((writers == w) & (kinds == "genuine")) for w in np.unique(writers)}
+    forged = {w: np.flatnonzero((writers == w) & (kinds == "forgery")) for w in genuine}
+    names = [writer for writer, rows in genuine.items() if len(rows) >= 2]
+    if not names:
+        raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
+    typical = np.median([len(genuine[writer]) for writer in names])
+    rounds = math.ceil(typical / settings.genuine_per_writer)
+    in_batch = min(settings.writers_per_batch, len(MIRRORS) * len(names), rounds * len(names))
+    first_mirror = rng.integers(len(MIRRORS), size=len(names))
+    # A writer comes back in the next round mirrored otherwise, so a batch across rounds is fine.
+    visits = np.concatenate([rng.permutation(len(names)) for _ in range(rounds)])
+    mirror_of = (first_mirror[visits] + np.repeat(np.arange(rounds), len(names))) % len(MIRRORS)
+    steps = len(visits) // in_batch
+    each = settings.genuine_per_writer + settings.forgeries_per_writer
+    rows = np.empty((steps, in_batch, each), np.int32)
+    for visit in range(steps * in_batch):
+        writer = names[visits[visit]]
+        questioned = forged[writer] if len(forged[writer]) else genuine[writer]
+        rows[visit // in_batch, visit % in_batch] = np.concatenate(
+            [
+                _draw(genuine[writer], settings.genuine_per_writer, rng),
+                _draw(questioned, settings.forgeries_per_writer, rng),
+            ]
+        )
+    used = mirror_of[: steps * in_batch].reshape(steps, in_batch, 1)
+    number = np.broadcast_to(np.arange(in_batch)[None, :, None], rows.shape)
+    labels = np.stack([number, kinds[rows] == "genuine"], axis=-1).astype(np.int32)
+    mirrors = np.broadcast_to(MIRRORS[used], (*rows.shape, 2))
+    batch = in_batch * each
+    return (
+        rows.reshape(steps, batch),
+        labels.reshape(steps, batch, 2),
+        mirrors.reshape(steps, batch, 2).astype(np.float32),
+    )
+
+
+def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    # Too few images are drawn again: augmentation makes another specimen of each.
+    return rng.choice(rows, count, replace=len(rows) < count)
+
+
+def augment(
+    images: tf.Tensor, mirrors: tf.Tensor, seed: tf.Tensor, bounds: Augmentation
+) -> tf.Tensor:
+    """Change each image as another specimen, pen and scan would.
+
+    Parameters
+    ----------
+    images
+        uint8 (n, height, width), ink bright on 0.
+    mirrors
+        float32 (n, 2), 1 or -1 for the horizontal and the vertical axis.
+    seed
+        int32 (2,): the result depends on it and on the inputs alone.
+    bounds
+        How large the changes may be.
+
+    Returns
+    -------
+    Tensor
+        float32 (n, height, width, 1), from 0 to 1.
+    """
+    count, height, width = tf.unstack(tf.shape(images))
+    draw = tf.random.stateless_uniform([8, count], seed, -1.0, 1.0)
+    angle = draw[0] * (bounds.rotation * math.pi / 180)
+    scale_x = tf.exp(draw[1] * bounds.scale) * mirrors[:, 0]
+    scale_y = tf.exp(draw[2] * bounds.scale) * mirrors[:, 1]
+    shear = draw[3] * bounds.shear
+    size_x, size_y = tf.cast(width, tf.float32), tf.cast(height, tf.float32)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
+    a, b = scale_x * cos, scale_x * (shear * cos - sin)
+    c, d = scale_y * sin, scale_y * (shear * sin + cos)
+    centre_x, centre_y = (size_x - 1) / 2, (size_y - 1) / 2
+    shift_x = centre_x * (1 - a) - centre_y * b + draw[4] * bounds.shift * size_x
+    shift_y = centre_y * (1 - d) - centre_x * c + draw[5] * bounds.shift * size_y
+    zero = tf.zeros_like(a)
+    transforms = tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
+    images = tf.cast(images, tf.float32)[..., None] / 255.0
+    images = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=tf.stack([height, width]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    stroke = (draw[6] * bounds.stroke)[:, None, None, None]
+    thick = tf.nn.max_pool2d(images, 3, 1, "SAME")
+    thin = -tf.nn.max_pool2d(-images, 3, 1, "SAME")
+    images += tf.maximum(stroke, 0.0) * (thick - images)
+    # Erosion by a whole pixel would take thin strokes away, so it goes half as far.
+    images += tf.maximum(-stroke, 0.0) * 0.5 * (thin - images)
+    exponent = tf.exp(draw[7] * bounds.gamma)[:, None, None, None]
+    return tf.pow(tf.clip_by_value(images, 0.0, 1.0), exponent)
+
+
+def batches(
+    data: Canvases, settings: Settings, seed: int, first_epoch: int = 0
+) -> tuple[tf.data.Dataset, int]:
+    """The tf.data pipeline of a training, from an epoch on, and its steps per epoch.
+
+    Returns
+    -------
+    dataset : tf.data.Dataset
+        Of (images float32 (n, height, width, 1), labels int32 (n, 2)).
+    steps : int
+        Batches in an epoch.
+    """
+    batch_seed, augment_seed = (int(stream(seed, name).integers(2**31)) for name in _STREAMS)
+    steps, size = plan_epoch(data.writer, data.kind, settings, batch_seed, 0)[0].shape
+    height, width = data.canvas.shape[1:]
+
+    def gather() -> Iterator[tuple]:
+        for epoch in range(first_epoch, settings.epochs):
+            plan = plan_epoch(data.writer, data.kind, settings, batch_seed, epoch)
+            for step, (rows, labels, mirrors) in enumerate(zip(*plan, strict=True)):
+                yield data.canvas[rows], labels, mirrors, (augment_seed, epoch * steps + step)
+
+    signature = (
+        tf.TensorSpec((size, height, width), tf.uint8),
+        tf.TensorSpec((size, 2), tf.int32),
+        tf.TensorSpec((size, 2), tf.float32),
+        tf.TensorSpec((2,), tf.int32),
+    )
+    dataset = tf.data.Dataset.from_generator(gather, output_signature=signature)
+    bounds = Augmentation()
+
+    def finish(images, labels, mirrors, step_seed):
+        return augment(images, mirrors, step_seed, bounds), labels
+
+    return dataset.map(finish, num_parallel_calls=2).prefetch(4), steps
+
+
+_STREAMS = ("batches", "augment")
+
+
+@keras.saving.register_keras_serializable(package="deepsign")
+class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly to the peak, then falls to zero as half a cosine."""
+
+    def __init__(self, peak: float, steps: int) -> None:
+        self.peak = peak
+        self.steps = steps
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        warm_up = max(1.0, WARM_UP * self.steps)
+        progress = keras.ops.clip((step - warm_up) / max(1.0, self.steps - warm_up), 0.0, 1.0)
+        falling = 0.5 * (1.0 + keras.ops.cos(math.pi * progress))
+        return self.peak * keras.ops.minimum((step + 1.0) / warm_up, falling)
+
+    def get_config(self) -> dict:
+        return {"peak": self.peak, "steps": self.steps}
+
+
+def validation_errors(
+    encoder: keras.Model, data: Canvases, pairs: pd.DataFrame
+) -> dict[str, float]:
+    """EER of the validation pairs, by kind of forgery; NaN where a kind has no pairs."""
+    table = scoring.pair_scores(embed(encoder, data.canvas), data.signature_id, pairs)
+    scores = {kind: group["score"].to_numpy() for kind, group in table.groupby("kind")}
+    return {
+        f"validation_eer_{kind}": (
+            metrics.eer(scores["genuine"], scores[kind]) if kind in scores else math.nan
+        )
+        for kind in metrics.FORGED_KINDS
+    }
+
+
+class _Checkpoint(keras.callbacks.Callback):
+    """After every epoch: validation EER, early stopping, history, and the state to resume from."""
+
+    def __init__(self, encoder, validation, pairs, settings, steps, folder, identity) -> None:
+        super().__init__()
+        self.encoder, self.validation, self.pairs = encoder, validation, pairs
+        self.settings, self.steps = settings, steps
+        self.file, self.identity = folder / "state.npz", identity
+        self.history: list[dict] = []
+        self.best: list[np.ndarray] = encoder.get_weights()
+        self.finished = False
+        self.bar: tqdm | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        return sum(row["epoch"] > 0 for row in self.history)
+
+    def _record(self, epoch: int, loss: float, seconds: float) -> None:
+        errors = validation_errors(self.encoder, self.validation, self.pairs)
+        # Without forgeries to validate on, random forgeries decide.
+        decisive = errors["validation_eer_skilled"]
+        decisive = errors["validation_eer_random"] if math.isnan(decisive) else decisive
+        if not self.history or decisive < min(row["validation_eer"] for row in self.history):
+            self.best = self.encoder.get_weights()
+        rate = float(self.model.optimizer.learning_rate)
+        self.history.append(
+            {
+                "epoch": epoch,
+                "loss": loss,
+                "validation_eer": decisive,
+                **errors,
+                "learning_rate": rate,
+                "seconds": seconds,
+            }
+        )
+
+    def resume(self) -> None:
+        """Take up the state of an interrupted training, if there is one of this very training."""
+        try:
+            with np.load(self.file, allow_pickle=False) as state:
+                about = json.loads(str(state["about"]))
+                if about["identity"] != self.identity:
+                    return
+                arrays = {
+                    name: [state[f"{name}_{i}"] for i in range(about["counts"][name])]
+                    for name in about["counts"]
+                }
+        except (OSError, ValueError, KeyError):
+            return  # none yet, or a damaged one: training starts anew
+        self.model.set_weights(arrays["weights"])
+        self.model.optimizer.build(self.model.trainable_variables)
+        for variable, value in zip(
+            self.model.optimizer.variables, arrays["optimizer"], strict=True
+        ):
+            variable.assign(value)
+        self.best = arrays["best"]
+        self.history = about["history"]
+        self.finished = about["finished"]
+
+    def save(self) -> None:
+        arrays = {
+            "weights": self.model.get_weights(),
+            "optimizer": [np.asarray(variable) for variable in self.model.optimizer.variables],
+            "best": self.best,
+        }
+        about = {
+            "identity": self.identity,
+            "history": self.history,
+            "finished": self.finished,
+            "counts": {name: len(values) for name, values in arrays.items()},
+        }
+        named = {f"{name}_{i}": v for name, values in arrays.items() for i, v in enumerate(values)}
+        buffer = io.BytesIO()
+        np.savez(buffer, about=np.array(json.dumps(about)), **named)
+        write_atomically(self.file, buffer.getvalue())
+
+    def on_train_begin(self, logs=None) -> None:
+        if not self.history:
+            self._record(0, math.nan, 0.0)
+        self.bar = tqdm(
+            total=self.settings.epochs * self.steps,
+            initial=self.epochs_done * self.steps,
+            desc="training",
+            unit="step",
+        )
+        self._show()
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        self._record(epoch + 1, float(logs["loss"]), time.perf_counter() - self.started)
+        logs |= {k: self.history[-1][k] for k in ("validation_eer", "learning_rate")}
+        best = min(self.history, key=lambda row: row["validation_eer"])
+        waited = self.epochs_done - best["epoch"]
+        self.finished = waited >= self.settings.patience or self.epochs_done == self.settings.epochs
+        self.model.stop_training = self.finished
+        self.save()
+        self._show()
+
+    def on_train_end(self, logs=None) -> None:
+        self.bar.close()
+
+    def _show(self) -> None:
+        row = self.history[-1]
+        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, EER {100 * row['validation_eer']:.1f} %")
+
+
+def train(
+    encoder: keras.Model,
+    data: Canvases,
+    validation: Canvases,
+    validation_pairs: pd.DataFrame,
+    settings: Settings,
+    seed: int,
+    folder: Path,
+    identity: str,
+) -> pd.DataFrame:
+    """Train an encoder in place; it ends with the weights of the best validation EER.
+
+    Interrupted and called again with the same arguments, it goes on from the last whole epoch.
+
+    Parameters
+    ----------
+    encoder
+        From ``models.build_encoder`` or ``models.load_encoder``.
+    data, validation
+        Canvases of the training and of the validation writers.
+    validation_pairs
+        Pair table of the validation writers: its skilled EER chooses the epoch.
+    settings
+        How to train.
+    seed
+        The study's seed; the streams ``batches`` and ``augment`` derive from it.
+    folder
+        Keeps the checkpoint and TensorBoard's logs.
+    identity
+        Whatever else the training depends on (data, code); a checkpoint of another identity,
+        settings or seed is not resumed.
+
+    Returns
+    -------
+    DataFrame
+        One row an epoch, from 0 (untrained): ``epoch``, ``loss``, ``validation_eer`` (the decisive
+        one), ``validation_eer_skilled``, ``validation_eer_random``, ``learning_rate``,
+        ``seconds``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole_identity = json.dumps([identity, encoder.name, asdict(settings), seed])
+    _, steps = batches(data, settings, seed)
+    network = training_network(encoder, settings.loss)
+    schedule = WarmUpThenCosine(settings.learning_rate, steps * settings.epochs)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0)
+    network.compile(optimizer, LOSSES[settings.loss]())
+    checkpoint = _Checkpoint(
+        encoder, validation, validation_pairs, settings, steps, folder, whole_identity
+    )
+    checkpoint.set_model(network)
+    checkpoint.resume()
+    if not checkpoint.finished:
+        first = checkpoint.epochs_done
+        dataset, _ = batches(data, settings, seed, first)
+        network.fit(
+            dataset,
+            initial_epoch=first,
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[
+                checkpoint,
+                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+            ],
+        )
+    encoder.set_weights(checkpoint.best)
+    return pd.DataFrame(checkpoint.history)

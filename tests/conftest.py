@@ -1,0 +1,93 @@
+"""What several tests share: real data where there is some, and one tiny study, run whole."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A study of a minute: small canvases, few writers, two epochs.
+TINY = (
+    "-p canvas_height 32 -p canvas_width 64 -p epochs 2 -p bootstrap 50 -p writers_per_batch 4 "
+    "-y 'references: [1, 3]'"
+)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real signatures: ``DEEPSIGN_DATA``, by default ``../shared/data``."""
+    folder = Path(os.environ.get("DEEPSIGN_DATA", ROOT.parent / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no real signatures at hand: {folder} is no folder (set DEEPSIGN_DATA)")
+    return folder
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own, with the environment of the tests."""
+
+    folder: Path
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command in the copy; its modules are the copy's."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder), **environment},
+            capture_output=True,
+            text=True,
+            timeout=800,
+            check=False,
+        )
+
+    def make(self, *goals: str) -> subprocess.CompletedProcess:
+        return self.run("make", *goals)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.run(sys.executable, *arguments)
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy what git knows (and what is new and not ignored), and link the environment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten synthetic writers with eight genuine signatures and eight forgeries each, on disk."""
+    from deepsign_utils import synthetic
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    synthetic.write_dataset(folder, writers=10, genuine=8, forgeries=8, seed=1, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project in which ``make report`` has run on the tiny data, as ``RUN=tiny``."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    made = project.make(*report_of(tiny_data))
+    assert made.returncode == 0, made.stdout + made.stderr
+    return project
+
+
+def report_of(data: Path, more: str = "") -> list[str]:
+    """Arguments of ``make`` for the tiny study's report."""
+    return ["report", f"DATA={data}", "RUN=tiny", f"PARAMS={TINY} {more}"]

@@ -1,0 +1,74 @@
+"""The environment's files agree, and importing the package is cheap."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked(file: str) -> dict[str, set[str]]:
+    """Versions by package of a lock."""
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^ ;\\]+)", (ROOT / file).read_text(), re.M):
+        versions.setdefault(name.lower().replace("_", "-"), set()).add(version)
+    return versions
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.match(r"[\w.-]+", item).group().lower() for item in requirements}
+
+
+def test_the_lock_pins_every_direct_dependency_with_hashes():
+    text = (ROOT / "requirements.txt").read_text()
+    assert names(PROJECT["dependencies"]) <= set(locked("requirements.txt"))
+    pinned = re.findall(r"^[\w.-]+==.*?(?=^[\w.-]+==|\Z)", text, re.M | re.S)
+    assert pinned
+    assert all("--hash=sha256:" in entry for entry in pinned)
+
+
+def test_the_test_environment_adds_to_the_lock_and_changes_nothing_in_it():
+    base, dev = locked("requirements.txt"), locked("requirements-dev.txt")
+    assert {name: dev.get(name) for name in base} == base
+    assert names(PROJECT["optional-dependencies"]["dev"]) <= set(dev)
+
+
+def test_the_lock_names_no_registry():
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        assert "://" not in (ROOT / file).read_text()
+
+
+def test_tensorflow_is_the_released_package():
+    assert "tensorflow" in locked("requirements.txt")
+    assert "tf-nightly" not in locked("requirements.txt")
+
+
+def test_conda_users_get_python_pip_and_the_same_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    plain = [item for item in environment["dependencies"] if isinstance(item, str)]
+    (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    assert {re.match(r"\w+", item).group() for item in plain} == {"python", "pip"}
+    assert pip == ["-r requirements.txt"]
+
+
+@pytest.mark.parametrize("module", ["tensorflow", "keras", "pandas"])
+def test_importing_the_package_alone_imports_nothing_heavy(module):
+    code = (
+        f"import sys, deepsign_utils, deepsign_utils.__main__; sys.exit({module!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+LIGHT = ("datasets", "synthetic", "preprocessing", "shortcuts")
+LIGHT += ("pairing", "scoring", "metrics", "plotting", "reporting")
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_looks_at_images_and_scores_knows_no_tensorflow(module):
+    code = f"import sys, deepsign_utils.{module}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

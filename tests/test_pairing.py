@@ -1,0 +1,137 @@
+"""Splits, pairs and trials: counts by hand, and no writer on two sides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsign_utils import DeepSignError, pairing
+
+
+def table(writers: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """A signature table of writers with so many genuine and forged images."""
+    rows = [
+        (writer, kind)
+        for writer, counts in writers.items()
+        for kind, count in zip(("genuine", "forgery"), counts, strict=True)
+        for _ in range(count)
+    ]
+    frame = pd.DataFrame(rows, columns=["writer", "kind"])
+    frame.insert(0, "signature_id", np.arange(len(frame), dtype=np.int32))
+    return frame.assign(duplicate_of=pd.array([None] * len(frame), "Int32"))
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+TEN = table({f"w{i}": (6, 4) for i in range(10)})
+
+
+def test_shares_are_of_all_writers():
+    split = pairing.split_writers(TEN, 0.2, 0.3, rng())
+    assert split["split"].value_counts().to_dict() == {"train": 5, "test": 3, "validation": 2}
+    assert split["writer"].tolist() == [f"w{i}" for i in range(10)]
+
+
+def test_the_same_seed_splits_alike_and_another_one_differently():
+    first, again = (pairing.split_writers(TEN, 0.2, 0.3, rng()) for _ in range(2))
+    other = pairing.split_writers(TEN, 0.2, 0.3, np.random.default_rng(1))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+def test_listed_writers_test_and_the_others_are_drawn_from():
+    split = pairing.split_writers(TEN, 0.2, ["w3", "w7"], rng()).set_index("writer")["split"]
+    assert split[split == "test"].index.tolist() == ["w3", "w7"]
+    assert (split == "validation").sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "said"),
+    [
+        (0.2, ["w3", "nobody"], "nobody"),
+        (["w3"], ["w3"], "both test_writers and validation_writers: w3"),
+        (0.6, 0.6, "no writer to train on"),
+    ],
+)
+def test_an_impossible_split_is_refused(validation, test, said):
+    with pytest.raises(DeepSignError, match=said):
+        pairing.split_writers(TEN, validation, test, rng())
+
+
+def test_two_writers_are_too_few():
+    with pytest.raises(DeepSignError, match="at least three"):
+        pairing.split_writers(table({"a": (2, 2), "b": (2, 2)}), 0.3, 0.3, rng())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), min_size=2, max_size=5),
+    st.integers(0, 2**32),
+)
+def test_pairs_are_those_of_the_protocol(counts, seed):
+    signatures = table({f"w{i}": pair for i, pair in enumerate(counts)})
+    pairs = pairing.draw_pairs(signatures, np.random.default_rng(seed))
+    of = signatures.set_index("signature_id")
+    left, right = of.loc[pairs["left"]], of.loc[pairs["right"]]
+
+    # then: by hand
+    genuine = sum(g * (g - 1) // 2 for g, _ in counts)
+    skilled = sum(g * f for g, f in counts)
+    found = pairs["kind"].value_counts()
+    assert found.get("genuine", 0) == genuine
+    assert found.get("skilled", 0) == skilled
+    wanted = pairing.count_pairs(signatures)
+    assert {kind: found.get(kind, 0) for kind in wanted} == wanted
+    # the left is always a genuine reference of the pair's writer
+    assert (left["kind"] == "genuine").all()
+    assert (left["writer"].to_numpy() == pairs["writer"].to_numpy()).all()
+    same = left["writer"].to_numpy() == right["writer"].to_numpy()
+    kind = pairs["kind"].to_numpy()
+    assert same[kind != "random"].all()
+    assert not same[kind == "random"].any()
+    assert (right["kind"].to_numpy()[kind == "skilled"] == "forgery").all()
+    assert (right["kind"].to_numpy()[kind != "skilled"] == "genuine").all()
+    # no image with itself, no genuine or skilled pair twice
+    assert (pairs["left"] != pairs["right"]).all()
+    assert not pairs[kind != "random"].duplicated(["left", "right"]).any()
+
+
+def test_the_published_counts_of_a_bengali_writer():
+    pairs = pairing.draw_pairs(table({"a": (24, 30), "b": (24, 30)}), rng())
+    assert pairs.groupby(["writer", "kind"]).size()["a"].to_dict() == {
+        "genuine": 276,
+        "random": 276,
+        "skilled": 720,
+    }
+
+
+def test_random_pairs_use_every_reference_about_equally():
+    pairs = pairing.draw_pairs(TEN, rng())
+    used = pairs[pairs["kind"] == "random"]["left"].value_counts()
+    assert used.max() - used.min() <= 1
+    assert not pairs[pairs["kind"] == "random"].duplicated(["left", "right"]).any()
+
+
+def test_trials_draw_references_ten_times_and_question_the_rest():
+    trials = pairing.draw_trials(TEN, [1, 4], rng())
+    assert set(trials["count"]) == {4}
+    per_writer = trials.groupby(["writer", "draw", "kind"]).size().unstack()
+    assert per_writer.index.get_level_values("draw").nunique() == pairing.DRAWS
+    assert (per_writer["genuine"] == 2).all()
+    assert (per_writer["skilled"] == 4).all()
+    assert (per_writer["random"] == 2).all()
+    assert all(row.questioned not in row.references for row in trials.itertuples())
+
+
+def test_a_writer_with_too_few_genuine_signatures_has_no_trial():
+    trials = pairing.draw_trials(table({"few": (3, 2), "many": (8, 2)}), [3, 5], rng())
+    assert trials.groupby("writer")["count"].unique().map(list).to_dict() == {"many": [3, 5]}
+
+
+def test_duplicates_are_left_out():
+    signatures = TEN.copy()
+    signatures.loc[1, "duplicate_of"] = 0
+    assert len(pairing.without_duplicates(signatures)) == len(TEN) - 1

@@ -1,0 +1,192 @@
+"""Parameters, random streams, atomic files and steps."""
+
+import contextlib
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+from deepsign_utils import DeepSignError, metrics, studies
+from deepsign_utils.studies import PARAMETERS
+
+STUDIES = sorted((ROOT / "notebooks" / "studies").glob("*.yaml"))
+NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_shipped_study_is_valid_and_named_like_its_file(file):
+    assert studies.read_study(file)["study"] == file.stem
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_study_sets_a_value_only_where_it_differs_from_the_default(file):
+    values = studies.read_study(file)
+    same = [
+        name
+        for name, value in values.items()
+        if value == PARAMETERS[name].default and name not in ("study", "dataset")
+    ]
+    assert same == []
+
+
+def test_the_published_test_writers_are_those_of_the_data_readme(real_data):
+    text = (real_data / "README.md").read_text()
+    for script, count in (("Bengali", 50), ("Hindi", 60)):
+        published = re.search(rf"- {script}, {count}: ([\d ]+)", text).group(1).split()
+        file = ROOT / "notebooks" / "studies" / f"bhsig260_{script.lower()}.yaml"
+        assert studies.read_study(file)["test_writers"] == published
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_repeats_the_parameter_table_word_for_word(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    for line in "".join(cell["source"]).splitlines():
+        name, kind, value, remark = re.fullmatch(r"(\w+): (.+?) = (.+?)  # (.+)", line).groups()
+        known = PARAMETERS[name]
+        assert (kind, yaml.safe_load(value), remark) == (known.type, known.default, known.help)
+
+
+def test_every_default_is_a_valid_value():
+    for parameter in PARAMETERS.values():
+        assert parameter.check(parameter.default) == parameter.default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("epochs", "three", "a whole number"),
+        ("epochs", True, "a whole number"),
+        ("epochs", 2.5, "a whole number"),
+        ("epochs", 0, "1 or more"),
+        ("learning_rate", "fast", "a number"),
+        ("learning_rate", 0, "or more"),
+        ("loss", "triplet", "sigmoid, contrastive"),
+        ("fit", 3, "a text"),
+        ("references", 5, "a list"),
+        ("references", [], "a list"),
+        ("references", [1, "five"], "a list"),
+        ("references", [0, 5], "1 or more"),
+        ("test_writers", 1.5, "a share"),
+        ("test_writers", "seven", "a share"),
+        ("seed", -1, "0 or more"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_reason(name, value, said):
+    with pytest.raises(DeepSignError, match=said) as error:
+        studies.check_values({name: value}, "here")
+    assert f"'{name}'" in str(error.value)
+    assert repr(value) in str(error.value)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one():
+    with pytest.raises(
+        DeepSignError, match=r"'epoch', which is no parameter\. Did you mean 'epochs'"
+    ):
+        studies.check_values({"epoch": 3}, "here")
+
+
+def test_writers_may_be_listed_as_numbers():
+    assert studies.check_values({"test_writers": [7, "a"]}, "here") == {"test_writers": ["7", "a"]}
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "just text", ""])
+def test_a_study_file_that_is_no_mapping_is_refused(tmp_path, text):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(DeepSignError, match=re.escape(str(file))):
+        studies.read_study(file)
+
+
+def test_a_missing_study_is_answered_with_those_there_are(tmp_path):
+    (tmp_path / "cedar.yaml").write_text("study: cedar")
+    with pytest.raises(DeepSignError, match=r"Studies there: cedar\."):
+        studies.read_study(tmp_path / "ceder.yaml")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/etc"])
+def test_a_study_name_cannot_leave_its_folder(name):
+    with pytest.raises(DeepSignError, match="plain folder name"):
+        studies.Study(name)
+
+
+def test_streams_are_reproducible_and_independent():
+    first, again = studies.stream(3, "pairs"), studies.stream(3, "pairs")
+    assert np.array_equal(first.random(5), again.random(5))
+    draws = {
+        tuple(studies.stream(seed, name).random(2)) for seed in (0, 1) for name in studies.STREAMS
+    }
+    assert len(draws) == 2 * len(studies.STREAMS)
+
+
+def test_a_chapters_parameters_are_rewritten_only_when_they_change(tmp_path):
+    studies.write_chapter_parameters({"epochs": 3}, tmp_path)
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    studies.write_chapter_parameters({"epochs": 4}, tmp_path)
+    changed = [n for n, t in before.items() if (tmp_path / n).stat().st_mtime_ns != t]
+    assert changed == ["05_training.yaml"]
+    assert yaml.safe_load((tmp_path / "05_training.yaml").read_text())["epochs"] == 4
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    file = tmp_path / "table.parquet"
+    studies.write_table(file, pd.DataFrame({"a": [1]}))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeepSignError, match="cannot be written"):
+        studies.write_atomically(tmp_path / "folder", "text")
+    assert pd.read_parquet(file)["a"].tolist() == [1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "table.parquet"]
+
+
+def test_an_unchanged_file_keeps_its_time(tmp_path):
+    file = tmp_path / "a.json"
+    studies.write_json(file, {"a": 0.1})
+    before = file.stat().st_mtime_ns
+    studies.write_json(file, {"a": 0.1})
+    assert file.stat().st_mtime_ns == before
+
+
+def test_json_refuses_numbers_that_are_none(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        studies.write_json(tmp_path / "a.json", {"a": float("nan")})
+
+
+class TestStep:
+    def run(self, tmp_path, **made_of) -> bool:
+        with studies.step([tmp_path / "out"], **made_of) as needed:
+            if needed:
+                (tmp_path / "out").write_text("made")
+        return needed
+
+    def test_runs_once(self, tmp_path):
+        source = tmp_path / "in"
+        source.write_text("1")
+        made_of = {"inputs": [source], "parameters": {"a": 1}, "code": [metrics]}
+        assert self.run(tmp_path, **made_of)
+        assert not self.run(tmp_path, **made_of)
+
+    def test_runs_again_when_input_parameter_or_output_changes(self, tmp_path):
+        source = tmp_path / "in"
+        source.write_text("1")
+        self.run(tmp_path, inputs=[source], parameters={"a": 1})
+        source.write_text("2")
+        assert self.run(tmp_path, inputs=[source], parameters={"a": 1})
+        assert self.run(tmp_path, inputs=[source], parameters={"a": 2})
+        (tmp_path / "out").unlink()
+        assert self.run(tmp_path, inputs=[source], parameters={"a": 2})
+
+    def test_runs_again_after_it_failed(self, tmp_path):
+        (tmp_path / "out").write_text("old")
+        with contextlib.suppress(RuntimeError), studies.step([tmp_path / "out"]):
+            raise RuntimeError("killed")
+        assert self.run(tmp_path)
+
+
+def test_a_notebook_run_with_an_unknown_name_stops(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    with pytest.raises(DeepSignError, match="epoch"):
+        studies.open_study({"study": "x", "seed": 0, "epoch": 3}, "01_eda")
