@@ -1,0 +1,473 @@
+"""Embeddings to scores, fusion, calibration, and what a model folder says of its scores."""
+
+import json
+import tracemalloc
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from deepsign_utils import DeepSignError, metrics, scoring
+from deepsign_utils.scoring import Calibration, Scoring
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def signatures(writers: int = 12, genuine: int = 12, forged: int = 8, seed: int = 0):
+    """Embeddings around a centre per writer, forgeries further from it; and their table."""
+    rng = np.random.default_rng(seed)
+    writer = np.repeat(np.arange(writers), genuine + forged)
+    is_genuine = np.tile(np.repeat([True, False], [genuine, forged]), writers)
+    centre = rng.normal(size=(writers, 16))
+    spread = np.where(is_genuine, 0.8, 1.4)[:, None]
+    embeddings = unit(centre[writer] + spread * rng.normal(size=(len(writer), 16)))
+    ids = 1000 + rng.permutation(len(writer)).astype(np.int32)
+    return embeddings, ids, pd.DataFrame({"id": ids, "writer": writer, "genuine": is_genuine})
+
+
+def trial_table(table: pd.DataFrame, k: int, draws: int = 3, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for writer, mine in table.groupby("writer"):
+        for draw in range(draws):
+            genuine = rng.permutation(mine["id"][mine["genuine"]])
+            others = rng.choice(table["id"][table["genuine"] & (table["writer"] != writer)], 5)
+            questioned = {"genuine": genuine[k:], "skilled": mine["id"][~mine["genuine"]]}
+            for kind, ids in {**questioned, "random": others}.items():
+                rows += [(str(writer), draw, genuine[:k], one, kind) for one in ids]
+    return pd.DataFrame(rows, columns=["writer", "draw", "references", "questioned", "kind"])
+
+
+class TestDistances:
+    def test_by_hand(self):
+        embeddings = np.eye(3, dtype=np.float32)
+        embeddings[2] = -embeddings[0]
+
+        found = scoring.distances(embeddings, np.array([0, 0, 0]), np.array([0, 1, 2]))
+
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, [0, np.sqrt(2), 2], rtol=1e-7)
+
+    def test_agrees_with_the_cosine(self):
+        embeddings, _, _ = signatures()
+        left, right = np.random.default_rng(0).integers(0, len(embeddings), (2, 500))
+
+        cosine = (embeddings @ embeddings.T)[left, right].astype(np.float64)
+
+        expected = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+        np.testing.assert_allclose(scoring.distances(embeddings, left, right), expected, atol=1e-3)
+
+    def test_nearly_the_same_embeddings_keep_their_digits(self):
+        angle = 1e-5
+        embeddings = np.array([[1, 0], [np.cos(angle), np.sin(angle)]], dtype=np.float32)
+
+        found = scoring.distances(embeddings, np.array([0]), np.array([1]))
+
+        assert found[0] == pytest.approx(angle, rel=1e-4)
+
+    def test_memory_does_not_grow_with_the_pairs(self):
+        embeddings = unit(np.random.default_rng(0).normal(size=(50, 128)))
+        left, right = np.random.default_rng(1).integers(0, 50, (2, 500_000))
+
+        tracemalloc.start()
+        scoring.distances(embeddings, left, right)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        # All the pairs' embeddings at once would be 3 x 256 MB.
+        assert peak < 80e6
+
+    def test_no_pairs(self):
+        nothing = np.array([], dtype=int)
+
+        assert scoring.distances(np.eye(2, dtype=np.float32), nothing, nothing).shape == (0,)
+
+
+class TestFusion:
+    questioned = np.array([[0.3, 0.5, 0.7]])
+    among = np.array([[0.2, 0.4, 0.6]])  # references 0-1, 0-2, 1-2
+
+    def test_by_hand(self):
+        assert scoring.fuse(self.questioned, self.among, "mean") == pytest.approx(-0.5)
+        assert scoring.fuse(self.questioned, self.among, "nearest") == pytest.approx(-0.3)
+        # Halves of the references' own mean distances: 0.15, 0.2, 0.25.
+        found = scoring.fuse(self.questioned, self.among, "nearest_relative")
+        assert found == pytest.approx(-0.15)
+
+    @pytest.mark.parametrize("fusion", scoring.FUSIONS)
+    def test_one_reference_gives_minus_the_distance(self, fusion):
+        found = scoring.fuse(np.array([[0.3], [1.2]]), np.empty((2, 0)), fusion)
+
+        np.testing.assert_allclose(found, [-0.3, -1.2])
+
+    def test_centroid_is_the_distance_from_the_mean_of_the_embeddings(self):
+        embeddings, _, _ = signatures()
+        references, questioned = np.arange(10).reshape(2, 5), np.array([20, 30])
+
+        _, score = scoring.score_against(embeddings, references, questioned, "centroid")
+
+        centroids = embeddings[references].mean(axis=1)
+        expected = -np.linalg.norm(embeddings[questioned] - centroids, axis=1)
+        np.testing.assert_allclose(score, expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("fusion", scoring.FUSIONS)
+    @given(seed=st.integers(0, 1000))
+    @settings(max_examples=10, deadline=None)
+    def test_the_order_of_the_references_does_not_matter(self, fusion, seed):
+        rng = np.random.default_rng(seed)
+        embeddings = unit(rng.normal(size=(6, 8)))
+        order = rng.permutation(5)
+
+        _, one = scoring.score_against(embeddings, np.arange(5)[None], np.array([5]), fusion)
+        _, other = scoring.score_against(embeddings, order[None], np.array([5]), fusion)
+
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+    @pytest.mark.parametrize("fusion", scoring.FUSIONS)
+    def test_a_copy_of_each_reference_scores_best(self, fusion):
+        # Given references that are all the same, nothing can be nearer than they themselves.
+        embeddings = unit(np.vstack([np.ones((3, 4)), np.ones(4), np.arange(4)]))
+
+        _, score = scoring.score_against(
+            embeddings, np.array([[0, 1, 2], [0, 1, 2]]), np.array([3, 4]), fusion
+        )
+
+        assert score[0] == pytest.approx(0, abs=1e-6)
+        assert score[1] < score[0]
+
+    def test_an_unknown_fusion_is_refused(self):
+        with pytest.raises(DeepSignError, match=r"no fusion 'median'.*mean, nearest"):
+            scoring.fuse(self.questioned, self.among, "median")
+
+
+class TestScoreTables:
+    embeddings, ids, table = signatures()
+
+    def test_pair_scores_find_embeddings_by_id(self):
+        pairs = pd.DataFrame(
+            {"left": self.ids[[3, 5]], "right": self.ids[[7, 5]], "kind": "genuine", "writer": "0"},
+            index=[10, 11],
+        )
+
+        found = scoring.pair_scores(self.embeddings, self.ids, pairs)
+
+        assert found.columns.tolist() == [*pairs.columns, "distance", "score"]
+        assert found.index.tolist() == [10, 11]
+        assert (found["distance"].dtype, found["score"].dtype) == ("float32", "float32")
+        expected = np.linalg.norm(self.embeddings[3] - self.embeddings[7])
+        assert found["distance"].tolist() == pytest.approx([expected, 0])
+        assert (found["score"] == -found["distance"]).all()
+
+    def test_one_reference_scores_as_a_pair_does(self):
+        trials = trial_table(self.table, k=1)
+        pairs = trials.assign(left=trials["references"].str[0], right=trials["questioned"])
+
+        one = scoring.trial_scores(self.embeddings, self.ids, trials, "nearest")
+        other = scoring.pair_scores(self.embeddings, self.ids, pairs)
+
+        pd.testing.assert_series_equal(one["score"], other["score"])
+        pd.testing.assert_series_equal(one["distance"], other["distance"])
+
+    def test_trials_read_from_a_file_score_the_same(self, tmp_path):
+        trials = trial_table(self.table, k=5)
+        trials.to_parquet(tmp_path / "trials.parquet")
+
+        one = scoring.trial_scores(self.embeddings, self.ids, trials, "mean")
+        read = pd.read_parquet(tmp_path / "trials.parquet")
+        other = scoring.trial_scores(self.embeddings, self.ids, read, "mean")
+
+        np.testing.assert_array_equal(one["score"], other["score"])
+        assert one["score"].dtype == np.float32
+        assert (one["distance"] == -one["score"]).all()
+
+    def test_pairs_and_trials_are_scored_together(self):
+        trials = {k: trial_table(self.table, k) for k in (5, 3)}
+        pairs = pd.DataFrame({"left": self.ids[:4], "right": self.ids[4:8]})
+
+        found = scoring.score_tables(self.embeddings, self.ids, pairs, trials, "centroid")
+
+        assert list(found) == [1, 3, 5]
+        expected = scoring.pair_scores(self.embeddings, self.ids, pairs)
+        pd.testing.assert_frame_equal(found[1], expected)
+        expected = scoring.trial_scores(self.embeddings, self.ids, trials[5], "centroid")
+        pd.testing.assert_frame_equal(found[5], expected)
+
+    def test_a_signature_without_an_embedding_is_named(self):
+        pairs = pd.DataFrame({"left": [self.ids[0]], "right": [5]})
+
+        with pytest.raises(DeepSignError, match=r"1 signatures have no embedding \(first: 5\)"):
+            scoring.pair_scores(self.embeddings, self.ids, pairs)
+
+    def test_trials_with_different_numbers_of_references_are_refused(self):
+        trials = pd.concat([trial_table(self.table, k=1), trial_table(self.table, k=5)])
+
+        with pytest.raises(DeepSignError, match="same number of references"):
+            scoring.trial_scores(self.embeddings, self.ids, trials, "mean")
+
+
+class TestChooseFusion:
+    def test_takes_the_lowest_mean_error(self):
+        errors = pd.DataFrame({5: [0.2, 0.1], 10: [0.1, 0.1]}, index=["mean", "nearest"])
+
+        assert scoring.choose_fusion(errors) == "nearest"
+
+    def test_of_equal_ones_takes_the_simplest(self):
+        errors = pd.DataFrame({5: [0.2, 0.1, 0.1]}, index=["mean", "nearest", "centroid"])
+
+        assert scoring.choose_fusion(errors) == "nearest"
+
+    def test_with_one_reference_alone_takes_the_simplest(self):
+        embeddings, ids, table = signatures(writers=3)
+
+        errors = scoring.fusion_errors(embeddings, ids, {1: trial_table(table, 1)})
+
+        assert scoring.choose_fusion(errors) == "mean"
+
+    def test_errors_are_those_of_the_fused_scores(self):
+        embeddings, ids, table = signatures()
+        trials = {k: trial_table(table, k) for k in (1, 3, 6)}
+
+        errors = scoring.fusion_errors(embeddings, ids, trials)
+
+        assert errors.index.tolist() == list(scoring.FUSIONS)
+        assert errors.columns.tolist() == [3, 6]
+        scores = scoring.trial_scores(embeddings, ids, trials[3], "centroid").set_index("kind")
+        expected = metrics.eer(scores.loc["genuine", "score"], scores.loc["skilled", "score"])
+        assert errors.loc["centroid", 3] == expected
+
+
+class TestCalibrate:
+    def test_recovers_a_known_likelihood_ratio(self):
+        # Given normal scores of equal variance, the LLR is a line: here 4 (score - 1) / 1.
+        rng = np.random.default_rng(0)
+        genuine, forged = rng.normal(3, 1, 200_000), rng.normal(-1, 1, 50_000)
+
+        found = scoring.calibrate(genuine, forged)
+
+        assert found.scale == pytest.approx(4, rel=0.03)
+        assert -found.offset / found.scale == pytest.approx(1, abs=0.03)
+
+    def test_minimises_cllr(self):
+        rng = np.random.default_rng(1)
+        genuine, forged = rng.normal(1, 2, 300), rng.normal(0, 1, 900)
+        best = scoring.calibrate(genuine, forged)
+
+        def cost(scale: float, offset: float) -> float:
+            line = Calibration(scale, offset)
+            return metrics.cllr(line.llr(genuine), line.llr(forged))
+
+        lowest = cost(best.scale, best.offset)
+        for scale, offset in ((1.05, 0), (0.95, 0), (1, 0.05), (1, -0.05)):
+            assert cost(best.scale * scale, best.offset + offset) > lowest
+
+    def test_the_ridge_does_not_matter_where_the_classes_overlap(self):
+        rng = np.random.default_rng(2)
+        genuine, forged = rng.normal(1.5, 1, 50), rng.normal(0, 1, 50)
+        free = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
+        free.fit(np.concatenate([genuine, forged])[:, None], np.repeat([1, 0], 50))
+
+        found = scoring.calibrate(genuine, forged)
+
+        assert found.scale == pytest.approx(free.coef_[0, 0], rel=2e-3)
+
+    @pytest.mark.parametrize("gap", [1e-6, 0.1, 10])
+    def test_perfect_separation_stays_finite(self, gap):
+        genuine, forged = 1 + gap + np.linspace(0, 1, 500), np.linspace(0, 1, 500)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = scoring.calibrate(genuine, forged)
+
+        assert 0 < found.scale < 1e5
+        llr = found.llr(np.concatenate([genuine, forged]))
+        assert np.isfinite(llr).all()
+        assert np.abs(llr).max() < 1e3
+
+    @pytest.mark.parametrize(
+        ("genuine", "forged"), [([0.0, 1.0], [2.0, 3.0]), ([1.0, 1.0], [1.0]), ([0, 2.0], [1.0])]
+    )
+    def test_scores_that_say_nothing_give_no_evidence(self, genuine, forged):
+        assert scoring.calibrate(genuine, forged) == Calibration(0, 0)
+
+    def test_scaling_the_scores_changes_nothing(self):
+        rng = np.random.default_rng(3)
+        genuine, forged = rng.normal(1, 1, 100), rng.normal(0, 1, 100)
+
+        one = scoring.calibrate(genuine, forged).llr(genuine)
+        other = scoring.calibrate(1e-4 * genuine - 7, 1e-4 * forged - 7).llr(1e-4 * genuine - 7)
+
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+    def test_scores_that_are_not_finite_are_refused(self):
+        with pytest.raises(DeepSignError, match="not finite"):
+            scoring.calibrate([np.nan], [1.0])
+
+
+@pytest.fixture(scope="module")
+def validation() -> dict[int, pd.DataFrame]:
+    embeddings, ids, table = signatures()
+    return {
+        k: scoring.trial_scores(embeddings, ids, trial_table(table, k), "nearest") for k in (1, 5)
+    }
+
+
+@pytest.fixture(scope="module")
+def fitted(validation) -> Scoring:
+    measured_on = {"dataset": "made up", "writers": 12}
+    return scoring.fit_scoring(validation, "nearest", measured_on, np.random.default_rng(0), 100)
+
+
+def classes(table: pd.DataFrame, kind: str = "skilled") -> tuple[np.ndarray, np.ndarray]:
+    scores = table.set_index("kind")["score"]
+    return scores["genuine"].to_numpy(), scores[kind].to_numpy()
+
+
+class TestScoring:
+    def test_thresholds_hold_on_the_scores_they_were_fixed_on(self, validation, fitted):
+        for k, table in validation.items():
+            genuine, forged = classes(table)
+            assert fitted.threshold("eer", k) == metrics.eer_threshold(genuine, forged)
+            for rate in (0.01, 0.05, 0.1, 0.3):
+                threshold = fitted.threshold(f"fmr={rate}", k)
+                assert metrics.fmr(forged, threshold) <= rate
+                # The rates at which the curve is kept are met as nearly as the scores allow.
+                curve = metrics.error_curve(genuine, forged)
+                if rate < 0.3:
+                    assert threshold == curve.threshold[curve.fmr <= rate][0]
+
+    def test_expected_errors_are_those_measured(self, validation, fitted):
+        genuine, forged = classes(validation[5])
+        for name in ("eer", "fmr=0.05"):
+            threshold = fitted.threshold(name, 5)
+            expected = fitted.expected_errors(threshold, 5)
+
+            assert expected["fnmr"]["value"] == metrics.fnmr(genuine, threshold)
+            assert expected["fmr"]["skilled"]["value"] == metrics.fmr(forged, threshold)
+            _, random = classes(validation[5], "random")
+            assert expected["fmr"]["random"]["value"] == metrics.fmr(random, threshold)
+            for interval in (expected["fnmr"], *expected["fmr"].values()):
+                assert interval["low"] <= interval["value"] <= interval["high"]
+
+    def test_beyond_all_scores_everything_is_rejected_or_accepted(self, fitted):
+        assert fitted.expected_errors(10.0, 1)["fnmr"]["value"] == 1
+        assert fitted.expected_errors(10.0, 1)["fmr"]["skilled"]["value"] == 0
+        assert fitted.expected_errors(-10.0, 1)["fnmr"]["value"] == 0
+        assert fitted.expected_errors(-10.0, 1)["fmr"]["skilled"]["value"] == 1
+
+    def test_the_curve_is_short_and_monotone(self, fitted):
+        for operation in fitted.operations.values():
+            assert 20 < len(operation.curve) <= 200
+            assert operation.curve["threshold"].is_monotonic_increasing
+            assert operation.curve["fnmr"].is_monotonic_increasing
+            assert operation.curve["fmr_skilled"].is_monotonic_decreasing
+
+    def test_a_long_curve_is_thinned_and_still_precise(self):
+        rng = np.random.default_rng(0)
+        writer = np.arange(20_000) % 10
+        genuine = pd.DataFrame(
+            {"writer": writer, "kind": "genuine", "score": rng.normal(2, 1, 20_000)}
+        )
+        skilled = pd.DataFrame(
+            {"writer": writer, "kind": "skilled", "score": rng.normal(0, 1, 20_000)}
+        )
+        table = pd.concat([genuine, skilled])
+
+        found = scoring.fit_scoring({1: table}, "mean", {}, np.random.default_rng(0), 5)
+
+        assert len(found.operations[1].curve) <= 200
+        for threshold in np.linspace(-1, 3, 50):
+            errors = found.expected_errors(threshold, 1)
+            assert errors["fnmr"]["value"] == pytest.approx(
+                metrics.fnmr(genuine["score"], threshold), rel=0.05, abs=1e-3
+            )
+            assert errors["fmr"]["skilled"]["value"] == pytest.approx(
+                metrics.fmr(skilled["score"], threshold), rel=0.05, abs=1e-3
+            )
+
+    def test_llr_is_the_calibration_of_that_number_of_references(self, validation, fitted):
+        expected = scoring.calibrate(*classes(validation[5]))
+
+        assert fitted.llr(-0.5, 5) == pytest.approx(expected.llr(-0.5))
+        np.testing.assert_allclose(fitted.llr(np.array([-0.5, 0]), 5)[0], fitted.llr(-0.5, 5))
+
+    def test_an_unmeasured_number_of_references_counts_as_the_nearest_below(self, fitted):
+        assert fitted.threshold("eer", 4) == fitted.threshold("eer", 1)
+        assert fitted.threshold("eer", 8) == fitted.threshold("eer", 5)
+        assert fitted.llr(-0.5, 99) == fitted.llr(-0.5, 5)
+        with pytest.raises(DeepSignError, match="at least 1"):
+            fitted.threshold("eer", 0)
+
+    @pytest.mark.parametrize("name", ["best", "fmr=", "fmr=low", "fmr=0", "fmr=2", "fmr=nan"])
+    def test_an_unknown_threshold_is_refused(self, fitted, name):
+        with pytest.raises(DeepSignError, match=f"no threshold '{name}'"):
+            fitted.threshold(name, 1)
+
+    def test_a_rate_finer_than_the_forgeries_can_tell_is_refused(self, fitted):
+        # 12 writers x 3 draws x 8 forgeries = 288 forged trials.
+        with pytest.raises(DeepSignError, match=r"on 288 forged pairs.*at least 1/288"):
+            fitted.threshold("fmr=0.001", 1)
+
+    def test_survives_a_json_file(self, fitted, tmp_path):
+        path = tmp_path / "scoring.json"
+        path.write_text(json.dumps(fitted.to_dict(), allow_nan=False))
+
+        read = Scoring.from_dict(json.loads(path.read_text()))
+
+        assert read.to_dict() == fitted.to_dict()
+        assert read.measured_on == {"dataset": "made up", "writers": 12}
+        assert read.operations[5].pairs == {"genuine": 252, "skilled": 288, "random": 180}
+        for name in ("eer", "fmr=0.05"):
+            assert read.threshold(name, 5) == fitted.threshold(name, 5)
+        assert read.expected_errors(-0.6, 1) == fitted.expected_errors(-0.6, 1)
+
+    def test_repeats_with_its_seed(self, validation, fitted):
+        again = scoring.fit_scoring(
+            validation, "nearest", fitted.measured_on, np.random.default_rng(0), 100
+        )
+
+        assert again.to_dict() == fitted.to_dict()
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda values: values.pop("fusion"),
+            lambda values: values.update(references=None),
+            lambda values: values["references"].update(many={}),
+            lambda values: values["references"]["1"]["calibration"].update(bend=1),
+            lambda values: values["references"]["1"]["curve"].pop("fmr_skilled"),
+            lambda values: values["references"]["1"]["curve"]["fnmr"].pop(),
+        ],
+    )
+    def test_damaged_content_is_refused(self, fitted, damage):
+        values = json.loads(json.dumps(fitted.to_dict()))
+        damage(values)
+
+        with pytest.raises(DeepSignError, match="damaged or of another version"):
+            Scoring.from_dict(values)
+
+    def test_a_fusion_of_another_version_is_refused(self, fitted):
+        with pytest.raises(DeepSignError, match=r"'neural'.*does not know"):
+            Scoring.from_dict({**fitted.to_dict(), "fusion": "neural"})
+
+    def test_without_skilled_forgeries_random_ones_stand_in(self, validation):
+        scores = {k: table[table["kind"] != "skilled"] for k, table in validation.items()}
+
+        found = scoring.fit_scoring(scores, "nearest", {}, np.random.default_rng(0), 20)
+
+        assert found.opponent == "random"
+        expected = metrics.eer_threshold(*classes(validation[1], "random"))
+        assert found.threshold("eer", 1) == expected
+        assert found.expected_errors(expected, 1)["fmr"]["skilled"] is None
+        assert json.dumps(found.to_dict(), allow_nan=False)
+
+    def test_without_any_forgeries_nothing_can_be_fixed(self, validation):
+        scores = {1: validation[1][validation[1]["kind"] == "genuine"]}
+
+        with pytest.raises(DeepSignError, match="no forged pairs"):
+            scoring.fit_scoring(scores, "nearest", {}, np.random.default_rng(0), 20)
