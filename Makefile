@@ -96,13 +96,16 @@ $(EXECUTED)/03_tfrecord.ipynb: $(BUILT)/signatures.parquet $(BUILT)/split.parque
 $(EXECUTED)/05_training.ipynb: $(BUILT)/records.json $(BUILT)/pairs_validation.parquet
 $(EXECUTED)/06_evaluation.ipynb: $(REPORT)/model/encoder.keras $(BUILT)/pairs_test.parquet
 
-# The modules a chapter uses (a test holds these lists to its imports).
-$(EXECUTED)/01_eda.ipynb: $(call module,studies plotting datasets preprocessing shortcuts)
-$(EXECUTED)/02_pairing.ipynb: $(call module,studies plotting pairing)
-$(EXECUTED)/03_tfrecord.ipynb: $(call module,studies plotting pairing preprocessing shortcuts tfrecords)
-$(EXECUTED)/04_model.ipynb: $(call module,studies plotting models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,studies plotting models losses tfrecords training scoring metrics)
-$(EXECUTED)/06_evaluation.ipynb: $(call module,studies plotting models tfrecords scoring metrics shortcuts)
+# The modules a chapter uses, and those that they use (a test holds these lists to the imports).
+OF_ALL := studies __init__
+OF_RAW := datasets preprocessing
+OF_MODEL := models losses scoring metrics tfrecords training preprocessing
+$(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) plotting pairing shortcuts metrics $(OF_RAW))
+$(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
+$(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) plotting shortcuts metrics preprocessing tfrecords)
+$(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) plotting models losses)
+$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) plotting $(OF_MODEL))
+$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) plotting pairing reporting shortcuts $(OF_MODEL))
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1))

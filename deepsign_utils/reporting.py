@@ -1,0 +1,893 @@
+"""Executed notebooks and metrics.json -> one HTML file that needs nothing else.
+
+The report opens with the question, the answer and its limits, all rendered from metrics.json; the
+notebooks follow as chapters. Their outputs hold strings from data (writers' names, paths), so
+Jinja2 escapes everything, HTML written by a notebook passes a list of allowed tags, and the page's
+own Content-Security-Policy lets no script run but the report's and nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import math
+import re
+import shlex
+import struct
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import bleach
+import jinja2
+import nbformat
+import pandas as pd
+from bs4 import BeautifulSoup, Tag
+from markupsafe import Markup
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.studies import write_atomically
+
+SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
+
+TEMPLATE_FOLDER = Path(__file__).parent / "report_template"
+FIGURE_TYPES = ("image/svg+xml", "image/png", "image/jpeg")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ALL_PROBES = "all together"
+CHANCE_AUC = 0.55  # a probe that stays below is at chance, one that stays above is flagged
+
+Interval = dict[str, float | None]
+
+# ---------------------------------------------------------------------------------- numbers
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read a study's metrics.json and check what the report needs of it.
+
+    Parameters
+    ----------
+    path
+        The file. Only ``study`` and ``test.references`` must be there; any number may be null.
+
+    Returns
+    -------
+    dict
+        The file's content.
+
+    Raises
+    ------
+    DeepSignError
+        If the file is missing, is not JSON, lacks a needed part, or holds an interval that is not
+        made of numbers.
+    """
+    path = Path(path)
+    again = "Run the evaluation again: make report."
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeepSignError(f"{path} cannot be read ({error.strerror}). {again}") from error
+    except ValueError as error:
+        raise DeepSignError(f"{path} is not valid JSON ({error}). {again}") from error
+    references = _mapping(_mapping(_mapping(metrics).get("test")).get("references"))
+    if not references or "study" not in metrics:
+        raise DeepSignError(f"{path} lacks `study` or `test.references`. {again}")
+    if not all(count.isdecimal() for count in references):
+        raise DeepSignError(f"{path}: `test.references` must be keyed by whole numbers. {again}")
+    checked = {part: metrics[part] for part in ("test", "shortcuts") if part in metrics}
+    for where, node in _walk(checked):
+        numbers = (node.get(key) for key in ("value", "low", "high"))
+        if not all(n is None or isinstance(n, int | float) for n in numbers):
+            raise DeepSignError(f"{path}: `{where}` must hold numbers or null. {again}")
+    return metrics
+
+
+def _walk(node: Any, where: str = "") -> Iterator[tuple[str, dict]]:
+    """Yield every interval below a node with its dotted name."""
+    if isinstance(node, dict):
+        if "value" in node:
+            yield where, node
+        for key, child in node.items():
+            yield from _walk(child, f"{where}.{key}".lstrip("."))
+
+
+def _interval(node: Any, *keys: str) -> Interval | None:
+    """Follow the keys to an interval; None where anything on the way is null or missing.
+
+    A rate that is not told apart by kind may stand where its kinds would: the search ends there.
+    """
+    for key in keys:
+        if "value" in _mapping(node):
+            break
+        node = _mapping(node).get(key)
+    node = _mapping(node)
+    if not _finite(node.get("value")):
+        return None
+    bounds = (node.get("low"), node.get("high"))
+    low, high = bounds if all(map(_finite, bounds)) else (None, None)
+    return {"value": node["value"], "low": low, "high": high}
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    """What is null, missing or no mapping counts as empty."""
+    return node if isinstance(node, dict) else {}
+
+
+def _finite(number: Any) -> bool:
+    return isinstance(number, int | float) and math.isfinite(number)
+
+
+def format_rate(interval: Interval | None) -> str:
+    """Write a rate as a percentage with its interval.
+
+    Parameters
+    ----------
+    interval
+        ``value``, ``low`` and ``high`` as fractions; the bounds, or all of it, may be None.
+
+    Returns
+    -------
+    str
+        For example "12.3 % [10.1, 14.6]" (no-break spaces inside number and brackets), two decimals
+        where the whole interval lies below 1 %, and "not measured" for None.
+    """
+    if interval is None:
+        return "not measured"
+    return f"{_value(interval)} {_bounds(interval)}".rstrip()
+
+
+def format_number(interval: Interval | None) -> str:
+    """Write a plain number with its interval, such as "0.41 [0.36, 0.47]".
+
+    Parameters
+    ----------
+    interval
+        As in `format_rate`.
+    """
+    if interval is None:
+        return "not measured"
+    return f"{_number(interval)} {_number_bounds(interval)}".rstrip()
+
+
+def _number(interval: Interval) -> str:
+    return f"{interval['value']:.2f}"
+
+
+def _number_bounds(interval: Interval) -> str:
+    if interval["low"] is None:
+        return ""
+    return f"[{interval['low']:.2f},\u00a0{interval['high']:.2f}]"
+
+
+def _decimals(interval: Interval) -> int:
+    return 2 if max(interval["value"], interval["high"] or 0) < 0.01 else 1
+
+
+def _value(interval: Interval) -> str:
+    return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"
+
+
+def _bounds(interval: Interval) -> str:
+    if interval["low"] is None:
+        return ""
+    low, high = (f"{100 * interval[key]:.{_decimals(interval)}f}" for key in ("low", "high"))
+    return f"[{low},\u00a0{high}]"
+
+
+def answer(metrics: Mapping[str, Any]) -> str:
+    """Answer the report's question in one sentence.
+
+    "Largely" where both error rates stay below 5 % with their whole intervals, "not shown" where
+    the EER's interval reaches chance (50 %), "partly" between.
+
+    Parameters
+    ----------
+    metrics
+        Content of metrics.json.
+
+    Returns
+    -------
+    str
+        A sentence; it says so where forged or genuine pairs were missing.
+    """
+    row = _reference_rows(_results(metrics))[0]
+    fmr, fnmr, eer = row["fmr_skilled"], row["fnmr"], row["eer_skilled"]
+    if fmr is None or fnmr is None:
+        return "This study does not tell: the test had no skilled forgeries or no genuine pairs."
+
+    def upper(interval: Interval) -> float:
+        return interval["value"] if interval["high"] is None else interval["high"]
+
+    if eer is not None and upper(eer) >= 0.5:
+        verdict = "Not shown"
+    elif max(upper(fmr), upper(fnmr)) < 0.05:
+        verdict = "Largely"
+    else:
+        verdict = "Partly"
+    beside = f"; its EER is {format_rate(eer)}" if eer else ""
+    return (
+        f"{verdict}: with {_plural(row['references'], 'reference')} and the threshold fixed on "
+        f"validation writers, it accepts {format_rate(fmr)} of skilled forgeries (FMR) and rejects "
+        f"{format_rate(fnmr)} of genuine signatures (FNMR){beside}."
+    )
+
+
+def _results(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    return metrics["test"]["references"]
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"one {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _reference_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per number of references, ascending."""
+    return [
+        {
+            "references": int(count),
+            "fmr_skilled": _interval(results[count], "fmr", "skilled"),
+            "fmr_random": _interval(results[count], "fmr", "random"),
+            "fnmr": _interval(results[count], "fnmr"),
+            "eer_skilled": _interval(results[count], "eer", "skilled"),
+            "eer_random": _interval(results[count], "eer", "random"),
+            "eer_per_writer": _interval(results[count], "eer_per_writer", "skilled"),
+            "auc_skilled": _interval(results[count], "auc", "skilled"),
+            "cllr": _interval(results[count], "cllr", "skilled"),
+        }
+        for count in sorted(results, key=int)
+    ]
+
+
+def _tiles(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "Skilled forgeries accepted",
+            "short": "FMR",
+            "long": "false match rate",
+            "note": "at the threshold fixed on validation writers",
+            "interval": row["fmr_skilled"],
+        },
+        {
+            "name": "Genuine signatures rejected",
+            "short": "FNMR",
+            "long": "false non-match rate",
+            "note": "at the same threshold",
+            "interval": row["fnmr"],
+        },
+        {
+            "name": "Where both are equal",
+            "short": "EER",
+            "long": "equal error rate",
+            "note": "at a threshold that the test pairs pick themselves: to compare with papers",
+            "interval": row["eer_skilled"],
+        },
+    ]
+
+
+def _shortcut_rows(shortcuts: Any) -> list[dict[str, Any]]:
+    """One row per probe, as far as they were measured."""
+    stages = {"raw": "raw files", "canvas": "cleaned canvas"}
+    return [
+        {
+            "stage": stages[stage],
+            "probe": ALL_PROBES if name == "all" else name.replace("_", " "),
+            "auc": _interval(probe, "auc"),
+            "eer": _interval(probe, "eer", "skilled"),
+            "finding": _finding(probe),
+        }
+        for stage in stages
+        for name, probe in _mapping(_mapping(shortcuts).get(stage)).items()
+        if isinstance(probe, dict) and "auc" in probe
+    ]
+
+
+def _finding(probe: dict[str, Any]) -> str:
+    """Take the study's own word, corrected for the number of probes, before the plain interval."""
+    auc = _interval(probe, "auc")
+    if auc is None or auc["low"] is None:
+        return "not measured"
+    plain = "at chance" if auc["high"] < CHANCE_AUC else "inconclusive"
+    return probe.get("verdict") or ("flagged" if auc["low"] > CHANCE_AUC else plain)
+
+
+def _flatten(node: Any, name: str = "") -> list[tuple[str, str]]:
+    """Turn nested settings into rows of dotted names and short texts."""
+    if isinstance(node, dict):
+        below = ((f"{name}.{key}".lstrip("."), child) for key, child in node.items())
+        return [row for key, child in below for row in _flatten(child, key)]
+    if isinstance(node, list):
+        more = f", … ({len(node)} in all)" if len(node) > 12 else ""
+        return [(name, ", ".join(map(str, node[:12])) + more)]
+    return [(name, str(node))]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    provenance, encoder, validation = (
+        _mapping(metrics.get(part)) for part in ("provenance", "encoder", "validation")
+    )
+    test = metrics["test"]
+    thresholds = {
+        count: f"{entry['threshold']:.4g}"
+        for count, entry in _mapping(validation.get("references")).items()
+        if count.isdecimal() and _finite(_mapping(entry).get("threshold"))
+    }
+    facts = [
+        ("dataset", metrics.get("dataset")),
+        ("seed", metrics.get("seed", provenance.get("seed"))),
+        ("encoder", encoder.get("name")),
+        ("encoder's parameters", _count(encoder.get("parameters"))),
+        ("validation writers", _count(validation.get("writers"))),
+        ("test writers", _count(test.get("writers"))),
+        *((f"threshold, {_plural(int(n), 'reference')}", text) for n, text in thresholds.items()),
+    ]
+    seconds = _mapping(provenance.get("seconds"))
+    return {
+        "facts": [(name, str(value)) for name, value in facts if value not in (None, "")],
+        "seconds": [(step, _duration(s)) for step, s in seconds.items() if _finite(s)],
+        **{
+            part: _flatten(_mapping(provenance.get(part)))
+            for part in ("parameters", "versions", "threads", "inputs")
+        },
+    }
+
+
+def _count(number: Any) -> str:
+    return f"{number:,}" if isinstance(number, int) else ""
+
+
+def _command(study: str, dataset: str) -> str:
+    """A study that is not named like its dataset is a run of the dataset's own study."""
+    run = "" if study == dataset or not dataset else f" RUN={shlex.quote(study)} PARAMS=…"
+    return f"make report STUDY={shlex.quote(dataset or study)}{run}"
+
+
+# --------------------------------------------------------------------------- tables and words
+
+
+def error_table(results: Mapping[str, Any]) -> pd.DataFrame:
+    """Error rates with their intervals, to be read.
+
+    Parameters
+    ----------
+    results
+        ``test.references`` of metrics.json: number of references -> what `metrics.evaluate` gives.
+
+    Returns
+    -------
+    DataFrame
+        One row per number of references, ascending; texts such as "12.3 % [10.1, 14.6]".
+    """
+    rates = {
+        "FMR, skilled": "fmr_skilled",
+        "FMR, random": "fmr_random",
+        "FNMR": "fnmr",
+        "EER, skilled": "eer_skilled",
+        "EER, random": "eer_random",
+        "EER, mean of writers": "eer_per_writer",
+    }
+    rows = _reference_rows(results)
+    return pd.DataFrame(
+        [
+            {name: _or_dash(row[key], format_rate) for name, key in rates.items()}
+            | {"AUC, skilled": _or_dash(row["auc_skilled"], format_number)}
+            | {"Cllr": _or_dash(row["cllr"], format_number)}
+            for row in rows
+        ],
+        index=pd.Index([row["references"] for row in rows], name="references"),
+    )
+
+
+def shortcut_table(shortcuts: Mapping[str, Any]) -> pd.DataFrame:
+    """What each probe reaches without comparing anything, to be read.
+
+    Parameters
+    ----------
+    shortcuts
+        ``shortcuts`` of metrics.json: "raw" and "canvas" -> probe -> ``auc`` and ``eer``.
+
+    Returns
+    -------
+    DataFrame
+        One row per probe.
+    """
+    columns = ["images", "probe", "AUC", "EER, shortcut alone", "finding"]
+    rows = [
+        (
+            row["stage"],
+            row["probe"],
+            _or_dash(row["auc"], format_number),
+            _or_dash(row["eer"], format_rate),
+            row["finding"],
+        )
+        for row in _shortcut_rows(shortcuts)
+    ]
+    return pd.DataFrame(rows, columns=columns).set_index("images")
+
+
+def _or_dash(interval: Interval | None, write: Callable[[Interval], str]) -> str:
+    return "–" if interval is None else write(interval)
+
+
+def findings(metrics: Mapping[str, Any]) -> str:
+    """Say in a few Markdown points what a study found.
+
+    Parameters
+    ----------
+    metrics
+        Content of metrics.json.
+    """
+    rows = _reference_rows(metrics["test"]["references"])
+    one, most = rows[0], rows[-1]
+    published = _interval(metrics["test"].get("published"), "eer", "skilled")
+    points = [f"**{answer(metrics)}**"]
+    if most is not one and most["fmr_skilled"] and most["fnmr"]:
+        points.append(
+            f"With {most['references']} references: FMR {format_rate(most['fmr_skilled'])}, "
+            f"FNMR {format_rate(most['fnmr'])}."
+        )
+    if one["fmr_random"]:
+        points.append(f"Random forgeries accepted: {format_rate(one['fmr_random'])}.")
+    if published:
+        points.append(f"By the published protocol, one reference: EER {format_rate(published)}.")
+    alone = [row for row in _shortcut_rows(metrics.get("shortcuts")) if row["probe"] == ALL_PROBES]
+    points += [
+        f"Without comparing anything, from the {row['stage']} alone: EER {format_rate(row['eer'])}."
+        for row in alone
+        if row["eer"]
+    ]
+    return "\n".join(f"- {point}" for point in points)
+
+
+def model_card(metrics: Mapping[str, Any]) -> str:
+    """Write the card of a trained model: what it is for, how well it does, what it can't do.
+
+    Parameters
+    ----------
+    metrics
+        Content of metrics.json.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return _render(
+        "card.md.j2",
+        **_context(metrics),
+        errors=error_table(_results(metrics)).reset_index(),
+        probes=shortcut_table(metrics.get("shortcuts") or {}).reset_index(),
+    )
+
+
+# -------------------------------------------------------------------------------- notebooks
+
+
+def _chapters(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Convert the notebooks, in order, in one process.
+
+    Returns
+    -------
+    chapters
+        ``number``, ``title``, ``sections`` (id, title) and ``body`` (HTML) of each.
+    figures
+        All figures in order, as `_figure` describes them.
+    """
+    exporter = HTMLExporter(
+        config=Config(
+            NbConvertBase={
+                "display_data_priority": [*FIGURE_TYPES, "text/html", "text/markdown", "text/plain"]
+            },
+        ),
+        template_name=TEMPLATE_FOLDER.name,
+        extra_template_basedirs=[str(TEMPLATE_FOLDER.parent)],
+        template_file="chapter.html.j2",
+        exclude_anchor_links=True,
+        filters={"clean": _clean},
+    )
+    exporter.environment.autoescape = True
+    anchors = {path.name: f"#chapter-{number}" for number, path in enumerate(paths, 1)}
+    chapters, figures = [], []
+    for number, path in enumerate(paths, 1):
+        notebook, found = _tidy(_read_notebook(path), number)
+        body, _ = exporter.from_notebook_node(notebook)
+        title, sections, body = _arrange(body, number, anchors)
+        # Pictures go in last: they are megabytes that no HTML parser need read.
+        for figure in found:
+            body = body.replace(figure["placeholder"], figure["source"])
+        chapters.append(
+            {"number": number, "title": title or path.stem, "sections": sections, "body": body}
+        )
+        figures += found
+    return chapters, figures
+
+
+def _read_notebook(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise DeepSignError(
+            f"{path} is not a readable notebook ({type(error).__name__}). "
+            "Run make report again to make it anew."
+        ) from error
+
+
+def _tidy(notebook: NotebookNode, chapter: int) -> tuple[NotebookNode, list[dict[str, Any]]]:
+    """Drop what only matters while a notebook runs, and describe its figures."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [c for c in notebook.cells if "hide" not in c.metadata.get("tags", [])]
+    figures: list[dict[str, Any]] = []
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [output for output in cell.outputs if _worth_showing(output)]
+        for output in cell.outputs:
+            kind = next((k for k in FIGURE_TYPES if k in output.get("data", {})), None)
+            if output.output_type == "stream":
+                # A progress bar overwrites its line: what it last said is enough.
+                output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+            elif kind:
+                figures.append(_figure(output, kind, f"{chapter}.{len(figures) + 1}"))
+                output.metadata["figure"] = {
+                    **figures[-1],
+                    "source": figures[-1]["placeholder"],
+                }
+    return notebook, figures
+
+
+def _worth_showing(output: NotebookNode) -> bool:
+    if output.output_type == "stream":
+        return output.name == "stdout" and bool(output.text.strip())
+    caption = output.get("metadata", {}).get("deepsign", {}).get("role") == "caption"
+    return not caption and WIDGET not in output.get("data", {})
+
+
+def _figure(output: NotebookNode, kind: str, number: str) -> dict[str, Any]:
+    """Describe a figure for the templates.
+
+    An SVG becomes a data URI like any other picture: inside an <img> its ids clash with no other
+    figure's and its scripts do not run.
+    """
+    content = output.data[kind]
+    picture = content.encode() if kind == "image/svg+xml" else base64.b64decode(content)
+    said = output.metadata.get("deepsign", {})
+    plain = output.data.get("text/plain", "")
+    plain = "" if plain.startswith("<") else plain
+    width, height = _size(picture, kind)
+    shown = output.metadata.get(kind, {}).get("width")
+    if width and shown:  # a PNG has more pixels than it takes up on the page
+        width, height = shown, round(height * shown / width)
+    return {
+        "number": number,
+        "name": said.get("name") or "",
+        "alt": said.get("alt") or plain or f"Figure {number}, not described",
+        "caption": said.get("caption", ""),
+        "source": f"data:{kind};base64,{base64.b64encode(picture).decode()}",
+        "placeholder": f"figure:{number}:{hashlib.sha256(picture).hexdigest()}",
+        "width": width,
+        "height": height,
+    }
+
+
+def _size(picture: bytes, kind: str) -> tuple[int | None, int | None]:
+    """Width and height in CSS pixels, so that the page does not jump while it loads."""
+    if kind == "image/png" and picture[12:16] == b"IHDR":
+        return struct.unpack(">II", picture[16:24])
+    if kind == "image/svg+xml":
+        tag = re.search(rb"<svg[^>]*>", picture)
+        sides = re.findall(rb'\b(width|height)="([\d.]+)(pt|px)?"', tag[0] if tag else b"")
+        found = {name: float(n) * (4 / 3 if unit == b"pt" else 1) for name, n, unit in sides}
+        if len(found) == 2:
+            return round(found[b"width"]), round(found[b"height"])
+    return None, None
+
+
+ALLOWED_ATTRIBUTES = {
+    "*": ["class", "title"],
+    "a": lambda _, name, value: name == "href" and not re.match(r"\s*(data|javascript):", value),
+    "img": ["src", "alt", "width", "height"],
+    "td": ["colspan", "rowspan"],
+    "th": ["colspan", "rowspan"],
+}
+ALLOWED_TAGS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        h1 h2 h3 h4 h5 h6 p div span br hr blockquote pre ul ol li dl dt dd details summary
+        table caption colgroup col thead tbody tfoot tr th td
+        a abbr b code del em i img kbd mark s small strong sub sup u
+        """,
+    )
+)
+CLEANER = bleach.Cleaner(
+    tags=ALLOWED_TAGS,
+    attributes=ALLOWED_ATTRIBUTES,
+    protocols={"http", "https", "mailto", "data"},
+    strip=True,
+)
+
+
+def _clean(html: str) -> Markup:
+    """Keep text, tables and links; drop scripts, styles, event handlers, frames and remote images.
+
+    What stands inside <script> and <style> goes too, which bleach would leave as text.
+    """
+    soup = BeautifulSoup(html, "html.parser")
+    for tag in soup(["script", "style", "template", "iframe", "object", "noscript", "title"]):
+        tag.decompose()
+    for image in soup("img"):
+        if not image.get("src", "").startswith("data:image/"):
+            image.decompose()
+        elif not image.get("alt"):
+            image["alt"] = "Picture, not described"
+    return Markup(CLEANER.clean(str(soup)))
+
+
+def _arrange(html: str, chapter: int, anchors: dict[str, str]) -> tuple[str, list, str]:
+    """Fit a notebook into the page: its title out, headings one down, links and tables mended."""
+    soup = BeautifulSoup(html, "html.parser")
+    title, first = "", soup.find("h1")
+    if first:
+        title = re.sub(r"^(chapter\s+)?\d+\s*[.:·–—-]?\s+", "", _text(first), flags=re.I)
+        first.decompose()
+    sections, level = [], 2
+    for count, heading in enumerate(soup.find_all(re.compile(r"^h[1-6]$")), 1):
+        written = int(heading.name[1])
+        level = min(written + 1, level + 1, 6)
+        heading.name = f"h{level}"
+        heading["id"] = f"chapter-{chapter}-{count}"
+        if written <= 2:
+            sections.append((heading["id"], _text(heading)))
+    for link in soup.find_all("a"):
+        _mend_link(link, anchors)
+    for table in soup.find_all("table"):
+        _mend_table(table)
+    return title, sections, str(soup)
+
+
+def _text(tag: Tag) -> str:
+    return " ".join(tag.get_text().split())
+
+
+def _mend_link(link: Tag, anchors: dict[str, str]) -> None:
+    """A link to a chapter's notebook leads to the chapter; one to a file here leads nowhere."""
+    target = link.get("href", "")
+    chapter = anchors.get(target.partition("#")[0].rpartition("/")[2])
+    if chapter:
+        link["href"] = chapter
+    elif re.match(r"https?:|mailto:", target):
+        link["rel"] = "noopener noreferrer"
+    else:
+        link.unwrap()
+
+
+def _mend_table(table: Tag) -> None:
+    """Make a pandas table accessible, right-align its numbers and mark it for sorting."""
+    soup = BeautifulSoup("", "html.parser")
+    table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
+    head, body = table.find("thead"), table.find("tbody")
+    if not head or not body:
+        return
+    if not body.find("tr"):
+        names = ", ".join(filter(None, map(_text, _cells(head))))
+        table.parent.replace_with(note := soup.new_tag("p", attrs={"class": "note"}))
+        note.string = f"No rows. (Columns: {names})"
+        return
+    rows = head.find_all("tr")
+    if len(rows) == 2 and _is_index_row(rows[0], rows[1]):
+        for upper, lower in zip(_cells(rows[0]), _cells(rows[1]), strict=True):
+            if _text(lower):
+                upper.string = _text(lower)
+        rows[1].decompose()
+        rows = rows[:1]
+    for cell in _cells(head):
+        if not _text(cell):
+            cell.name = "td"
+        elif cell.name == "th":
+            cell["scope"] = "colgroup" if cell.get("colspan") else "col"
+    for cell in body.find_all("th"):
+        cell["scope"] = "rowgroup" if cell.get("rowspan") else "row"
+    grid = [_cells(row) for row in body.find_all("tr")]
+    spans = any(cell.get("rowspan") or cell.get("colspan") for cell in _cells(table))
+    if len(rows) == 1 and not spans and all(len(row) == len(_cells(rows[0])) for row in grid):
+        table["data-sortable"] = ""
+        columns = [c for c in zip(_cells(rows[0]), *grid, strict=True) if all(map(_numeric, c[1:]))]
+        numbers = [cell for column in columns for cell in column]
+    else:
+        numbers = [cell for cell in body.find_all("td") if _numeric(cell)]
+    for cell in numbers:
+        cell["class"] = "num"
+
+
+# A name such as 007 is no number.
+NUMBER = re.compile(r"|–|nan|NaN|None|<NA>|[-−+]?(?!0\d)[\d.,]+(e[-+]?\d+)?\s*%?(\s*\[.*\])?")
+
+
+def _numeric(cell: Tag) -> bool:
+    return bool(NUMBER.fullmatch(_text(cell)))
+
+
+def _cells(part: Tag) -> list[Tag]:
+    return part.find_all(["th", "td"])
+
+
+def _is_index_row(columns: Tag, index: Tag) -> bool:
+    """Whether pandas put the index's name in a row of its own below the columns' names."""
+    upper, lower = _cells(columns), _cells(index)
+    return len(upper) == len(lower) and not any(
+        _text(u) and _text(v) for u, v in zip(upper, lower, strict=True)
+    )
+
+
+# ------------------------------------------------------------------------------------ pages
+
+
+def write_report(notebooks: Sequence[Path], metrics: Path, output: Path) -> Path:
+    """Write a study's report: one HTML file with everything inside.
+
+    Parameters
+    ----------
+    notebooks
+        Executed notebooks, in the order of the chapters. A chapter's title is the notebook's
+        first heading. The figure whose ``metadata.deepsign.name`` is "headline" is shown at the
+        top as well.
+    metrics
+        The study's metrics.json: the source of every number in the summary.
+    output
+        The file to write. Written whole or not at all.
+
+    Returns
+    -------
+    Path
+        ``output``.
+
+    Raises
+    ------
+    DeepSignError
+        If metrics.json or a notebook cannot be used; the message names the file.
+    """
+    output = Path(output)
+    numbers = read_metrics(metrics)
+    chapters, figures = _chapters([Path(path) for path in notebooks])
+    html = _render(
+        "report.html.j2",
+        **_context(numbers),
+        headline_figure=next((f for f in figures if f["name"] == "headline"), None),
+        chapters=chapters,
+        provenance=_provenance(numbers),
+    )
+    if len(html) > SIZE_LIMIT:
+        heavy = sorted(figures, key=lambda figure: -len(figure["source"]))[:3]
+        names = ", ".join(figure["name"] or figure["number"] for figure in heavy)
+        warnings.warn(
+            f"{output} takes {len(html) / 1e6:.0f} MB, more than {SIZE_LIMIT / 1e6:.0f}. "
+            f"Its heaviest figures: {names}.",
+            stacklevel=2,
+        )
+    return _write(output, html)
+
+
+def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report's summary and the model card say, from metrics.json alone."""
+    rows = _reference_rows(_results(metrics))
+    shortcuts = _shortcut_rows(metrics.get("shortcuts"))
+    test, encoder = metrics["test"], _mapping(metrics.get("encoder"))
+    writers = test.get("writers") if isinstance(test.get("writers"), int) else None
+    pairs = [f"{_count(n)} {kind}" for kind, n in _mapping(test.get("pairs")).items() if _count(n)]
+    parameters = _mapping(_mapping(metrics.get("provenance")).get("parameters"))
+    return {
+        "study": metrics["study"],
+        "dataset": metrics.get("dataset") or "not named",
+        "synthetic": "synthetic" in str(metrics.get("dataset")).lower(),
+        "encoder": encoder.get("name") or "encoder",
+        "weights": _count(encoder.get("parameters")),
+        "canvas": " x ".join(
+            str(parameters[side])
+            for side in ("canvas_height", "canvas_width")
+            if side in parameters
+        ),
+        "seed": metrics.get("seed"),
+        "writers": writers,
+        "validation_writers": _mapping(metrics.get("validation")).get("writers"),
+        "pairs": f"{', '.join(pairs)} pairs with one reference" if pairs else "",
+        "answer": answer(metrics),
+        "references": rows,
+        "tiles": _tiles(rows[0]),
+        "enrolled": ", ".join(
+            [f"With {_plural(rows[0]['references'], 'reference')} per comparison"]
+            + ([_plural(writers, "test writer")] if writers else [])
+        ),
+        "published": _interval(test.get("published"), "eer", "skilled"),
+        "shortcuts": shortcuts,
+        "flagged": [f"{r['probe']} ({r['stage']})" for r in shortcuts if r["finding"] == "flagged"],
+        "blind": next((r for r in reversed(shortcuts) if r["probe"] == ALL_PROBES), None),
+        "command": _command(str(metrics["study"]), str(metrics.get("dataset") or "")),
+    }
+
+
+def write_index(reports_folder: Path) -> Path:
+    """Write reports/index.html: the headline numbers of all studies side by side.
+
+    Parameters
+    ----------
+    reports_folder
+        Folder with one folder per study. A study whose metrics.json cannot be used is listed as
+        such, with the reason.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    folder = Path(reports_folder)
+    studies, broken = [], []
+    for path in sorted(folder.glob("*/metrics.json")):
+        try:
+            studies.append((path.parent, read_metrics(path)))
+        except DeepSignError as error:
+            broken.append((path.parent.name, str(error)))
+    most = max((int(n) for _, m in studies for n in m["test"]["references"]), default=10)
+    html = _render(
+        "index.html.j2",
+        studies=[_index_row(study, metrics, most) for study, metrics in studies],
+        broken=broken,
+        most=most,
+    )
+    return _write(folder / "index.html", html)
+
+
+def _index_row(folder: Path, metrics: Mapping[str, Any], most: int) -> dict[str, Any]:
+    rows = _reference_rows(_results(metrics))
+    report = folder / "index.html"
+    return {
+        "name": folder.name,
+        "link": f"{quote(folder.name)}/{report.name}" if report.exists() else None,
+        "dataset": metrics.get("dataset") or "–",
+        "writers": metrics["test"].get("writers") or "–",
+        "seed": metrics.get("seed", "–"),
+        "fmr": rows[0]["fmr_skilled"],
+        "fnmr": rows[0]["fnmr"],
+        "eer": rows[0]["eer_skilled"],
+        "eer_most": rows[-1]["eer_skilled"] if rows[-1]["references"] == most else None,
+    }
+
+
+def _render(template: str, **context: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE_FOLDER),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        value=_value, bounds=_bounds, number=_number, number_bounds=_number_bounds
+    )
+    environment.globals.update(inline=_inline)
+    return environment.get_template(template).render(context)
+
+
+def _inline(name: str) -> dict[str, str]:
+    """A style or script for the page, with the hash by which the page's policy admits it."""
+    text = (TEMPLATE_FOLDER / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": text, "hash": f"sha256-{digest}"}
+
+
+def _write(path: Path, text: str) -> Path:
+    write_atomically(path, text)
+    path.touch()  # even if nothing changed: Make compares times
+    return path

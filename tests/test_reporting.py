@@ -1,0 +1,516 @@
+"""The report says what metrics.json and the notebooks say, safely, in one file."""
+
+import base64
+import copy
+import json
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+
+import nbformat
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from deepsign_utils import DeepSignError, reporting
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+TITLES = ["1 · The data", "2. Pairs", "Records", "The model", "Training", "Error rates"]
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt"><g id="a"/></svg>'
+
+
+def figure(name, caption="A caption.", data=None):
+    """The two outputs of plotting.show."""
+    said = {"alt": f"What {name} shows.", "caption": caption, "name": name}
+    picture = data or {"image/svg+xml": SVG}
+    return [
+        new_output("display_data", data=picture, metadata={"deepsign": said}),
+        new_output(
+            "display_data",
+            data={"text/markdown": caption, "text/plain": caption},
+            metadata={"deepsign": {"role": "caption"}},
+        ),
+    ]
+
+
+def html(content):
+    return new_output("display_data", data={"text/html": content, "text/plain": "plain"})
+
+
+def code(source, outputs=(), tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def write_notebook(path, cells):
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def interval(value, width=0.02):
+    return {"value": value, "low": value - width, "high": value + width}
+
+
+def rates(eer):
+    return {
+        "eer": {"skilled": interval(eer), "random": interval(eer / 2)},
+        "eer_per_writer": interval(eer / 3 + 0.02),
+        "fmr": {"skilled": interval(eer + 0.01), "random": interval(0.004, 0.002)},
+        "fnmr": interval(eer - 0.01),
+        "auc": {"skilled": interval(0.93), "random": interval(0.97)},
+        "cllr": interval(0.4),
+    }
+
+
+def make_metrics():
+    """A metrics.json as chapter 6 writes it."""
+    return {
+        "study": "synthetic",
+        "dataset": "synthetic",
+        "seed": 7,
+        "encoder": {"name": "lightweight_encoder", "parameters": 304672},
+        "validation": {"writers": 40, "references": {"1": {"threshold": 0.61}}},
+        "test": {
+            "writers": 60,
+            "pairs": {"genuine": 4560, "skilled": 14400, "random": 4560},
+            "references": {"1": rates(0.123), "10": rates(0.081), "5": rates(0.095)},
+        },
+        "shortcuts": {
+            "raw": {"size": {"auc": interval(0.7), "eer": interval(0.35), "verdict": "flagged"}},
+            "canvas": {"stroke_width": {"auc": interval(0.51)}, "all": None},
+        },
+        "provenance": {
+            "seed": 7,
+            "parameters": {"epochs": 30, "data_root": HOSTILE},
+            "versions": {"keras": "3.15.0"},
+            "threads": {"intra_op": 2},
+            "inputs": {"signatures.parquet": "ab12"},
+            "seconds": {"05_training": 1523.7},
+        },
+    }
+
+
+def make_notebooks(folder):
+    """Six executed notebooks: prose, tables, figures, progress bars and strings that mean harm."""
+    table = pd.DataFrame(
+        {"path": [HOSTILE, "w1/a.png"], "width": [640, 512]}, index=pd.Index(["w0", "w1"])
+    ).rename_axis("writer")
+    bar = "\r 50%|#####     | 5/10\r100%|##########| 10/10\n"
+    paths = []
+    for number, title in enumerate(TITLES, 1):
+        cells = [
+            new_markdown_cell(f"# {title}\n\nNext is [pairs](02_chapter.ipynb#there). {HOSTILE}"),
+            code("epochs: int = 30  # upper bound", tags=["parameters"]),
+            code("secret()", figure("secret", "never shown"), tags=["hide"]),
+            new_markdown_cell("#### Skips a level\n\n![remote](https://example.org/a.png)"),
+            code(
+                "signatures",
+                [
+                    new_output("stream", name="stderr", text=bar),
+                    new_output("stream", name="stdout", text=f"10 %\r100 % done\n{HOSTILE}\n"),
+                    html(table.to_html()),
+                ],
+            ),
+            code(
+                "plotting.show(f)",
+                figure(f"plot-{number}", f"Caption of plot {number}, {HOSTILE}."),
+            ),
+        ]
+        if number == 6:
+            cells.append(
+                code("plotting.show(det)", figure("headline", "Trade-off of the network."))
+            )
+        paths.append(write_notebook(folder / f"0{number}_chapter.ipynb", cells))
+    return paths
+
+
+def make_report(folder, notebooks, metrics):
+    source, output = folder / "metrics.json", folder / "synthetic" / "index.html"
+    source.write_text(json.dumps(metrics))
+    assert reporting.write_report(notebooks, source, output) == output
+    return output
+
+
+def parse(path):
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+@pytest.fixture
+def metrics():
+    return make_metrics()
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    return make_notebooks(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The path of a report that tests only read."""
+    folder = tmp_path_factory.mktemp("report")
+    return make_report(folder, make_notebooks(folder), make_metrics())
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return parse(report)
+
+
+@pytest.fixture
+def summary(tmp_path, metrics):
+    """Write a report without chapters from changed numbers, and parse it."""
+    return lambda **changes: parse(make_report(tmp_path, [], metrics | changes))
+
+
+def text(tag):
+    """What a reader reads, with single spaces."""
+    return " ".join(tag.get_text().split())
+
+
+# --- the numbers
+
+
+def test_headline_table_equals_metrics_json_with_references_in_order(page, metrics):
+    rows = [[text(c) for c in r("td")] for r in page.select("table.headline tbody tr")]
+    heads = [text(h) for h in page.select("table.headline tbody th")]
+    assert heads == ["1", "5", "10"]
+    for head, row in zip(heads, rows, strict=True):
+        expected = metrics["test"]["references"][head]
+        fmr, eer = expected["fmr"], expected["eer"]
+        shown = [fmr["skilled"], fmr["random"], expected["fnmr"], eer["skilled"], eer["random"]]
+        assert row[:5] == [" ".join(reporting.format_rate(i).split()) for i in shown]
+        assert row[5] == "0.40 [0.38, 0.42]"
+
+
+def test_answer_comes_before_anything_else_and_carries_its_intervals(page):
+    summary = page.find(id="summary")
+    assert text(summary.h1).startswith("Can a small Siamese network")
+    answer = text(summary.find(class_="answer"))
+    assert answer == (
+        "Partly: with one reference and the threshold fixed on validation writers, it accepts "
+        "13.3 % [11.3, 15.3] of skilled forgeries (FMR) and rejects 11.3 % [9.3, 13.3] of genuine "
+        "signatures (FNMR); its EER is 12.3 % [10.3, 14.3]."
+    )
+    assert text(page.main).index(answer) < text(page.main).index("Figure 6.2")
+
+
+@pytest.mark.parametrize(
+    ("eer", "word"), [(0.015, "Largely"), (0.2, "Partly"), (0.49, "Not shown")]
+)
+def test_answer_is_no_better_than_its_numbers(metrics, eer, word):
+    metrics["test"]["references"] = {"1": rates(eer)}
+    assert reporting.answer(metrics).startswith(f"{word}: ")
+
+
+@pytest.mark.parametrize(
+    ("rate", "written"),
+    [
+        (interval(0.123), "12.3\u00a0% [10.3,\u00a014.3]"),
+        ({"value": 0.004, "low": 0.001, "high": 0.009}, "0.40\u00a0% [0.10,\u00a00.90]"),
+        ({"value": 0.0, "low": 0.0, "high": 0.02}, "0.0\u00a0% [0.0,\u00a02.0]"),
+        ({"value": 0.2, "low": None, "high": None}, "20.0\u00a0%"),
+        (None, "not measured"),
+    ],
+)
+def test_rates_are_written_with_sensible_digits(rate, written):
+    assert reporting.format_rate(rate) == written
+
+
+def test_shortcuts_say_what_was_flagged(page):
+    findings = {
+        text(row.th): text(row.find(class_="finding"))
+        for row in page.find(id="shortcuts").find_next("table").tbody("tr")
+    }
+    assert findings == {"size": "flagged", "stroke width": "at chance"}
+    assert "Flagged: size (raw files)" in text(page)
+
+
+@pytest.mark.parametrize(
+    ("auc", "finding"), [(0.51, "at chance"), (0.56, "inconclusive"), (0.7, "flagged")]
+)
+def test_probe_without_a_verdict_is_judged_by_its_interval(summary, auc, finding):
+    page = summary(shortcuts={"canvas": {"extent": {"auc": interval(auc)}}})
+    assert text(page.find(class_="finding")) == finding
+
+
+def test_numbers_that_were_not_measured_are_shown_as_missing(summary, metrics):
+    nothing = copy.deepcopy(metrics["test"])
+    for row in nothing["references"].values():
+        row["fmr"]["skilled"] = row["eer"]["skilled"] = row["cllr"] = None
+        row["fnmr"] = {"value": None, "low": None, "high": None}
+    page = summary(test=nothing, shortcuts=None, provenance=None, validation=None, encoder=None)
+    assert text(page.find(class_="answer")).startswith("This study does not tell")
+    assert len(page.select("table.headline .missing")) == 4 * 3
+    assert "Not measured in this run." in text(page)
+
+
+def test_parts_of_another_shape_than_expected_count_as_missing(summary, metrics):
+    test = metrics["test"] | {"writers": "many", "pairs": [1, 2], "published": 0.1}
+    page = summary(test=test, encoder=[], validation="", shortcuts={"raw": [0.5]}, provenance=1)
+    assert text(page.find(class_="answer")).startswith("Partly")
+
+
+def test_limits_depend_on_the_data(summary):
+    synthetic, real = summary(), summary(dataset="cedar")
+    assert "Nothing about real people." in text(synthetic.find(class_="limits"))
+    assert "Nothing about other forgers." in text(real.find(class_="limits"))
+    assert "The test has 60 writers" in text(real.find(class_="limits"))
+
+
+def test_provenance_closes_the_page(page):
+    foot = " ".join(page.footer.get_text(" ").split())
+    for said in ("make report STUDY=synthetic", "epochs 30", "keras 3.15.0", "25 min 24 s", "ab12"):
+        assert said in foot
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{",
+        "[]",
+        '{"study": "x"}',
+        '{"study": "x", "test": [1]}',
+        '{"study": "x", "test": {"references": {}}}',
+        '{"study": "x", "test": {"references": {"one": {}}}}',
+        '{"study": "x", "test": {"references": {"1": {"fnmr": {"value": "0.1"}}}}}',
+    ],
+)
+def test_unusable_metrics_are_an_error_that_names_the_file(tmp_path, notebooks, content):
+    source, output = tmp_path / "metrics.json", tmp_path / "index.html"
+    output.write_text("the report before")
+    if content is not None:
+        source.write_text(content)
+    with pytest.raises(DeepSignError, match=re.escape(str(source))):
+        reporting.write_report(notebooks, source, output)
+    assert output.read_text() == "the report before"
+
+
+def test_unreadable_notebook_is_an_error_that_names_the_file(tmp_path, notebooks, metrics):
+    notebooks[3].write_text("{ half a note")
+    with pytest.raises(DeepSignError, match=re.escape(str(notebooks[3]))):
+        make_report(tmp_path, notebooks, metrics)
+
+
+def test_a_run_under_another_name_is_repeated_from_its_dataset_s_study(summary):
+    assert "make report STUDY=synthetic RUN=trial" in text(summary(study="trial").footer)
+
+
+def test_tables_for_the_notebook_say_what_metrics_json_says(metrics):
+    results = metrics["test"]["references"]
+    errors = reporting.error_table(results)
+    assert list(errors.index) == [1, 5, 10]
+    assert errors.loc[5, "FMR, skilled"] == reporting.format_rate(results["5"]["fmr"]["skilled"])
+    assert errors.loc[1, "Cllr"] == "0.40 [0.38,\u00a00.42]"
+    probes = reporting.shortcut_table(metrics["shortcuts"]).set_index("probe")
+    assert probes.loc["size", "finding"] == "flagged"
+    assert probes.loc["stroke width", "EER, shortcut alone"] == "–"
+
+
+def test_findings_and_card_carry_the_answer_and_survive_missing_numbers(metrics):
+    assert reporting.answer(metrics) in reporting.findings(metrics)
+    card = reporting.model_card(metrics)
+    assert reporting.answer(metrics) in card
+    assert "| 10 | 9.1\u00a0% [7.1,\u00a011.1] |" in card
+    assert "size (raw files)" in card
+    metrics["test"]["references"] = {"1": {}}
+    bare = {key: metrics[key] for key in ("study", "test")}
+    assert "does not tell" in reporting.findings(bare)
+    assert "Not measured." in reporting.model_card(bare)
+
+
+# --- the notebooks
+
+
+def test_notebooks_become_chapters_in_order(page):
+    chapters = page.main.find_all("section", class_="chapter", recursive=False)
+    titles = ["The data", "Pairs", "Records", "The model", "Training", "Error rates"]
+    assert [text(chapter.h2) for chapter in chapters] == titles
+    links = [a["href"] for a in page.select("nav > ol > li > a")]
+    assert links == ["#summary", *(f"#chapter-{n}" for n in range(1, 7)), "#provenance"]
+    assert all(page.find(id=link[1:]) for link in links)
+
+
+def test_headings_skip_no_level_and_ids_are_unique(page):
+    levels = [int(h.name[1]) for h in page.find_all(re.compile("^h[1-6]$"))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    ids = [tag["id"] for tag in page.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+
+
+def test_code_is_folded_and_what_only_matters_while_running_is_gone(report, page):
+    folds = page.select("#chapter-1 details.code")
+    assert [text(fold.summary) for fold in folds] == [
+        "Parameters and their defaults 1 line",
+        "Code 1 line",
+        "Code 1 line",
+    ]
+    assert not any(fold.has_attr("open") for fold in folds)
+    content = report.read_text()
+    assert "never shown" not in content
+    assert "secret" not in content
+    assert "#####" not in content
+    assert "100 % done" in content
+    assert "10 %\r" not in content
+
+
+def test_every_figure_has_one_caption_an_alternative_and_its_size(page):
+    captions = [text(c) for c in page.find_all("figcaption")]
+    assert captions[0] == captions[-1] == "Figure 6.2 Trade-off of the network."
+    assert captions[1] == f"Figure 1.1 Caption of plot 1, {HOSTILE}."
+    assert len(captions) == 1 + 6 + 1
+    assert text(page).count("Caption of plot 1,") == 1
+    assert len(page.find_all("img")) == len(captions)
+    first = page.select_one("#chapter-1 img")
+    assert first["alt"] == "What plot-1 shows."
+    assert (first["width"], first["height"]) == ("96", "48")
+    assert base64.b64decode(first["src"].partition(",")[2]).decode() == SVG
+
+
+def test_a_report_without_a_headline_figure_does_without(tmp_path, notebooks, metrics):
+    page = parse(make_report(tmp_path, notebooks[:1], metrics))
+    assert not page.find(id="summary").find("figure")
+
+
+def test_tables_are_accessible_and_can_be_sorted(page):
+    table = page.select_one("#chapter-1 table")
+    assert table.has_attr("data-sortable")
+    assert table.parent["class"] == ["scroll"]
+    assert [(text(h), h["scope"]) for h in table.thead("th")] == [
+        ("writer", "col"),
+        ("path", "col"),
+        ("width", "col"),
+    ]
+    assert [h["scope"] for h in table.tbody("th")] == ["row", "row"]
+    assert [c.get("class") for c in table.tbody.tr("td")] == [None, ["num"]]
+
+
+def test_a_table_without_rows_says_so(tmp_path, metrics):
+    empty = pd.DataFrame(columns=["path", "reason"]).to_html()
+    notebook = write_notebook(tmp_path / "a.ipynb", [code("left_out", [html(empty)])])
+    chapter = parse(make_report(tmp_path, [notebook], metrics)).find(id="chapter-1")
+    assert not chapter.table
+    assert text(chapter.find(class_="note")) == "No rows. (Columns: path, reason)"
+
+
+def test_link_to_a_notebook_leads_to_its_chapter(page):
+    assert page.find("a", string="pairs")["href"] == "#chapter-2"
+
+
+# --- what must not get in
+
+
+def test_nothing_is_fetched(page):
+    for tag in page.find_all(src=True):
+        assert tag["src"].startswith("data:image/")
+    assert not page.find_all(["link", "iframe", "object", "embed", "base", "video", "audio"])
+    style = page.style.string
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_strings_from_data_stay_strings(tmp_path, notebooks, metrics):
+    hostile = metrics | {"study": HOSTILE, "dataset": HOSTILE}
+    output = make_report(tmp_path, notebooks[:1], hostile)
+    page = parse(output)
+    assert [s for s in page.find_all("script") if "alert" in s.get_text()] == []
+    assert len(page.find_all("script")) == 1
+    handlers = [a for tag in page.find_all(True) for a in tag.attrs if a.startswith("on")]
+    assert handlers == []
+    assert all(image["src"] != "x" for image in page.find_all("img"))
+    assert HOSTILE in page.select_one("#chapter-1 table td").get_text()
+    assert HOSTILE in page.title.get_text()
+    assert "<script>alert" not in output.read_text()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "<script>harm()</script>",
+        "<p onclick='harm()'>text</p>",
+        "<a href='javascript:harm()'>text</a>",
+        "<a href=' JaVaScRiPt:harm()'>text</a>",
+        "<a href='data:text/html,harm()'>text</a>",
+        "<iframe src='https://harm.example/harm()'></iframe>",
+        "<style>@import 'harm()'</style>",
+        "<svg><script>harm()</script></svg>",
+        "<img src='https://harm.example/harm()' alt=''>",
+        "<table><tr><td style='background:url(harm())'>text</td></tr></table>",
+    ],
+)
+def test_html_written_by_a_notebook_is_disarmed(tmp_path, metrics, harm):
+    cells = [new_markdown_cell(f"# Title\n\n{harm}"), code("x", [html(harm)])]
+    notebook = write_notebook(tmp_path / "a.ipynb", cells)
+    assert "harm" not in make_report(tmp_path, [notebook], metrics).read_text()
+
+
+def test_a_heavy_report_is_written_with_a_warning_that_names_the_figure(tmp_path, metrics):
+    heavy = {"image/png": base64.b64encode(bytes(11_500_000)).decode()}
+    cells = [code("show()", figure("too-heavy", data=heavy))]
+    notebook = write_notebook(tmp_path / "a.ipynb", cells)
+    with pytest.warns(UserWarning, match="too-heavy"):
+        output = make_report(tmp_path, [notebook], metrics)
+    assert output.stat().st_size > reporting.SIZE_LIMIT
+
+
+def test_an_ordinary_report_is_light_and_leaves_nothing_beside_it(report):
+    assert report.stat().st_size < 1_000_000
+    assert list(report.parent.iterdir()) == [report]
+
+
+# --- the index
+
+
+def test_index_puts_studies_side_by_side_and_lists_what_cannot_be_read(tmp_path, metrics):
+    for name, content in {
+        "cedar": json.dumps(metrics | {"study": "cedar", "dataset": HOSTILE}),
+        "synthetic": json.dumps(metrics),
+        "half": '{"study": "half"',
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(content)
+    (tmp_path / "synthetic" / "index.html").write_text("a report")
+
+    page = parse(reporting.write_index(tmp_path))
+
+    rows = {text(row.th): [text(c) for c in row("td")] for row in page.tbody("tr")}
+    assert list(rows) == ["cedar", "synthetic"]
+    assert rows["synthetic"] == [
+        "synthetic",
+        "60",
+        "13.3 % [11.3, 15.3]",
+        "11.3 % [9.3, 13.3]",
+        "12.3 % [10.3, 14.3]",
+        "8.1 % [6.1, 10.1]",
+        "7",
+    ]
+    assert rows["cedar"][0] == HOSTILE
+    assert [a["href"] for a in page.main("a")] == ["synthetic/index.html"]
+    assert "half" in text(page.find(class_="limits"))
+
+
+def test_index_without_studies_says_how_to_make_one(tmp_path):
+    page = parse(reporting.write_index(tmp_path))
+    assert "make report" in text(page.main)
+
+
+# --- in a browser
+
+
+def test_the_page_s_script_passes_its_own_policy(report, tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium here: the page's script is not run")
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", report.as_uri()]
+    dump = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    page = BeautifulSoup(dump, "html.parser")
+    assert page.html["class"] == ["js"]
+    assert text(page.select_one("#chapter-1 thead button")) == "writer"

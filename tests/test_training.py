@@ -1,0 +1,233 @@
+"""Batches, augmentation, and a training that can be interrupted."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsign_utils import DeepSignError, models, pairing, training
+from deepsign_utils.tfrecords import Canvases
+
+SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
+
+
+def drawn_writers(writers: int, genuine: int, forged: int, seed: int = 0) -> Canvases:
+    """Writers who each fill the canvas with stripes of their own slant and width.
+
+    Forgers get the slant wrong. How dark the ink is tells nothing.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:16, :32]
+    rows = []
+    for writer in range(writers):
+        slant, period = rng.uniform(0.2, 1.4), rng.uniform(4, 8)
+        for number in range(genuine + forged):
+            angle = slant + rng.normal(0, 0.05) + (0 if number < genuine else 0.6)
+            wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
+            canvas = (wave > rng.uniform(-0.3, 0.3)) * rng.integers(100, 256)
+            kind = "genuine" if number < genuine else "forgery"
+            rows.append((f"w{writer}", kind, canvas.astype(np.uint8)))
+    names, kinds, canvases = zip(*rows, strict=True)
+    ids = np.arange(len(rows), dtype=np.int32)
+    return Canvases(ids, np.array(names), np.array(kinds), np.stack(canvases))
+
+
+def pairs_of(data: Canvases) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {"signature_id": data.signature_id, "writer": data.writer, "kind": data.kind}
+    )
+    return pairing.draw_pairs(table, np.random.default_rng(0))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    writers=st.integers(1, 7),
+    genuine=st.integers(2, 9),
+    forged=st.integers(0, 5),
+    in_batch=st.integers(2, 9),
+    epoch=st.integers(0, 3),
+)
+def test_every_batch_is_made_of_whole_writers(writers, genuine, forged, in_batch, epoch):
+    names = np.repeat([f"w{i}" for i in range(writers)], genuine + forged)
+    kinds = np.tile(["genuine"] * genuine + ["forgery"] * forged, writers)
+    plan = training.Settings(writers_per_batch=in_batch)
+    rows, labels, mirrors = training.plan_epoch(names, kinds, plan, 5, epoch)
+
+    assert len(rows) >= 1
+    for row, label, mirror in zip(rows, labels, mirrors, strict=True):
+        assert np.array_equal(label[:, 1] == 1, kinds[row] == "genuine")
+        seen = set()
+        for number in np.unique(label[:, 0]):
+            of = label[:, 0] == number
+            # then: one writer, one mirror, the wanted numbers of each kind
+            assert len(set(names[row[of]])) == 1
+            assert len(np.unique(mirror[of], axis=0)) == 1
+            count = (label[of, 1] == 1).sum()
+            assert count == (3 if forged else 6)
+            seen.add((names[row[of]][0], tuple(mirror[of][0])))
+        # no mirrored writer twice under two numbers
+        assert len(seen) == len(np.unique(label[:, 0]))
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    data = drawn_writers(6, 6, 4)
+    plan = lambda seed, epoch: training.plan_epoch(data.writer, data.kind, SETTINGS, seed, epoch)  # noqa: E731
+    assert all(np.array_equal(a, b) for a, b in zip(plan(1, 2), plan(1, 2), strict=True))
+    assert not np.array_equal(plan(1, 2)[0], plan(1, 3)[0])
+    assert not np.array_equal(plan(1, 2)[0], plan(2, 2)[0])
+
+
+def test_every_genuine_signature_is_about_equally_often_seen():
+    data = drawn_writers(8, 6, 4)
+    epochs = [training.plan_epoch(data.writer, data.kind, SETTINGS, 0, e)[0] for e in range(40)]
+    seen = np.bincount(np.concatenate(epochs).ravel(), minlength=len(data.writer))
+    genuine = seen[data.kind == "genuine"]
+    assert genuine.min() > 0.6 * genuine.mean()
+
+
+def test_writers_without_two_genuine_signatures_cannot_train():
+    with pytest.raises(DeepSignError, match="two genuine signatures"):
+        training.plan_epoch(np.array(["a", "b"]), np.array(["genuine"] * 2), SETTINGS, 0, 0)
+
+
+class TestAugment:
+    still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
+
+    def run(self, mirrors=((1, 1),) * 4, seed=(1, 2), bounds=still) -> np.ndarray:
+        return training.augment(
+            tf.constant(self.images), tf.constant(mirrors, tf.float32), tf.constant(seed), bounds
+        ).numpy()
+
+    def test_nothing_changes_within_no_bounds(self):
+        assert np.allclose(self.run()[..., 0], self.images / 255, atol=1e-5)
+
+    def test_mirrors_are_exact(self):
+        flipped = self.run([(-1, 1), (1, -1), (-1, -1), (1, 1)])[..., 0]
+        expected = [
+            self.images[0, :, ::-1],
+            self.images[1, ::-1],
+            self.images[2, ::-1, ::-1],
+            self.images[3],
+        ]
+        assert np.allclose(flipped, np.stack(expected) / 255, atol=1e-4)
+
+    def test_the_seed_decides(self):
+        bounds = training.Augmentation()
+        first, again, other = (self.run(seed=s, bounds=bounds) for s in ((1, 2), (1, 2), (1, 3)))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+        assert first.min() >= 0
+        assert first.max() <= 1
+
+    def test_strokes_get_thicker_and_thinner(self):
+        bar = np.zeros((64, 32, 32), np.uint8)
+        bar[:, 12:18, 6:26] = 255
+        bounds = training.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
+        ones = tf.ones((64, 2))
+        ink = training.augment(tf.constant(bar), ones, tf.constant((0, 0)), bounds).numpy()
+        ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
+        assert ink.min() < 0.9
+        assert ink.max() > 1.2
+
+
+@pytest.fixture(scope="module")
+def study():
+    data, validation = drawn_writers(16, 6, 6), drawn_writers(8, 6, 6, seed=1)
+    return data, validation, pairs_of(validation)
+
+
+def fit(study, folder, plan=SETTINGS, identity="x", seed=0):
+    training.prepare_tensorflow(seed)
+    encoder = models.build_encoder("lightweight_encoder", 16, 32, seed)
+    history = training.train(encoder, *study, plan, seed, folder, identity)
+    return encoder.get_weights(), history.drop(columns="seconds")
+
+
+def equal(one, other) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "contrastive"])
+def test_training_learns_something_that_holds_for_other_writers(study, tmp_path, loss):
+    plan = training.Settings(loss, epochs=12, patience=12, writers_per_batch=8, learning_rate=0.005)
+    _, history = fit(study, tmp_path, plan)
+    assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[1]
+    untrained, trained = history["validation_eer"].iloc[[0, -1]]
+    assert trained < untrained / 2
+
+
+class TestResume:
+    def test_an_interrupted_training_ends_with_the_same_weights(self, study, tmp_path, monkeypatch):
+        # given a training that was never interrupted
+        weights, history = fit(study, tmp_path / "whole")
+
+        # when another one dies in its third epoch, after some steps, and is called again
+        save = training._Checkpoint.on_train_batch_end
+        steps = []
+
+        def die(self, batch, logs=None):
+            steps.append(batch)
+            if self.epochs_done == 2 and batch == 1:
+                raise KeyboardInterrupt
+            save(self, batch, logs)
+
+        monkeypatch.setattr(training._Checkpoint, "on_train_batch_end", die)
+        with pytest.raises(KeyboardInterrupt):
+            fit(study, tmp_path / "broken")
+        monkeypatch.undo()
+        resumed, resumed_history = fit(study, tmp_path / "broken")
+
+        # then nothing differs, bit for bit
+        assert equal(weights, resumed)
+        pd.testing.assert_frame_equal(history, resumed_history)
+
+    def test_a_finished_training_is_not_repeated(self, study, tmp_path):
+        first, history = fit(study, tmp_path)
+        before = (tmp_path / "state.npz").stat().st_mtime_ns
+        again, history_again = fit(study, tmp_path)
+        assert equal(first, again)
+        assert history.equals(history_again)
+        assert (tmp_path / "state.npz").stat().st_mtime_ns == before
+
+    def test_a_checkpoint_of_another_training_is_not_taken_up(self, study, tmp_path):
+        short = training.Settings(epochs=1, writers_per_batch=4)
+        fit(study, tmp_path, short)
+        longer = training.Settings(epochs=2, writers_per_batch=4)
+        _, history = fit(study, tmp_path, longer)
+        assert equal(fit(study, tmp_path / "fresh", longer)[1].to_numpy(), history.to_numpy())
+
+    def test_a_damaged_checkpoint_starts_the_training_anew(self, study, tmp_path):
+        short = training.Settings(epochs=1, writers_per_batch=4)
+        first, _ = fit(study, tmp_path, short)
+        state = tmp_path / "state.npz"
+        state.write_bytes(state.read_bytes()[:1000])
+        assert equal(first, fit(study, tmp_path, short)[0])
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best(study, tmp_path):
+    plan = training.Settings(epochs=30, patience=2, writers_per_batch=4, learning_rate=1e-8)
+    _, history = fit(study, tmp_path, plan)
+    best = history["validation_eer"].idxmin()
+    assert history["epoch"].iloc[-1] == best + 2 < 30
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    schedule = training.WarmUpThenCosine(0.01, 200)
+    rates = np.array([float(schedule(step)) for step in range(201)])
+    assert rates.argmax() in (9, 10)
+    assert rates.max() == pytest.approx(0.01)
+    assert (np.diff(rates[10:]) <= 0).all()
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert schedule.from_config(schedule.get_config())(7) == schedule(7)
+
+
+@pytest.mark.parametrize("threads", ["zero", "0", "-1", "1.5", "²"])
+def test_a_wrong_thread_count_is_refused(monkeypatch, threads):
+    monkeypatch.setitem(os.environ, "DEEPSIGN_THREADS", threads)
+    with pytest.raises(DeepSignError, match="DEEPSIGN_THREADS"):
+        training.prepare_tensorflow(0)
