@@ -193,7 +193,9 @@ def test_models_and_losses_name_no_backend(module):
         name.split(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module])
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
     }
     assert "keras" in imported
     assert imported.isdisjoint({"tensorflow", "torch", "jax"})

@@ -1,0 +1,305 @@
+"""The whole study, run by Make on tiny data: what comes out, what is run again, what goes wrong."""
+
+import ast
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import ROOT, TINY, Project, copy_project, report_of
+from PIL import Image
+
+from deepsign_utils.studies import CHAPTERS
+
+pytestmark = pytest.mark.slow
+
+
+def times(project: Project) -> dict[str, int]:
+    """When each generated file was last written."""
+    return {
+        str(path.relative_to(project.folder)): path.stat().st_mtime_ns
+        for top in ("data/built", "reports/tiny")
+        for path in (project.folder / top).rglob("*")
+        if path.is_file() and path.suffix != ".partial"
+    }
+
+
+def said(made) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", made.stdout + made.stderr)
+
+
+class TestWhatComesOut:
+    def test_six_executed_notebooks_without_an_error(self, tiny_study):
+        for chapter in CHAPTERS:
+            file = tiny_study.folder / "reports/tiny/notebooks" / f"{chapter}.ipynb"
+            notebook = nbformat.read(file, 4)
+            outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+            assert outputs
+            assert not [o for o in outputs if o.output_type == "error"]
+
+    def test_metrics_in_their_fixed_form(self, tiny_study):
+        metrics = json.loads((tiny_study.folder / "reports/tiny/metrics.json").read_text())
+        assert (metrics["study"], metrics["dataset"], metrics["seed"]) == ("tiny", "synthetic", 0)
+        assert metrics["encoder"] == {"name": "lightweight_encoder", "parameters": 304672}
+        assert set(metrics["validation"]["references"]) == {"1", "3"}
+        # two of ten writers validate, three test: 28 genuine, 64 skilled and 28 random pairs each
+        assert metrics["validation"]["writers"] == 2
+        assert metrics["test"]["writers"] == 3
+        assert metrics["test"]["pairs"] == {"genuine": 84, "skilled": 192, "random": 84}
+        assert metrics["test"]["published"]["pairs"] == {"genuine": 84, "skilled": 192}
+        for of in metrics["test"]["references"].values():
+            rates = [of["fnmr"], of["eer_per_writer"], of["cllr"]]
+            rates += [
+                of[name][kind] for name in ("eer", "fmr", "auc") for kind in ("skilled", "random")
+            ]
+            for rate in rates:
+                assert rate["low"] <= rate["high"]
+                assert rate["value"] >= 0
+        assert {"size", "background", "mode", "all"} <= set(metrics["shortcuts"]["raw"])
+        canvas = {"background", "stroke_width", "extent", "all"}
+        assert canvas <= set(metrics["shortcuts"]["canvas"])
+        provenance = metrics["provenance"]
+        assert provenance["parameters"]["epochs"] == 2
+        assert provenance["threads"]["tensorflow"] >= 1
+        assert {"tensorflow", "keras", "numpy"} <= set(provenance["versions"])
+        assert all(
+            re.fullmatch(r"[0-9a-f]{64}", digest) for digest in provenance["inputs"].values()
+        )
+
+    def test_the_scores_are_those_that_the_metrics_were_made_of(self, tiny_study):
+        reports = tiny_study.folder / "reports/tiny"
+        metrics = json.loads((reports / "metrics.json").read_text())
+        scores = pd.read_parquet(reports / "scores.parquet")
+        threshold = metrics["validation"]["references"]["1"]["threshold"]
+        accepted = scores["score"].astype(float) >= threshold
+        one = metrics["test"]["references"]["1"]
+        of = scores["kind"]
+        assert one["fmr"]["skilled"]["value"] == pytest.approx(accepted[of == "skilled"].mean())
+        assert one["fmr"]["random"]["value"] == pytest.approx(accepted[of == "random"].mean())
+        assert one["fnmr"]["value"] == pytest.approx(1 - accepted[of == "genuine"].mean())
+
+    def test_one_small_report_that_asks_no_other_host(self, tiny_study):
+        report = tiny_study.folder / "reports/tiny/index.html"
+        text = report.read_text()
+        assert report.stat().st_size < 15e6
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", re.sub(r"<a [^>]*>", "", text))
+        metrics = json.loads((report.parent / "metrics.json").read_text())
+        eer = 100 * metrics["test"]["references"]["1"]["eer"]["skilled"]["value"]
+        assert f"{eer:.1f}" in text
+        assert (report.parent.parent / "index.html").is_file()
+
+    def test_a_model_folder_complete_in_itself(self, tiny_study):
+        names = {path.name for path in (tiny_study.folder / "reports/tiny/model").glob("[!.]*")}
+        assert names == {"encoder.keras", "preprocessing.json", "scoring.json", "card.md"}
+
+    def test_nothing_names_this_machine(self, tiny_study):
+        for file in ("metrics.json", "model/card.md", "model/scoring.json"):
+            assert str(Path.home()) not in (tiny_study.folder / "reports/tiny" / file).read_text()
+            assert (
+                str(tiny_study.folder)
+                not in (tiny_study.folder / "reports/tiny" / file).read_text()
+            )
+
+
+class TestWhatIsRunAgain:
+    def test_a_second_report_does_nothing_at_once(self, tiny_study, tiny_data):
+        before = times(tiny_study)
+        started = time.perf_counter()
+        made = tiny_study.make(*report_of(tiny_data))
+        assert made.returncode == 0
+        assert time.perf_counter() - started < 3
+        assert times(tiny_study) == before
+
+    def test_touching_the_figures_draws_them_again_and_trains_nothing(self, tiny_study, tiny_data):
+        before = times(tiny_study)
+        (tiny_study.folder / "deepsign_utils/plotting.py").touch()
+        made = tiny_study.make(*report_of(tiny_data))
+        assert made.returncode == 0, said(made)
+        after = times(tiny_study)
+        changed = {name for name in after if before.get(name) != after[name]}
+        assert "reports/tiny/index.html" in changed
+        assert "reports/tiny/notebooks/06_evaluation.ipynb" in changed
+        # chapter 2 draws nothing; no artefact was made anew
+        assert "reports/tiny/notebooks/02_pairing.ipynb" not in changed
+        kept = ("signatures.parquet", "encoder.keras", "state.npz", ".tfrecord", "metrics.json")
+        assert not [name for name in changed if name.endswith(kept)]
+
+    def test_a_parameter_reruns_what_depends_on_it_and_no_more(self, tiny_study, tiny_data):
+        before = times(tiny_study)
+        made = tiny_study.make(*report_of(tiny_data, "-p bootstrap 60"))
+        assert made.returncode == 0, said(made)
+        changed = {Path(n).stem for n, t in times(tiny_study).items() if before.get(n) != t}
+        assert {"05_training", "06_evaluation", "metrics"} <= changed
+        assert changed.isdisjoint({"01_eda", "02_pairing", "03_tfrecord", "encoder", "signatures"})
+
+    def test_make_knows_the_modules_of_each_chapter(self):
+        """The Makefile's lists against the imports, followed through the package."""
+        package = ROOT / "deepsign_utils"
+
+        def imported(text: str) -> set[str]:
+            found = set()
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom) and node.module == "deepsign_utils":
+                    found |= {a.name for a in node.names if (package / f"{a.name}.py").is_file()}
+                elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("deepsign_"):
+                    found.add(node.module.split(".")[1])
+            return found
+
+        database = Project(ROOT).run("make", "-npq", "RUN=x", "report").stdout
+        for chapter in CHAPTERS:
+            cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
+            needed = imported("\n".join(c.source for c in cells if c.cell_type == "code"))
+            while more := set().union(
+                *(imported((package / f"{m}.py").read_text()) for m in needed)
+            ):
+                if more <= needed:
+                    break
+                needed |= more
+            (rule,) = re.findall(rf"^reports/x/notebooks/{chapter}\.ipynb: (.*)$", database, re.M)
+            listed = set(re.findall(r"deepsign_utils/(\w+)\.py", rule)) - {"__init__"}
+            assert listed == needed, chapter
+
+
+class TestOutputsAreReproducible:
+    def test_executed_notebooks_give_the_same_outputs_again(self, tiny_study):
+        """nbval runs the executed copies, with their parameters, and compares what comes out."""
+        executed = tiny_study.folder / "reports/tiny/notebooks"
+        done = tiny_study.python(
+            "-m",
+            "pytest",
+            "--nbval",
+            "-p",
+            "no:cacheprovider",
+            f"--rootdir={executed}",
+            "--nbval-cell-timeout=300",
+            "--nbval-cwd",
+            str(tiny_study.folder),
+            "-q",
+            str(executed),
+        )
+        assert done.returncode == 0, done.stdout[-5000:]
+        assert re.search(r"\d+ passed", done.stdout)
+
+    def test_training_opens_no_file_of_the_test_writers(self, tiny_study, tmp_path):
+        # given a copy in which everything about the test writers is gone
+        project = copy_project(tmp_path / "project")
+        shutil.copytree(tiny_study.folder / "data/built", project.folder / "data/built")
+        built = project.folder / "data/built/tiny"
+        hidden = [built / "signatures.parquet", *built.glob("*_test.parquet")]
+        hidden += [*built.glob("*published*"), *(built.parent / "shards").rglob("test-*")]
+        assert len(hidden) >= 5
+        for file in hidden:
+            file.unlink()
+        # when chapter 5 is run, then it trains
+        done = project.python(
+            *("-m", "papermill", "notebooks/05_training.ipynb", str(tmp_path / "out.ipynb")),
+            *("-f", str(built / "parameters/05_training.yaml"), "--no-progress-bar"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert (project.folder / "reports/tiny/model/scoring.json").is_file()
+
+    def test_one_notebook_alone_by_papermill(self, tiny_study, tmp_path):
+        done = tiny_study.python(
+            *("-m", "papermill", "notebooks/04_model.ipynb", str(tmp_path / "out.ipynb")),
+            *("-p", "canvas_height", "32", "-p", "canvas_width", "64", "--no-progress-bar"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert "304,672" in (tmp_path / "out.ipynb").read_text()
+
+    def test_papermill_lists_the_parameters_with_their_meaning(self, tiny_study):
+        done = tiny_study.python(
+            "-m", "papermill", "--help-notebook", "notebooks/05_training.ipynb"
+        )
+        assert re.search(r"epochs: int \(default 30\)\s+upper bound", done.stdout)
+
+
+class TestWhatGoesWrong:
+    """Each is told in a line that says what and where; no traceback, and the next run goes on."""
+
+    @pytest.fixture(scope="class")
+    def project(self, tmp_path_factory) -> Project:
+        return copy_project(tmp_path_factory.mktemp("wrong"))
+
+    def refused(self, project: Project, *goals: str) -> str:
+        made = project.make(*goals)
+        text = said(made)
+        assert made.returncode != 0
+        assert "Traceback" not in text
+        return text
+
+    def test_an_unknown_parameter(self, project):
+        text = self.refused(project, "report", "PARAMS=-p epoch 3")
+        assert "'epoch', which is no parameter. Did you mean 'epochs'?" in text
+
+    def test_a_value_of_the_wrong_type(self, project):
+        assert "'epochs' is 'many'" in self.refused(project, "report", "PARAMS=-p epochs many")
+
+    def test_an_unknown_study(self, project):
+        assert "Studies there: bhsig260_bengali" in self.refused(project, "report", "STUDY=cedr")
+
+    def test_a_missing_folder_of_images(self, project):
+        text = self.refused(project, "report", "STUDY=cedar")
+        assert str(project.folder / "data/raw/cedar") in text
+
+    def test_an_empty_folder(self, project, tmp_path):
+        assert str(tmp_path) in self.refused(project, "report", f"DATA={tmp_path}", "RUN=empty")
+
+    def test_a_layout_that_fits_nothing(self, project, tmp_path):
+        Image.new("L", (60, 30), 255).save(tmp_path / "scan.png")
+        text = self.refused(project, "report", f"DATA={tmp_path}", "RUN=odd")
+        assert "manifest.csv" in text
+
+    def test_a_failing_cell_is_shown_and_run_again_next_time(self, tiny_data, tmp_path):
+        project = copy_project(tmp_path)
+        notebook = project.folder / "notebooks/02_pairing.ipynb"
+        whole = notebook.read_text()
+        notebook.write_text(whole.replace("pairing.split_writers(", "pairing.split_writer(", 1))
+        made = project.make(*report_of(tiny_data))
+        assert made.returncode != 0
+        assert "02_pairing stopped in cell" in said(made)
+        assert "has no attribute 'split_writer'" in said(made)
+        executed = project.folder / "reports/tiny/notebooks"
+        assert (executed / "02_pairing.partial.ipynb").is_file()
+        assert not (executed / "02_pairing.ipynb").exists()
+        # mended, it goes on from there
+        before = times(project)["reports/tiny/notebooks/01_eda.ipynb"]
+        notebook.write_text(whole)
+        assert (
+            project.make(
+                *report_of(tiny_data)[1:], "reports/tiny/notebooks/02_pairing.ipynb"
+            ).returncode
+            == 0
+        )
+        assert times(project)["reports/tiny/notebooks/01_eda.ipynb"] == before
+
+
+@pytest.mark.parametrize(
+    ("study", "folder", "extra"),
+    [
+        ("cedar", "cedar-half", "-p fit fill"),
+        ("icdar2011_dutch", "icdar2011-dutch-half", ""),
+    ],
+)
+def test_a_short_study_of_real_signatures(real_data, tmp_path, study, folder, extra):
+    """No code is touched: the folder and parameters are all that differs."""
+    project = copy_project(tmp_path)
+    shutil.copytree(real_data / folder, tmp_path / "raw")
+    made = project.make(
+        "report", f"STUDY={study}", "RUN=tiny", f"DATA={tmp_path / 'raw'}", f"PARAMS={TINY} {extra}"
+    )
+    assert made.returncode == 0, said(made)
+    metrics = json.loads((project.folder / "reports/tiny/metrics.json").read_text())
+    assert metrics["dataset"] == study
+    assert metrics["test"]["pairs"]["skilled"] > 0
+
+
+def test_the_help_names_every_goal():
+    made = Project(ROOT).make()
+    goals = re.findall(r"^make (\w+)", made.stdout, re.M)
+    assert {"report", "lab", "test", "lint", "lock", "clean"} <= set(goals)
+    assert sys.version_info >= (3, 11)
