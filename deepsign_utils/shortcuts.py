@@ -1,0 +1,682 @@
+"""Shortcuts: how far one gets without looking at a stroke.
+
+A shortcut is anything that separates forged from genuine without comparing two signatures: the
+shade of the paper, the size of the image, the mode of the file, the pen that the forgers happened
+to share. A probe measures one: a random forest sees the features of a single image, and is scored
+on writers that it never saw. Each feature belongs to one probe and is named after it
+(`size.width`, `stroke_width.mean`); the probe "all" sees all of them together.
+
+The probes of the raw file are
+
+- size: width and height;
+- background: gray levels, of the paper and of the ink that stands out from it (how dark a scan
+  shows the same ink depends on the scanner);
+- border: gray levels of the outermost rows and columns and of the four corners;
+- mode: file format, compression, pixel mode, resolution and the metadata that the file carries;
+
+those of the cleaned canvas
+
+- background: what is left outside the ink;
+- stroke_width: mean and spread of twice the distance to the stroke's edge;
+- extent: the ink's box and density;
+- image: the whole canvas, reduced, with its stroke directions. It sees strokes, though it compares
+  nothing, so "all" does without it.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy import ndimage
+from skimage.feature import hog
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GroupKFold
+
+from deepsign_utils import DeepSignError, metrics
+from deepsign_utils.preprocessing import ink_mask, load_grayscale, open_image, ordered_map
+
+CHANCE = 0.55
+"""AUC up to which a probe counts as no better than chance."""
+
+NEAR_COPY = 24
+"""Largest distance, of 256 bits, between the hashes of two near copies."""
+
+_HALO = 3  # pixels around the ink that the scanner's blur, or resizing, may have touched
+_INK = 64  # canvas level, of 255, from which a pixel counts as ink: a quarter of it is covered
+_TRACE = 8  # canvas level below which a pixel shows no mark, however faint
+_TREES = 100
+_LEAST_LEAF = 5
+_DRAWS = 4000
+
+
+# Features of a raw file
+
+
+def raw_features(path: str | Path) -> dict[str, float]:
+    """What a raw image file gives away without its strokes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Image file.
+
+    Returns
+    -------
+    dict
+        Feature name -> value: gray levels in 0 to 255, sizes in pixels, resolutions in dots an
+        inch (-1 where the file states none), categories as code numbers.
+
+    Raises
+    ------
+    DeepSignError
+        If the file can't be read as an image.
+    """
+    with open_image(path) as image:
+        encoding = _encoding(image)
+        gray = load_grayscale(image, str(path))
+        mode = encoding | _stated(image)
+    ink = ink_mask(gray)
+    return {
+        "size.width": gray.shape[1],
+        "size.height": gray.shape[0],
+        **_named("background", _background(gray, ink)),
+        **_named("border", _border(gray)),
+        **_named("mode", mode),
+    }
+
+
+def raw_feature_table(
+    root: str | Path, signatures: pd.DataFrame, progress: bool = True
+) -> pd.DataFrame:
+    """Features of many raw files, read in parallel.
+
+    Parameters
+    ----------
+    root : str or Path
+        The dataset's root, that the paths are relative to.
+    signatures : DataFrame
+        Signature table: `signature_id`, `path`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        float32, one column a feature, indexed by `signature_id`, in the order of `signatures`.
+    """
+    paths = [Path(root) / path for path in signatures["path"]]
+    rows = ordered_map(raw_features, paths, progress=progress, description="raw features")
+    return _table(rows, signatures["signature_id"])
+
+
+def _encoding(image: Image.Image) -> dict[str, float]:
+    """How the pixels are stored; Pillow knows it only until they are decoded."""
+    arguments = image.tile[0].args if image.tile else None
+    stored = arguments[0] if isinstance(arguments, tuple) else arguments
+    return {
+        "format": _code(image.format),
+        "pixels": _code(image.mode),
+        "stored": _code(stored),
+        "compression": _code(image.info.get("compression")),
+        "quantisation": _code(getattr(image, "quantization", None)),
+    }
+
+
+def _stated(image: Image.Image) -> dict[str, float]:
+    """Resolution and kinds of metadata, complete only after decoding: some follow the pixels."""
+    across, down = image.info.get("dpi", (-1, -1))
+    return {"dpi_x": float(across), "dpi_y": float(down), "metadata": _code(sorted(image.info))}
+
+
+def _code(category: object) -> int:
+    """A number that stands for a category, the same in every run and for every data set."""
+    return zlib.crc32(repr(category).encode()) & 0xFFFF  # float32 holds 16 bits exactly
+
+
+def _background(gray: np.ndarray, ink: np.ndarray) -> dict[str, float]:
+    """Levels of the paper and of the ink, and the paper's grain: its mean step to the right."""
+    paper = ~_grown(ink)
+    steps = np.abs(np.diff(gray.astype(np.int16), axis=1))[paper[:, 1:] & paper[:, :-1]]
+    levels = _named("paper", _levels(gray[paper])) | _named("ink", _levels(gray[ink]))
+    return levels | {"grain": steps.mean() if steps.size else -1}
+
+
+def _border(gray: np.ndarray) -> dict[str, float]:
+    sides = {"top": gray[0], "bottom": gray[-1], "left": gray[:, 0], "right": gray[:, -1]}
+    corners = {
+        f"{row_name}_{column_name}": gray[row, column]
+        for row, row_name in ((0, "top"), (-1, "bottom"))
+        for column, column_name in ((0, "left"), (-1, "right"))
+    }
+    return corners | {
+        f"{side}.{name}": getattr(levels, name)()
+        for side, levels in sides.items()
+        for name in ("min", "mean", "max")
+    }
+
+
+def _levels(values: np.ndarray) -> dict[str, float]:
+    """Statistics of some pixels' levels; all -1 where there are no such pixels."""
+    if values.size == 0:
+        return dict.fromkeys(("median", "mean", "std", "min", "max"), -1)
+    return {
+        "median": np.median(values),
+        "mean": values.mean(),
+        "std": values.std(),
+        "min": values.min(),
+        "max": values.max(),
+    }
+
+
+# Features of a canvas
+
+
+def canvas_features(canvas: np.ndarray) -> dict[str, float]:
+    """What a cleaned canvas gives away without comparing it with another.
+
+    Parameters
+    ----------
+    canvas : np.ndarray
+        Shape (H, W), uint8, ink bright on 0.
+
+    Returns
+    -------
+    dict
+        Feature name -> value: levels in 0 to 255, lengths in canvas pixels, densities and offsets
+        as shares. On an empty canvas, what is measured on the ink is -1.
+    """
+    ink = canvas >= _INK
+    return {
+        **_named("background", _remains(canvas)),
+        **_named("stroke_width", _stroke_width(ink)),
+        **_named("extent", _extent(ink)),
+        **{f"image.{index}": value for index, value in enumerate(_thumbnail(canvas))},
+    }
+
+
+def canvas_feature_table(
+    signature_ids: Sequence[int], canvases: Sequence[np.ndarray], progress: bool = True
+) -> pd.DataFrame:
+    """Features of many canvases, measured in parallel.
+
+    Parameters
+    ----------
+    signature_ids : sequence of int, (n,)
+    canvases : sequence of (H, W) uint8, or an array (n, H, W)
+        In the order of `signature_ids`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        float32, one column a feature, indexed by `signature_id`.
+    """
+    rows = ordered_map(canvas_features, canvases, progress=progress, description="canvas features")
+    return _table(rows, signature_ids)
+
+
+def _remains(canvas: np.ndarray) -> dict[str, float]:
+    """What a scan left outside the marks; shade from `_TRACE` on leaves no outside, all -1."""
+    outside = canvas[~_grown(canvas >= _TRACE)]
+    usual = np.bincount(canvas.ravel()).argmax()
+    return _levels(outside) | {
+        "not_zero": np.count_nonzero(outside) / outside.size if outside.size else -1,
+        "usual": usual,
+    }
+
+
+def _stroke_width(ink: np.ndarray) -> dict[str, float]:
+    if not ink.any():
+        return {"mean": -1, "std": -1}
+    widths = 2 * ndimage.distance_transform_edt(np.pad(ink, 1))[1:-1, 1:-1][ink]
+    return {"mean": widths.mean(), "std": widths.std()}
+
+
+def _extent(ink: np.ndarray) -> dict[str, float]:
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if rows.size == 0:
+        names = ("height", "width", "aspect", "density", "row", "column")
+        return dict.fromkeys(names, -1)
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    row, column = ndimage.center_of_mass(ink)
+    return {
+        "height": height,
+        "width": width,
+        "aspect": width / height,
+        "density": np.count_nonzero(ink) / (height * width),
+        "row": (row - rows[0]) / height,
+        "column": (column - columns[0]) / width,
+    }
+
+
+def _thumbnail(canvas: np.ndarray) -> np.ndarray:
+    """The canvas at 16 x 32, then 8 stroke directions in 4 x 8 cells: float (768,)."""
+    small = np.asarray(Image.fromarray(canvas).resize((32, 16), Image.Resampling.BOX))
+    cell = (canvas.shape[0] // 4, canvas.shape[1] // 8)
+    directions = hog(canvas, 8, pixels_per_cell=cell, cells_per_block=(1, 1), block_norm="L2")
+    return np.concatenate([small.ravel(), directions])
+
+
+def _grown(ink: np.ndarray) -> np.ndarray:
+    return ndimage.maximum_filter(ink, size=2 * _HALO + 1)
+
+
+def _named(probe: str, features: Mapping[str, float]) -> dict[str, float]:
+    return {f"{probe}.{name}": value for name, value in features.items()}
+
+
+def _table(rows, signature_ids: Sequence[int]) -> pd.DataFrame:
+    index = pd.Index(signature_ids, name="signature_id")
+    return pd.DataFrame(list(rows), index=index, dtype=np.float32)
+
+
+# Probes
+
+
+def probe_columns(features: pd.DataFrame) -> dict[str, list[str]]:
+    """Which columns of a feature table each probe sees, "all" (without "image") included.
+
+    A column belongs to the probe that its name begins with, up to the dot.
+    """
+    columns: dict[str, list[str]] = {}
+    for column in features.columns:
+        columns.setdefault(column.partition(".")[0], []).append(column)
+    return columns | {"all": [c for c in features.columns if not c.startswith("image.")]}
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """How well one probe separates forged from genuine.
+
+    Attributes
+    ----------
+    scores : float64 (n,)
+        Forged share of the forest's votes, each image judged by a forest that never saw its
+        writer.
+    auc, low, high : float
+        Area under the ROC curve (chance that a forged image's score exceeds a genuine one's), and
+        its 95 % interval by bootstrap over writers.
+    corrected_low : float
+        Lower end of the interval that is corrected for the number of probes.
+    """
+
+    scores: np.ndarray
+    auc: float
+    low: float
+    high: float
+    corrected_low: float
+
+    @property
+    def verdict(self) -> str:
+        """What `verdict` says of the interval."""
+        return verdict(self.high, self.corrected_low)
+
+
+def verdict(high: float, corrected_low: float) -> str:
+    """Judge an AUC by its interval.
+
+    Parameters
+    ----------
+    high : float
+        Upper end of the 95 % interval.
+    corrected_low : float
+        Lower end of the interval that is corrected for the number of probes.
+
+    Returns
+    -------
+    str
+        "flagged" if the corrected interval lies above `CHANCE`, "at chance" if the interval lies
+        below it, else "inconclusive".
+    """
+    if corrected_low > CHANCE:
+        return "flagged"
+    return "at chance" if high < CHANCE else "inconclusive"
+
+
+def probe(
+    features: np.ndarray,
+    forged: np.ndarray,
+    writers: np.ndarray,
+    rng: np.random.Generator,
+    folds: int = 5,
+    probes: int = 1,
+) -> ProbeResult:
+    """Measure how well the features of single images separate forged from genuine.
+
+    Parameters
+    ----------
+    features : float (n, d)
+    forged : bool (n,)
+    writers : (n,)
+        No writer is on both sides of a fold.
+    rng : np.random.Generator
+    folds : int
+        At most as many as there are writers.
+    probes : int
+        Number of probes that are looked at together, for the corrected interval (Bonferroni).
+
+    Returns
+    -------
+    ProbeResult
+        Of features that are the same in all images: AUC 0.5, its interval of no width.
+
+    Raises
+    ------
+    DeepSignError
+        If there are no forged or no genuine images, or fewer than two writers.
+    """
+    features, forged = np.asarray(features, dtype=np.float32), np.asarray(forged, dtype=bool)
+    codes = pd.factorize(np.asarray(writers))[0]
+    _check_classes(forged)
+    if codes.max() == 0:
+        raise DeepSignError("All images are of one writer: probes need at least two writers.")
+    seed, fold_seed = rng.integers(2**31, size=2)
+    splitter = GroupKFold(min(folds, codes.max() + 1), shuffle=True, random_state=int(fold_seed))
+    scores, fold_of = np.empty(len(forged)), np.empty(codes.max() + 1, dtype=int)
+    for fold, (train, held_out) in enumerate(splitter.split(features, groups=codes)):
+        forest = _fit(features[train], forged[train], int(seed))
+        scores[held_out] = _forged_share(forest, features[held_out])
+        fold_of[codes[held_out]] = fold
+    return ProbeResult(scores, *_auc_interval(scores, forged, codes, fold_of, rng, probes))
+
+
+def audit(
+    features: pd.DataFrame, signatures: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Every probe's verdict on the images of a feature table.
+
+    Parameters
+    ----------
+    features : DataFrame
+        From `raw_feature_table` or `canvas_feature_table`: training and validation writers only,
+        where test writers are to stay unseen. Columns of other names make further probes.
+    signatures : DataFrame
+        Signature table that has all ids of `features`: `signature_id`, `writer`, `kind`.
+    rng : np.random.Generator
+
+    Returns
+    -------
+    DataFrame
+        One row a probe: `probe`, `features` (how many it sees), `auc`, `low`, `high`,
+        `corrected_low`, `verdict` ("flagged", "at chance", "inconclusive"); see `probe`.
+
+    Raises
+    ------
+    DeepSignError
+        As `probe` does.
+    """
+    forged, writers = _labels(features, signatures)
+    columns = probe_columns(features)
+    rows = []
+    for (name, seen), stream in zip(columns.items(), rng.spawn(len(columns)), strict=True):
+        result = probe(features[seen].to_numpy(), forged, writers, stream, probes=len(columns))
+        rows.append(
+            {
+                "probe": name,
+                "features": len(seen),
+                "auc": result.auc,
+                "low": result.low,
+                "high": result.high,
+                "corrected_low": result.corrected_low,
+                "verdict": result.verdict,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _labels(features: pd.DataFrame, signatures: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Whether forged, bool (n,), and writer, (n,), of each row of a feature table."""
+    rows = signatures.set_index("signature_id").loc[features.index]
+    return (rows["kind"] == "forgery").to_numpy(), rows["writer"].to_numpy()
+
+
+def _check_classes(forged: np.ndarray) -> None:
+    if forged.all() or not forged.any():
+        missing = "genuine" if forged.all() else "forged"
+        raise DeepSignError(f"There are no {missing} images: nothing is there to tell apart.")
+
+
+def _fit(features: np.ndarray, forged: np.ndarray, seed: int) -> RandomForestClassifier | None:
+    """A forest, or None where the training images leave nothing to learn."""
+    if (features == features[0]).all() or forged.all() or not forged.any():
+        return None
+    forest = RandomForestClassifier(
+        _TREES,
+        min_samples_leaf=_LEAST_LEAF,
+        class_weight="balanced",
+        random_state=seed,
+        n_jobs=-1,
+    ).fit(features, forged)
+    # Trees that vote at the same time would add up in a different order from run to run.
+    return forest.set_params(n_jobs=1)
+
+
+def _forged_share(forest: RandomForestClassifier | None, features: np.ndarray) -> np.ndarray:
+    return np.full(len(features), 0.5) if forest is None else forest.predict_proba(features)[:, 1]
+
+
+def _auc_interval(
+    scores: np.ndarray,
+    forged: np.ndarray,
+    writers: np.ndarray,
+    fold_of: np.ndarray,
+    rng: np.random.Generator,
+    probes: int,
+) -> tuple[float, float, float, float]:
+    """AUC, its 95 % interval, and the lower end of the interval at 1 - 0.05 / probes.
+
+    Only scores of the same forest are compared: two forests that learnt nothing still differ by
+    a constant. With won[i, j] the number of times that a forged image of writer i outscores a
+    genuine one of writer j (Mann and Whitney; ties count half), and tried[i, j] the number of such
+    comparisons, the AUC of a resample that draws each writer c[i] times is c' won c / c' tried c.
+
+    Parameters
+    ----------
+    writers : int (n,)
+        Codes from 0, each of which occurs.
+    fold_of : int (writers,)
+        Which forest scored a writer's images.
+    """
+    count = len(fold_of)
+    forgeries = np.bincount(writers[forged], minlength=count)
+    genuines = np.bincount(writers[~forged], minlength=count)
+    same_fold = fold_of[:, None] == fold_of
+    tried = np.outer(forgeries, genuines) * same_fold
+    if not tried.any():
+        raise DeepSignError(
+            "Genuine and forged images come from different writers, and too few of them to probe "
+            "for shortcuts: add writers who have both."
+        )
+    won = np.empty((count, count))
+    for writer in range(count):
+        genuine = np.sort(scores[~forged & (writers == writer)])
+        beaten = np.searchsorted(genuine, scores[forged], "left")
+        beaten_or_tied = np.searchsorted(genuine, scores[forged], "right")
+        won[:, writer] = np.bincount(
+            writers[forged], (beaten + beaten_or_tied) / 2, minlength=count
+        )
+    won *= same_fold
+    draws = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS)
+    with np.errstate(invalid="ignore"):  # a resample may leave nothing to compare
+        aucs = ((draws @ won) * draws).sum(axis=1) / ((draws @ tried) * draws).sum(axis=1)
+    low, high, corrected_low = np.nanquantile(aucs, [0.025, 0.975, 0.025 / probes])
+    return float(won.sum() / tried.sum()), float(low), float(high), float(corrected_low)
+
+
+# Probes as verifiers
+
+
+@dataclass(frozen=True)
+class FittedProbe:
+    """A probe fitted on some writers, to judge images of others.
+
+    Attributes
+    ----------
+    columns : list of str
+        The features that it sees.
+    forest : RandomForestClassifier or None
+        None where there was nothing to learn: it then judges all images alike.
+    """
+
+    columns: list[str]
+    forest: RandomForestClassifier | None
+
+    def forged_share(self, features: pd.DataFrame) -> np.ndarray:
+        """Forged share of the forest's votes for each image, float64 (n,)."""
+        return _forged_share(self.forest, features[self.columns].to_numpy(dtype=np.float32))
+
+
+def fit_probes(
+    features: pd.DataFrame, signatures: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, FittedProbe]:
+    """Fit every probe on the images of a feature table.
+
+    Parameters
+    ----------
+    features, signatures : DataFrame
+        As for `audit`: training and validation writers.
+    rng : np.random.Generator
+
+    Returns
+    -------
+    dict
+        Probe's name -> fitted probe.
+
+    Raises
+    ------
+    DeepSignError
+        If there are no forged or no genuine images.
+    """
+    forged, _ = _labels(features, signatures)
+    _check_classes(forged)
+    columns = probe_columns(features)
+    seeds = rng.integers(2**31, size=len(columns))
+    return {
+        name: FittedProbe(seen, _fit(features[seen].to_numpy(), forged, int(seed)))
+        for (name, seen), seed in zip(columns.items(), seeds, strict=True)
+    }
+
+
+def verify_with_probes(
+    fitted: Mapping[str, FittedProbe],
+    features: pd.DataFrame,
+    signatures: pd.DataFrame,
+    pairs: pd.DataFrame,
+    rng: np.random.Generator,
+) -> tuple[dict[str, dict], dict[str, pd.DataFrame]]:
+    """Verify signatures by their shortcuts alone: what one gets without comparing anything.
+
+    Each probe sees the questioned image of a pair and never the reference.
+
+    Parameters
+    ----------
+    fitted : mapping
+        From `fit_probes`, on writers who have no row in `features`.
+    features, signatures : DataFrame
+        Feature table and signature table of the writers to test on.
+    pairs : DataFrame
+        Pair table of those writers: `left`, `right`, `kind`, `writer`.
+    rng : np.random.Generator
+
+    Returns
+    -------
+    findings : dict
+        Probe's name -> ``{"auc": I, "eer": I, "verdict": str}`` with
+        ``I = {"value", "low", "high"}``: the AUC of the images, forged against genuine, and the
+        EER of the pairs, skilled forgeries against genuine, both with 95 % intervals by bootstrap
+        over writers; the verdict as in `audit`.
+    scores : dict
+        Probe's name -> score table: `pairs` with `distance` (forged share of the forest's votes)
+        and `score` (genuine share), float32.
+
+    Raises
+    ------
+    DeepSignError
+        If there are no forged or no genuine images, or no genuine or skilled pairs.
+    """
+    forged, writers = _labels(features, signatures)
+    _check_classes(forged)
+    codes, names = pd.factorize(writers)
+    one_forest = np.zeros(len(names), dtype=int)
+    findings, scores = {}, {}
+    for (name, one), stream in zip(fitted.items(), rng.spawn(len(fitted)), strict=True):
+        share = one.forged_share(features)
+        distance = pd.Series(share, features.index).loc[pairs["right"]].to_numpy(np.float32)
+        scores[name] = pairs.assign(distance=distance, score=1 - distance)
+        auc, low, high, corrected_low = _auc_interval(
+            share, forged, codes, one_forest, stream, len(fitted)
+        )
+        findings[name] = {
+            "auc": {"value": auc, "low": low, "high": high},
+            "eer": metrics.bootstrap_eer(scores[name], "skilled", stream),
+            "verdict": verdict(high, corrected_low),
+        }
+    return findings, scores
+
+
+# Near copies
+
+
+def near_duplicates(
+    signatures: pd.DataFrame,
+    canvases: Sequence[np.ndarray],
+    largest_distance: int = NEAR_COPY,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Pairs of images that show the same specimen: re-encoded, rescaled, shifted or scanned twice.
+
+    Canvases are compared by the Hamming distance of their perceptual hashes: the signs, about
+    their median, of the 16 x 16 lowest frequencies of a cosine transform (pHash, 256 bits).
+
+    Parameters
+    ----------
+    signatures : DataFrame
+        Signature table: `signature_id`, `writer`, `kind`.
+    canvases : sequence of (H, W) uint8, or an array (n, H, W)
+        In the order of `signatures`.
+    largest_distance : int
+        Bits in which the hashes of near copies may differ. Different specimens of one writer
+        rarely come below 30.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        Nearest first: `id_a`, `id_b` (`id_a` stands earlier in `signatures`), `distance` int32,
+        `same_writer`, `same_kind` bool.
+    """
+    hashes = ordered_map(_perceptual_hash, canvases, progress=progress, description="near copies")
+    signs = np.array(list(hashes), dtype=np.float32)
+    found = []
+    for start in range(0, len(signs), _BLOCK):
+        block = signs[start : start + _BLOCK]
+        distance = (signs.shape[1] - block @ signs[start:].T) / 2
+        first, second = np.nonzero(np.triu(distance <= largest_distance, k=1))
+        found.append(np.stack([first + start, second + start, distance[first, second]]))
+    first, second, distance = np.concatenate(found, axis=1).astype(np.int32)
+    one, other = signatures.iloc[first], signatures.iloc[second]
+    pairs = pd.DataFrame(
+        {
+            "id_a": one["signature_id"].to_numpy(),
+            "id_b": other["signature_id"].to_numpy(),
+            "distance": distance,
+            "same_writer": one["writer"].to_numpy() == other["writer"].to_numpy(),
+            "same_kind": one["kind"].to_numpy() == other["kind"].to_numpy(),
+        }
+    )
+    return pairs.sort_values("distance", kind="stable", ignore_index=True)
+
+
+_BLOCK = 1024
+
+
+def _perceptual_hash(canvas: np.ndarray) -> np.ndarray:
+    """256 signs, -1 or 1."""
+    return np.where(imagehash.phash(Image.fromarray(canvas), hash_size=16).hash.ravel(), 1, -1)
