@@ -1,15 +1,17 @@
 """The command line: ``python -m deepsign_utils <command>``.
 
 Exit status 0: done. 1: the study stopped, and why is on the standard error. 2: the command itself
-was wrong.
+was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not be judged.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -96,6 +98,81 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("study", help="name of the study's output folder")
     report.set_defaults(run=_report)
+
+    model = {
+        "type": Path,
+        "metavar": "FOLDER",
+        "help": "model folder; default: the shipped model, "
+        "else that of the default study (reports/synthetic/model)",
+    }
+    threshold = {
+        "default": "eer",
+        "metavar": "NAME",
+        "help": "eer, where both kinds of error were "
+        "equally frequent, or fmr=0.01 for another rate of accepted forgeries; "
+        "default: %(default)s",
+    }
+    verify = commands.add_parser(
+        "verify",
+        help="compare a questioned signature with a writer's references",
+        description="Compare a questioned signature with genuine references of the writer. Exit "
+        "status: 0 accepted, 1 rejected, 2 could not be judged.",
+    )
+    verify.add_argument("references", nargs="+", metavar="REFERENCE", help="genuine signature")
+    verify.add_argument("--questioned", required=True, metavar="IMAGE", help="image to judge")
+    verify.add_argument("--model", **model)
+    verify.add_argument("--threshold", **threshold)
+    verify.add_argument("--json", action="store_true", help="print JSON rather than sentences")
+    verify.set_defaults(run=_verify)
+
+    embed = commands.add_parser(
+        "embed",
+        help="embed images: a vector of length 1 for each",
+        description="Embed images. The output holds two arrays: path (text, as given; of a "
+        "folder, every image in it) and embedding (float32, images x dimension). Images that "
+        "cannot be used are listed and left out.",
+    )
+    embed.add_argument("images", nargs="+", type=Path, metavar="IMAGE-OR-FOLDER")
+    embed.add_argument("--output", type=Path, required=True, metavar="FILE.npz")
+    embed.add_argument("--model", **model)
+    embed.set_defaults(run=_embed)
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare many pairs of images, listed in a table",
+        description="Compare pairs of images. The table has the columns left (a genuine "
+        "reference) and right (the questioned signature): paths, relative to the table's folder. "
+        "The output is the same table with three more columns: score (higher is more genuine), "
+        "decision (accepted or rejected), and reason, where a pair could not be judged.",
+    )
+    compare.add_argument("pairs", type=Path, metavar="PAIRS.csv")
+    compare.add_argument("--output", type=Path, required=True, metavar="FILE.csv")
+    compare.add_argument("--model", **model)
+    compare.add_argument("--threshold", **threshold)
+    compare.set_defaults(run=_compare)
+
+    audit = commands.add_parser(
+        "audit",
+        help="measure what gives forgeries away in a dataset without a look at a stroke",
+        description="Measure the shortcuts of a dataset: how well a classifier that sees single "
+        "images, and never a reference, tells forged from genuine, on writers it never saw. "
+        "AUC 0.5 is chance; a shortcut is flagged where the interval lies above 0.55.",
+    )
+    audit.add_argument("folder", type=Path, help="a dataset's folder")
+    audit.add_argument("--layout", default="auto", help="auto, idcar, cedar, bhsig260 or manifest")
+    audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    audit.set_defaults(run=_audit)
+
+    serve = commands.add_parser(
+        "serve",
+        help="start the verification service and its page",
+        description="Start the verification service, with its page at /. Settings come from the "
+        "environment: DEEPSIGN_API_KEYS, DEEPSIGN_STORE and others; see the README.",
+    )
+    serve.add_argument("--host", help="address to listen on; default: this machine only")
+    serve.add_argument("--port", type=int, help="default: 8000")
+    serve.add_argument("--model", **model)
+    serve.set_defaults(run=_serve)
     return parser
 
 
@@ -129,6 +206,7 @@ def _parameters(options: argparse.Namespace) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    import nbformat
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -150,6 +228,12 @@ def _execute(options: argparse.Namespace) -> int:
     except PapermillExecutionError as error:
         print(_explain(error, options.notebook, partial), file=sys.stderr)
         return 1
+    executed = nbformat.read(partial, as_version=4)
+    for cell in executed.cells:
+        if cell.cell_type == "code":
+            # Progress bars have served; without them the copy is the same at every run.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nbformat.write(executed, partial)
     partial.replace(options.output)
     return 0
 
@@ -176,6 +260,102 @@ def _report(options: argparse.Namespace) -> None:
     reporting.write_report(notebooks, study.metrics, output)
     reporting.write_index(study.reports.parent)
     print(f"\nThe report: {output.relative_to(studies.ROOT)}")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    # A program that reads the exit status must not take a failure for a rejection.
+    try:
+        from deepsign_utils.verifier import Verifier
+
+        comparison = Verifier.load(options.model).compare(
+            options.references, options.questioned, options.threshold
+        )
+        if options.json:
+            print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False), flush=True)
+        else:
+            warnings = [f"Note, {w.image}: {w.message}" for w in comparison.warnings]
+            print("\n".join([*comparison.in_words(), *warnings]), flush=True)
+    except DeepSignError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        print(f"\nNot judged: {type(error).__name__}: {error}\n", file=sys.stderr)
+        return 2
+    return 0 if comparison.accepted else 1
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils.verifier import Verifier, image_files
+
+    files = image_files(options.images)
+    embeddings, problems = Verifier.load(options.model).embed_files(files)
+    _list_problems(problems)
+    if not len(embeddings):
+        raise DeepSignError(f"None of the {len(files)} images can be used.")
+    content = io.BytesIO()
+    paths = np.array([str(file) for file in files if file not in problems])
+    np.savez(content, path=paths, embedding=embeddings)
+    studies.write_atomically(options.output, content.getvalue())
+    print(f"{len(paths)} of {len(files)} images embedded: {options.output}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from deepsign_utils.verifier import Verifier, compare_pairs, read_pairs
+
+    pairs = read_pairs(options.pairs)
+    verifier = Verifier.load(options.model)
+    judged, problems = compare_pairs(verifier, pairs, options.pairs.parent, options.threshold)
+    _list_problems(problems)
+    studies.write_atomically(options.output, judged.to_csv(index=False))
+    counts = judged["decision"].replace("", "not judged").value_counts()
+    print(f"{', '.join(f'{n} {name}' for name, n in counts.items())}: {options.output}")
+
+
+def _list_problems(problems: Mapping[Path, str]) -> None:
+    for problem in problems.values():
+        print(f"Left out: {problem}", file=sys.stderr)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils import shortcuts
+    from deepsign_utils.datasets import read_dataset
+    from deepsign_utils.preprocessing import Preprocessing, clean_files
+
+    signatures, left_out = read_dataset(options.folder, options.layout)
+    cleaned = list(clean_files(options.folder, signatures["path"].tolist(), Preprocessing()))
+    usable = signatures[[one.canvas is not None for one in cleaned]]
+    canvases = [one.canvas for one in cleaned if one.canvas is not None]
+    tables = {
+        "raw files": shortcuts.raw_feature_table(options.folder, usable),
+        "cleaned canvas": shortcuts.canvas_feature_table(usable["signature_id"], canvases),
+    }
+    streams = np.random.default_rng(options.seed).spawn(len(tables))
+    print(
+        f"\n{len(usable)} images of {usable['writer'].nunique()} writers; "
+        f"{len(left_out) + len(signatures) - len(usable)} left out.\n"
+    )
+    print(f"{'images':15} {'probe':13} {'AUC':>5}  95 % interval  verdict")
+    for (images, features), rng in zip(tables.items(), streams, strict=True):
+        for row in shortcuts.audit(features, usable, rng).itertuples():
+            interval = f"[{row.low:.3f}, {row.high:.3f}]"
+            print(f"{images:15} {row.probe:13} {row.auc:.3f}  {interval}  {row.verdict}")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from deepsign_utils import service
+    except ImportError as error:
+        raise DeepSignError(
+            f"The service needs packages that are not installed ({error.name}): run `make serve`, "
+            "or install the extra: pip install 'deepsign-utils[serve]'."
+        ) from error
+
+    given = {"host": options.host, "port": options.port, "model": options.model}
+    service.run({name: value for name, value in given.items() if value is not None})
 
 
 if __name__ == "__main__":

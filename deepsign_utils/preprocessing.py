@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
 

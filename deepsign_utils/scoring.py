@@ -465,6 +465,19 @@ class Scoring:
         """Natural-log likelihood ratio, genuine against the `opponent`, of one or more scores."""
         return self.operation(references).calibration.llr(score)
 
+    def summary(self) -> dict:
+        """The threshold of each number of references, and how many writers fixed it.
+
+        ``{"writers": int, "references": {"1": {"threshold": float}, ...}}``, for metrics.json.
+        """
+        return {
+            "writers": self.measured_on["writers"],
+            "references": {
+                str(k): {"threshold": operation.thresholds["eer"]}
+                for k, operation in self.operations.items()
+            },
+        }
+
     def to_dict(self) -> dict:
         """As plain values, ready for JSON."""
         return {

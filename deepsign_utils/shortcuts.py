@@ -36,6 +36,7 @@ from scipy import ndimage
 from skimage.feature import hog
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold
+from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, metrics
 from deepsign_utils.preprocessing import ink_mask, load_grayscale, open_image, ordered_map
@@ -652,8 +653,8 @@ def near_duplicates(
         Nearest first: `id_a`, `id_b` (`id_a` stands earlier in `signatures`), `distance` int32,
         `same_writer`, `same_kind` bool.
     """
-    hashes = ordered_map(_perceptual_hash, canvases, progress=progress, description="near copies")
-    signs = np.array(list(hashes), dtype=np.float32)
+    bar = tqdm(canvases, desc="near copies", unit="image", disable=not progress)
+    signs = np.array([_perceptual_hash(canvas) for canvas in bar], dtype=np.float32)
     found = []
     for start in range(0, len(signs), _BLOCK):
         block = signs[start : start + _BLOCK]

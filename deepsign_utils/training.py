@@ -12,6 +12,7 @@ import json
 import math
 import os
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, metrics, scoring
 from deepsign_utils.losses import LOSSES
@@ -82,6 +83,7 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     except RuntimeError:  # already running in this process: then they stay as they are
         threads = tf.config.threading.get_intra_op_parallelism_threads() or threads
     tf.config.experimental.enable_op_determinism()
+    tf.get_logger().setLevel("ERROR")  # it warns of retracing wherever two networks are embedded by
     keras.utils.set_random_seed(seed)
     return {"tensorflow": threads, "onednn": int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0"))}
 
@@ -336,7 +338,7 @@ class _Checkpoint(keras.callbacks.Callback):
                     name: [state[f"{name}_{i}"] for i in range(about["counts"][name])]
                     for name in about["counts"]
                 }
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return  # none yet, or a damaged one: training starts anew
         self.model.set_weights(arrays["weights"])
         self.model.optimizer.build(self.model.trainable_variables)
