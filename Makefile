@@ -118,7 +118,7 @@ $(REPORT)/metrics.json: $(EXECUTED)/06_evaluation.ipynb ; $(call artefact,06_eva
 
 # ------------------------------------------------------------------------------- everyday use
 lab: $(VENV)/.installed
-	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_eda.ipynb
+	@$(VENV)/bin/jupyter lab --LabApp.default_url="/lab/tree/notebooks/README.md?factory=Markdown%20Preview"
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .

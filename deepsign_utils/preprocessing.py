@@ -7,7 +7,6 @@ canvas pixel is the share of it that ink covers.
 """
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.studies import usable_processors
 
 MAX_PIXELS = 50_000_000
 """Images with more pixels are refused from their header, before anything is decoded."""
@@ -691,7 +691,7 @@ def ordered_map(
 def _cores() -> int:
     if multiprocessing.current_process().daemon:  # such a process may start none of its own
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable_processors()
 
 
 def _apply(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
