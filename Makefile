@@ -117,8 +117,12 @@ $(REPORT)/model/encoder.keras: $(EXECUTED)/05_training.ipynb ; $(call artefact,0
 $(REPORT)/metrics.json: $(EXECUTED)/06_evaluation.ipynb ; $(call artefact,06_evaluation)
 
 # ------------------------------------------------------------------------------- everyday use
+# JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news.
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 lab: $(VENV)/.installed
-	@$(VENV)/bin/jupyter lab --LabApp.default_url="/lab/tree/notebooks/README.md?factory=Markdown%20Preview"
+	@mkdir -p $(LAB_SETTINGS)
+	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
+	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .

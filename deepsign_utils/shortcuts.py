@@ -24,9 +24,11 @@ those of the cleaned canvas
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -50,7 +52,7 @@ NEAR_COPY = 24
 _HALO = 3  # pixels around the ink that the scanner's blur, or resizing, may have touched
 _INK = 64  # canvas level, of 255, from which a pixel counts as ink: a quarter of it is covered
 _TRACE = 8  # canvas level below which a pixel shows no mark, however faint
-_TREES = 100
+_TREES = 50
 _LEAST_LEAF = 5
 _DRAWS = 4000
 
@@ -111,8 +113,7 @@ def raw_feature_table(
         float32, one column a feature, indexed by `signature_id`, in the order of `signatures`.
     """
     paths = [Path(root) / path for path in signatures["path"]]
-    rows = ordered_map(raw_features, paths, progress=progress, description="raw features")
-    return _table(rows, signatures["signature_id"])
+    return _table(raw_features, paths, signatures["signature_id"], progress, "raw features")
 
 
 def _encoding(image: Image.Image) -> dict[str, float]:
@@ -218,8 +219,7 @@ def canvas_feature_table(
     DataFrame
         float32, one column a feature, indexed by `signature_id`.
     """
-    rows = ordered_map(canvas_features, canvases, progress=progress, description="canvas features")
-    return _table(rows, signature_ids)
+    return _table(canvas_features, canvases, signature_ids, progress, "canvas features")
 
 
 def _remains(canvas: np.ndarray) -> dict[str, float]:
@@ -259,8 +259,9 @@ def _extent(ink: np.ndarray) -> dict[str, float]:
 def _thumbnail(canvas: np.ndarray) -> np.ndarray:
     """The canvas at 16 x 32, then 8 stroke directions in 4 x 8 cells: float (768,)."""
     small = np.asarray(Image.fromarray(canvas).resize((32, 16), Image.Resampling.BOX))
-    cell = (canvas.shape[0] // 4, canvas.shape[1] // 8)
-    directions = hog(canvas, 8, pixels_per_cell=cell, cells_per_block=(1, 1), block_norm="L2")
+    height, width = canvas.shape[0] // 4, canvas.shape[1] // 8
+    whole_cells = canvas[: 4 * height, : 8 * width]
+    directions = hog(whole_cells, 8, (height, width), cells_per_block=(1, 1), block_norm="L2")
     return np.concatenate([small.ravel(), directions])
 
 
@@ -272,9 +273,20 @@ def _named(probe: str, features: Mapping[str, float]) -> dict[str, float]:
     return {f"{probe}.{name}": value for name, value in features.items()}
 
 
-def _table(rows, signature_ids: Sequence[int]) -> pd.DataFrame:
+def _table(
+    measure: Callable[[Any], dict[str, float]],
+    items: Sequence[Any],
+    signature_ids: Sequence[int],
+    progress: bool,
+    description: str,
+) -> pd.DataFrame:
+    rows = ordered_map(partial(_values, measure), items, progress=progress, description=description)
     index = pd.Index(signature_ids, name="signature_id")
-    return pd.DataFrame(list(rows), index=index, dtype=np.float32)
+    return pd.DataFrame(np.stack(list(rows)), index=index, columns=list(measure(items[0])))
+
+
+def _values(measure: Callable[[Any], dict[str, float]], item: Any) -> np.ndarray:
+    return np.fromiter(measure(item).values(), dtype=np.float32)
 
 
 # Probes
@@ -370,7 +382,8 @@ def probe(
     Raises
     ------
     DeepSignError
-        If there are no forged or no genuine images, or fewer than two writers.
+        If there are no forged or no genuine images, fewer than two writers, or so few who have
+        both kinds that no fold can compare them.
     """
     features, forged = np.asarray(features, dtype=np.float32), np.asarray(forged, dtype=bool)
     codes = pd.factorize(np.asarray(writers))[0]
@@ -448,14 +461,9 @@ def _fit(features: np.ndarray, forged: np.ndarray, seed: int) -> RandomForestCla
     if (features == features[0]).all() or forged.all() or not forged.any():
         return None
     forest = RandomForestClassifier(
-        _TREES,
-        min_samples_leaf=_LEAST_LEAF,
-        class_weight="balanced",
-        random_state=seed,
-        n_jobs=-1,
-    ).fit(features, forged)
-    # Trees that vote at the same time would add up in a different order from run to run.
-    return forest.set_params(n_jobs=1)
+        _TREES, min_samples_leaf=_LEAST_LEAF, class_weight="balanced", random_state=seed
+    )
+    return forest.fit(features, forged)
 
 
 def _forged_share(forest: RandomForestClassifier | None, features: np.ndarray) -> np.ndarray:

@@ -438,9 +438,9 @@ def dutch(path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("name", "labels", "each", "probe", "least"),
     [
-        ("bhsig260-bengali", bengali, 2, "size", 0.9),
+        ("bhsig260-bengali", bengali, 1, "size", 0.9),
         ("cedar-half", cedar, 6, "background", 0.99),
-        ("icdar2011-dutch-half", dutch, 12, "background", 0.9),
+        ("icdar2011-dutch-half", dutch, 8, "background", 0.9),
     ],
 )
 def test_shortcuts_of_the_public_sets(real_data, name, labels, each, probe, least):
