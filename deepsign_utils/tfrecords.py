@@ -64,7 +64,9 @@ def serialize(signature_id: int, writer: str, kind: str, png: bytes) -> bytes:
         "kind": of_bytes(kind.encode()),
         "canvas": of_bytes(png),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    # A map's order is otherwise another one in every process, and so the shards' hashes.
+    return example.SerializeToString(deterministic=True)
 
 
 def write_shards(

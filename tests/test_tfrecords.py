@@ -1,10 +1,13 @@
 """Shards: what is written is what is read, and nothing damaged is."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from deepsign_utils import DeepSignError, tfrecords
 from deepsign_utils.preprocessing import Cleaned, Preprocessing
@@ -48,6 +51,15 @@ def test_what_is_written_is_what_is_read(shards):
         assert read.writer.tolist() == group["writer"].tolist()
         assert read.kind.tolist() == group["kind"].tolist()
         assert np.array_equal(read.canvas, drawn[group.index])
+
+
+def test_another_process_serializes_to_the_same_bytes():
+    code = "from deepsign_utils import tfrecords as t; print(t.serialize(7, 'w', 'genuine', b'p'))"
+    done = [
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+        for _ in range(3)
+    ]
+    assert len({process.stdout for process in done}) == 1
 
 
 def test_the_manifest_says_what_is_there(shards):
