@@ -83,7 +83,8 @@ $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 ifeq ($(STUDY)$(DATA),synthetic)
 IMAGES := data/raw/synthetic/manifest.csv
 $(IMAGES): $(call module,synthetic) | $(VENV)/.installed
-	@$(PY) -m deepsign_utils synthesize data/raw/synthetic
+	@test ! -f data/raw/synthetic/synthetic.json || rm -r data/raw/synthetic  # an older generator's
+	@$(PY) -m deepsign_utils synthesize data/raw/synthetic --seed 1
 	@touch $@
 endif
 
@@ -98,14 +99,14 @@ $(EXECUTED)/06_evaluation.ipynb: $(REPORT)/model/encoder.keras $(BUILT)/pairs_te
 
 # The modules a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := studies __init__
-OF_RAW := datasets preprocessing
-OF_MODEL := models losses scoring metrics tfrecords training preprocessing
-$(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) plotting pairing shortcuts metrics $(OF_RAW))
+OF_FIGURES := plotting preprocessing
+OF_MODEL := models losses scoring metrics tfrecords training
+$(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing shortcuts metrics)
 $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
-$(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) plotting shortcuts metrics preprocessing tfrecords)
-$(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) plotting models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) plotting $(OF_MODEL))
-$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) plotting pairing reporting shortcuts $(OF_MODEL))
+$(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
+$(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
+$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL))
+$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring pairing reporting shortcuts $(OF_MODEL))
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1))

@@ -33,9 +33,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from scipy import ndimage
 from scipy.stats import norm
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing import ink_box
 
 COLOURS = {
     "genuine": "#0072B2",
@@ -57,6 +60,10 @@ NAMES = {
 
 # For what is no kind, such as numbers of references: the rest of Okabe and Ito's palette.
 OTHERS = ("#009E73", "#56B4E9", "#E69F00", "#000000")
+
+# Ink of two signatures laid over each other: no kind's colour, 3 : 1 against white, and apart from
+# each other and from the gray for readers with any colour vision.
+DIFFERENCE = {"in both": "#404040", "reference only": "#0E8FA0", "questioned only": "#CF8200"}
 
 INK = "#222222"
 QUIET = "#767676"
@@ -701,7 +708,10 @@ def embedding_map(points: ArrayLike, writers: Sequence[str], kinds: Sequence[str
 
 @mpl.rc_context(STYLE)
 def distance_distributions(
-    scores: pd.DataFrame, threshold: float, rates: Mapping[str, Rate] | None = None
+    scores: pd.DataFrame,
+    threshold: float,
+    rates: Mapping[str, Rate] | None = None,
+    chosen: float | None = None,
 ) -> Figure:
     """Scores of each kind of pair on either side of the threshold; the wrong side is filled dark.
 
@@ -715,6 +725,8 @@ def distance_distributions(
         From the validation writers; a pair is accepted if its score is at least this.
     rates : mapping of kind to rate, optional
         The error rates to print, with intervals; counted from `scores` where missing.
+    chosen : float, optional
+        A threshold to try: decisions are drawn as it makes them, and `threshold` is but marked.
 
     Returns
     -------
@@ -732,10 +744,11 @@ def distance_distributions(
     _require(bool(np.isfinite(values).all()), "The score table has scores that are not finite.")
     # The outermost pair in a thousand goes to the end bins, lest it squeeze all others.
     low, high = np.quantile(values, [0.001, 0.999])
-    low, high = min(low, threshold), max(high, threshold)
+    decides = threshold if chosen is None else chosen
+    low, high = min(low, threshold, decides), max(high, threshold, decides)
     step = max(high - low, 1e-9) / np.clip(len(values) ** 0.5, 24, 90)
-    edges = threshold + step * np.arange(
-        np.floor((low - threshold) / step) - 1, np.ceil((high - threshold) / step) + 2
+    edges = decides + step * np.arange(
+        np.floor((low - decides) / step) - 1, np.ceil((high - decides) / step) + 2
     )
 
     figure = Figure(figsize=(WIDTH, 1.1 + 1.3 * len(kinds)), layout="constrained")
@@ -744,14 +757,16 @@ def distance_distributions(
         part = values[scores["kind"] == kind]
         counts, _ = np.histogram(np.clip(part, edges[0], edges[-1]), edges)
         middles = edges[:-1] + step / 2
-        wrong = middles < threshold if kind == "genuine" else middles > threshold
+        wrong = middles < decides if kind == "genuine" else middles > decides
         for mask, alpha in ((~wrong, 0.28), (wrong, 1.0)):
             axes.stairs(
                 np.where(mask, counts, 0), edges, fill=True, color=COLOURS[kind], alpha=alpha
             )
         axes.stairs(counts, edges, color=COLOURS[kind], linewidth=1.4)
-        axes.axvline(threshold, color=INK, linewidth=1.4)
-        share = np.mean(part < threshold if kind == "genuine" else part >= threshold)
+        axes.axvline(decides, color=INK, linewidth=1.4)
+        if chosen is not None:
+            axes.axvline(threshold, color=QUIET, linewidth=1.4, linestyle=_DASHED)
+        share = np.mean(part < decides if kind == "genuine" else part >= decides)
         rate = (rates or {}).get(kind, share)
         verb = "rejected" if kind == "genuine" else "accepted"
         axes.set_title(f"{NAMES[kind]} pairs", color=COLOURS[kind], pad=4)
@@ -765,10 +780,14 @@ def distance_distributions(
         axes.set_xlim(edges[0], edges[-1])
     rows[-1].set_xlabel("score (no unit; higher is more genuine)")
     figure.supylabel("share of the pairs", fontsize=12)
+    name = "validation threshold" if chosen is None else "chosen threshold"
     handles = [
-        Line2D([], [], color=INK, label="validation threshold: accepted to its right", **_UPRIGHT),
+        Line2D([], [], color=INK, label=f"{name}: accepted to its right", **_UPRIGHT),
         Line2D([], [], color=INK, label="dark: decided wrongly", **_SWATCH),
     ]
+    if chosen is not None:
+        label = "validation threshold"
+        handles.append(Line2D([], [], color=QUIET, linestyle=_DASHED, linewidth=1.4, label=label))
     figure.legend(handles=handles, loc="outside upper left", handlelength=1.2, labelspacing=0.3)
     return figure
 
@@ -967,16 +986,19 @@ def per_writer(
 
 
 @mpl.rc_context(STYLE)
-def pair_gallery(pairs: Sequence[Mapping[str, Any]]) -> Figure:
+def pair_gallery(pairs: Sequence[Mapping[str, Any]], *, differences: bool = False) -> Figure:
     """Pairs of signatures, reference left and questioned right, the score beneath.
 
-    Genuine pairs fill the left column and forged ones the right; pairs of one sort fill both.
+    Genuine pairs fill the left column and forged ones the right; pairs of one sort fill both, and
+    a single pair the whole width.
 
     Parameters
     ----------
     pairs : sequence of mappings
         `left`, `right`: canvases (H, W), ink bright on 0; `score`: float; `kind`: "genuine",
         "skilled" or "random"; `caption`: str, printed after the score (may be empty).
+    differences : bool
+        Whether to draw beneath each pair, large, where its two signatures differ; see `overlaid`.
 
     Returns
     -------
@@ -985,7 +1007,7 @@ def pair_gallery(pairs: Sequence[Mapping[str, Any]]) -> Figure:
     Raises
     ------
     DeepSignError
-        If there is no pair, or one lacks a field.
+        If there is no pair, one lacks a field, or `overlaid` refuses its canvases.
     """
     wanted = {"left", "right", "score", "kind", "caption"}
     _require(len(pairs) > 0, "A gallery of pairs needs at least one pair.")
@@ -996,25 +1018,82 @@ def pair_gallery(pairs: Sequence[Mapping[str, Any]]) -> Figure:
     forged = [pair for pair in pairs if pair["kind"] != "genuine"]
     both = bool(genuine and forged)
     columns = [genuine, forged] if both else [list(pairs[0::2]), list(pairs[1::2])]
+    columns = [members for members in columns if members]
 
-    cell = (WIDTH - 0.3) / 4
-    height = cell / _aspect([pair["left"] for pair in pairs])
-    row, head = height + 0.42, 0.34 if both else 0.08
+    cell = (WIDTH - 0.1 - 0.2 * (len(columns) - 1)) / (2 * len(columns))
+    aspect = _aspect([pair["left"] for pair in pairs])
+    height, wide = cell / aspect, 2 * cell - 0.04
+    below = height + 0.04 + wide / aspect if differences else height
+    legend = 0.3 if differences else 0.0
+    row, head = below + 0.42, legend + (0.34 if both else 0.08)
     count = max(map(len, columns))
     figure = Figure(figsize=(WIDTH, head + row * count))
+    if differences:
+        handles = [
+            Line2D([], [], color=colour, label=label, **_SWATCH)
+            for label, colour in DIFFERENCE.items()
+        ]
+        figure.legend(handles=handles, loc="upper left", ncols=3, borderpad=0.2, handlelength=1)
     for column, members in enumerate(columns):
         start = 0.05 + column * (2 * cell + 0.2)
         present = dict.fromkeys(pair["kind"] for pair in members) if both else ()
         for place, kind in zip((start, start + cell), present, strict=False):
-            _put(figure, place + 0.02, 0.06, NAMES[kind], color=COLOURS[kind], weight="bold")
+            look = {"color": COLOURS[kind], "weight": "bold"}
+            _put(figure, place + 0.02, legend + 0.06, NAMES[kind], **look)
         for index, pair in enumerate(members):
-            top = head + index * row
+            top, frame = head + index * row, COLOURS[pair["kind"]]
             for side, place in (("left", start), ("right", start + cell)):
                 box = (place + 0.02, top, cell - 0.04, height)
-                _picture(figure, box, _ink_dark(pair[side], True), COLOURS[pair["kind"]])
-            line = f"score {pair['score']:.3f}  {pair['caption']}".rstrip().replace("-", "−", 1)
-            _put(figure, start + 0.02, top + height + 0.06, line, fontsize=10.5)
+                _picture(figure, box, _ink_dark(pair[side], True), frame)
+            if differences:
+                box = (start + 0.02, top + height + 0.04, wide, wide / aspect)
+                _picture(figure, box, overlaid(pair["left"], pair["right"]), frame)
+            score = f"{pair['score']:.3f}".replace("-", "−")
+            line = f"score {score}  {pair['caption']}".rstrip()
+            _put(figure, start + 0.02, top + below + 0.06, line, fontsize=10.5)
     return figure
+
+
+def overlaid(reference: NDArray, questioned: NDArray) -> NDArray[np.floating]:
+    """Two signatures laid over each other, coloured as in `DIFFERENCE` where they differ.
+
+    The questioned signature's ink box is stretched onto the reference's. No two signatures of one
+    hand lie exactly on each other, so ink counts as present in both where the other's ink is within
+    a 32nd of the canvas's height, about a stroke's width; farther away its colour turns.
+
+    Parameters
+    ----------
+    reference, questioned : (H, W) uint8
+        Canvases of one size, ink bright on 0.
+
+    Returns
+    -------
+    (H, W, 3) float64
+        Red, green and blue in 0..1, paper white.
+
+    Raises
+    ------
+    DeepSignError
+        If the canvases differ in size, or one is blank.
+    """
+    inks = [1 - _ink_dark(canvas, True) for canvas in (reference, questioned)]
+    same = inks[0].shape == inks[1].shape
+    _require(same, f"Canvases to overlay have one size, not {inks[0].shape} and {inks[1].shape}.")
+    top, bottom, left, right = ink_box(inks[0] > 0)
+    box = ink_box(inks[1] > 0)
+    stretched = Image.fromarray(inks[1][box[0] : box[1], box[2] : box[3]].astype(np.float32))
+    stretched = stretched.resize((right - left, bottom - top), Image.Resampling.HAMMING)
+    inks[1] = np.zeros_like(inks[0])
+    inks[1][top:bottom, left:right] = stretched
+
+    shared, *alone = (np.array(mpl.colors.to_rgb(colour)) for colour in DIFFERENCE.values())
+    near = len(inks[0]) / 32
+    picture = np.ones((*inks[0].shape, 3))
+    for ink, other, colour in zip(inks, inks[::-1], alone, strict=True):
+        away = ndimage.distance_transform_edt(other < other.max() / 2)
+        differs = np.clip(away / near - 1, 0, 1)[..., None]
+        picture *= 1 - ink[..., None] * (1 - shared - differs * (colour - shared))
+    return picture
 
 
 @mpl.rc_context(STYLE)
@@ -1100,6 +1179,7 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 _SWATCH = {"linestyle": "", "marker": "s", "markersize": 11}
 _MARK = {"linestyle": "", "markersize": 7}
 _UPRIGHT = {"linestyle": "", "marker": "|", "markersize": 14, "markeredgewidth": 1.6}
+_DASHED = (0, (3, 2))
 
 
 def _legend_above(

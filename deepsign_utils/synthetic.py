@@ -38,10 +38,12 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -225,11 +227,18 @@ class _Composer:
         self.points, self.down, self.sharp, self.letter, self.keys = [], [], [], [], []
 
     def add(
-        self, key: str, glyph: Glyph, x: float, y: float, sx=1.0, sy=1.0, part=None, join=False
-    ):
-        """Place ``glyph`` (or its ``part``, a slice) with its origin at (x, y); ``join`` draws the
-        way to its first target."""
-        part = part or slice(None)
+        self,
+        key: str,
+        glyph: Glyph,
+        x: float,
+        y: float,
+        sx: float = 1.0,
+        sy: float = 1.0,
+        part: slice = slice(None),
+        join: bool = False,
+    ) -> None:
+        """Place ``glyph`` (or a ``part`` of it) with its origin at (x, y); ``join`` draws the way
+        to its first target."""
         points = glyph.points[part] / 10 * (sx, sy) + (x, y)
         down = ~glyph.starts[part]
         down[0] = join
@@ -534,7 +543,7 @@ SCRIPTS = {
     "scribble": (_write_scribble, 0.07, 0.35),
     "initial": (_write_initial_and_scribble, 0.13, 0.4),
 }
-SIZE = 3.8  # millimetres, the usual height of a small letter
+SIZE, STRETCH = 3.8, 1.05  # the usual height of a small letter in millimetres, its widening
 
 
 def _draw_programme(rng: np.random.Generator) -> Programme:
@@ -551,14 +560,14 @@ def _draw_hand(rng: np.random.Generator, seed: tuple[int, ...]) -> Hand:
     return Hand(
         seed=seed,
         size=SIZE * np.exp(rng.normal(0, 0.25)),
-        stretch=np.exp(rng.normal(0.05, 0.22)),
+        stretch=STRETCH * np.exp(rng.normal(0, 0.22)),
         slant=rng.normal(0.18, 0.25),
         slope=rng.normal(0.04, 0.06) + (rng.random() < 0.03) * 0.5,
         arch=rng.normal(0, 0.03),
         roundness=min(1.0, rng.uniform(0.6, 1.2)),
         overlap=rng.uniform(0.25, 0.6),
         skew=rng.uniform(0.2, 0.4),
-        unsteadiness=1.25 * np.exp(rng.normal(0, 0.35)),
+        unsteadiness=1.1 * np.exp(rng.normal(0, 0.35)),
         tremor=rng.uniform(0.005, 0.03),
     )
 
@@ -583,21 +592,32 @@ def _personal_shapes(programme: Programme, hand: Hand) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------
 
 
+def _relaid(points: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Change the layout as a whole: where along the line the room goes, whether writing grows or
+    shrinks along it, and how far letters reach above and below."""
+    x, y = points.T
+    width = max(np.ptp(x), 1e-6)
+    along = (x - x.min()) / width
+    waves = np.arange(1, 4)
+    shift = np.sin(np.pi * along[:, None] * waves) @ (rng.normal(0, 0.022, 3) / waves)
+    above, below, growth = np.exp(rng.normal(0, (0.07, 0.09, 0.09)) * amount)
+    y = np.clip(y, 0, 1) + np.maximum(y - 1, 0) * above + np.minimum(y, 0) * below
+    return np.column_stack([x + amount * width * shift, y * growth ** (2 * along - 1)])
+
+
 def _disturbed(
     points: np.ndarray, letter: np.ndarray, rng: np.random.Generator, amount: float
 ) -> np.ndarray:
-    """Displace targets as an imprecise hand does: each character's place, size and tilt, then its
-    targets one by one, those of long strokes more."""
+    """Displace targets as an imprecise hand does: the layout, each character's place, size and
+    tilt, then targets one by one, those of long strokes more."""
+    points = _relaid(points, rng, amount)
     first = np.flatnonzero(np.diff(letter, prepend=-1))
-    count = len(first)
     low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
     centre, extent = (low + high) / 2, np.hypot(*(high - low).T) + 0.3
     # What is large is displaced more, and tilted less.
-    drift = np.cumsum(rng.normal(0, 0.07, count)) * amount
-    offset = rng.normal(0, 0.055, (count, 2)) * (amount * extent**0.6)[:, None]
-    offset[:, 0] += drift - drift.mean()
-    scale = np.exp(rng.normal(0, 0.07, (count, 2)) * amount)
-    tilt = rng.normal(0, 0.05, count) * amount / np.maximum(extent / 2, 1)
+    offset = rng.normal(0, 0.055, (len(first), 2)) * (amount * extent**0.6)[:, None]
+    scale = np.exp(rng.normal(0, 0.06, (len(first), 2)) * amount)
+    tilt = rng.normal(0, 0.05, len(first)) * amount / np.maximum(extent / 2, 1)
     around = (points - centre[letter]) * scale[letter]
     turned = around + tilt[letter, None] * around[:, ::-1] * (-1, 1)
     steps = np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=1)
@@ -605,7 +625,7 @@ def _disturbed(
     white = rng.normal(0, 1, (len(points) + 2, 2))
     noise = (white[:-2] + white[1:-1] + white[2:]) / np.sqrt(3)
     noise = 0.6 * noise + 0.4 * white[1:-1]
-    return centre[letter] + offset[letter] + turned + noise * (0.045 * amount * reach**0.7)[:, None]
+    return centre[letter] + offset[letter] + turned + noise * (0.036 * amount * reach**0.7)[:, None]
 
 
 def _vary_hand(hand: Hand, rng: np.random.Generator, amount: float) -> Hand:
@@ -613,7 +633,7 @@ def _vary_hand(hand: Hand, rng: np.random.Generator, amount: float) -> Hand:
         hand,
         size=hand.size * np.exp(rng.normal(0, 0.06) * amount),
         stretch=hand.stretch * np.exp(rng.normal(0, 0.06) * amount),
-        slant=hand.slant + rng.normal(0, 0.05) * amount,
+        slant=hand.slant + rng.normal(0, 0.06) * amount,
         slope=hand.slope + rng.normal(0, 0.025) * amount,
         arch=hand.arch + rng.normal(0, 0.012) * amount,
         overlap=float(np.clip(hand.overlap + rng.normal(0, 0.04) * amount, 0.05, 0.7)),
@@ -627,7 +647,7 @@ def _slipped(programme: Programme, rng: np.random.Generator, rate: float) -> Pro
     letter, sharp, down = programme.letter, programme.sharp, programme.down
     way = np.linalg.norm(np.diff(programme.points, axis=0, prepend=programme.points[:1]), axis=1)
     entering = np.diff(letter, prepend=letter[0]) != 0
-    chance = rng.random((3, len(letter))) < rate
+    chance = rng.random((3, len(letter))) < np.array([[2], [1], [1]]) * rate
     down = down ^ (entering & chance[0] & (down | (way < 1)))
     small = np.maximum(way, np.append(way[1:], 0)) < 1.5
     sharp = np.where(chance[1] & small, 1 - sharp, sharp)
@@ -681,7 +701,7 @@ def _specimen(
 ) -> tuple[Programme, Hand]:
     """One genuine specimen."""
     points, hand = _intended(writer, session, rng)
-    return _slipped(replace(writer.programme, points=points), rng, 0.015), hand
+    return _slipped(replace(writer.programme, points=points), rng, 0.03), hand
 
 
 @dataclass(frozen=True)
@@ -697,9 +717,23 @@ class Forger:
 def _draw_forger(writer: Writer, seed: int, index: int, number: int, skill: float | None) -> Forger:
     rng = np.random.default_rng([seed, index, 2, number])
     hand = _draw_hand(rng, (seed, index, 3, number))
-    skill = float(rng.beta(2.2, 2.2)) if skill is None else skill
+    skill = float(rng.beta(2.0, 2.8)) if skill is None else skill
     seen = tuple(_intended(writer, rng, rng) for _ in range(rng.integers(1, 4)))
     return Forger(hand, _personal_shapes(writer.programme, hand), skill, seen)
+
+
+def _redrawn(programme: Programme, rng: np.random.Generator, rate: float) -> Programme:
+    """Lines drawn backwards, by chance: an image does not show where a stroke began."""
+    order = np.arange(len(programme.down))
+    for line in np.split(order, np.flatnonzero(~programme.down)[1:]):
+        if rng.random() < rate:
+            order[line] = line[::-1]
+    return replace(
+        programme,
+        points=programme.points[order],
+        sharp=programme.sharp[order],
+        letter=programme.letter[order],
+    )
 
 
 def _towards(own: float, other: float, weight: float) -> float:
@@ -710,37 +744,37 @@ def _forgery(forger: Forger, writer: Writer, rng: np.random.Generator) -> tuple[
     """One skilled forgery: a specimen as seen, misjudged, in the forger's own movements."""
     error = float(np.clip(1 - forger.skill + rng.normal(0, 0.08), 0.02, 1))
     seen, model = forger.seen[rng.integers(len(forger.seen))]
-    habit = 0.1 + 0.75 * error
-    letter = writer.programme.letter
-    points = seen + habit * (forger.shapes - writer.shapes)
-    misjudged = np.random.default_rng([*forger.hand.seed, 7])
+    own, letter = forger.hand, writer.programme.letter
+    points = seen + (0.1 + 0.75 * error) * (forger.shapes - writer.shapes)
+    # What a forger misjudges once is misjudged in every forgery; the rest is the moment's.
+    misjudged = np.random.default_rng([*own.seed, 7])
     points = _disturbed(points, letter, misjudged, 0.3 + 2.6 * error)
     points = _disturbed(points, letter, rng, 0.6 + 0.7 * error)
     # Errors alone would make a forgery larger than what was seen: nobody is that one-sided.
-    points = points * (np.ptp(seen, axis=0) / np.ptp(points, axis=0))
-    # Sizes are mixed so that their spread over all writers stays that of the genuine ones.
-    keep = np.sqrt(1 - (0.35 * error) ** 2)
-    own = forger.hand
-    hand = Hand(
-        seed=own.seed,
-        size=SIZE
-        * np.exp(keep * np.log(model.size / SIZE) + 0.35 * error * np.log(own.size / SIZE)),
-        stretch=np.exp(
-            0.05
-            + keep * (np.log(model.stretch) - 0.05)
-            + 0.4 * error * (np.log(own.stretch) - 0.05)
-        ),
-        slant=_towards(model.slant, own.slant, 0.6 * error),
+    aspect = np.exp(misjudged.normal(0, 0.1 * error))
+    points = points * (np.ptp(seen, axis=0) / np.ptp(points, axis=0)) * (aspect, 1 / aspect)
+
+    def mixed(usual: float, of_model: float, of_own: float) -> float:
+        # Shares whose squares add up to one: over all writers, sizes spread as genuine ones do.
+        share = 0.4 * error
+        return usual * (of_model / usual) ** np.sqrt(1 - share**2) * (of_own / usual) ** share
+
+    hand = replace(
+        own,
+        size=mixed(SIZE, model.size, own.size),
+        stretch=mixed(STRETCH, model.stretch, own.stretch),
+        slant=_towards(model.slant, own.slant, 0.75 * error),
         slope=_towards(model.slope, own.slope, 0.6 * error),
         arch=_towards(model.arch, own.arch, 0.6 * error),
         roundness=_towards(model.roundness, own.roundness, error),
         overlap=max(0.08, _towards(model.overlap, 0.15, 0.25 + 0.6 * error)),
-        skew=own.skew,
-        unsteadiness=own.unsteadiness,
         tremor=own.tremor + 0.015 + 0.07 * error * rng.random(),
     )
     hand = _vary_hand(hand, rng, 0.8)
-    return _slipped(replace(writer.programme, points=points), rng, 0.02 + 0.1 * error), hand
+    programme = replace(writer.programme, points=points)
+    programme = _slipped(programme, misjudged, 0.15 * error)
+    programme = _slipped(programme, rng, 0.03 + 0.04 * error)
+    return _redrawn(programme, rng, 0.25 * error), hand
 
 
 # --------------------------------------------------------------------------------------------------
@@ -748,6 +782,7 @@ def _forgery(forger: Forger, writer: Writer, rng: np.random.Generator) -> tuple[
 # --------------------------------------------------------------------------------------------------
 
 SAMPLES_A_STROKE = 24
+TREMOR_SAMPLES = 3.0
 
 
 @dataclass(frozen=True)
@@ -802,17 +837,12 @@ def _move(
     share = np.minimum(np.arange(samples + 1) * step / duration[:, None], 1.0)
     low, high = np.exp(-3 * hand.skew), np.exp(3 * hand.skew)
     z = np.log(low + share * (high - low)) / hand.skew
-    edge = erf(3 / np.sqrt(2))
-    done = 0.5 * (1 + erf(z / np.sqrt(2)) / edge)
+    done = 0.5 * (1 + erf(z / np.sqrt(2)) / erf(3 / np.sqrt(2)))
 
-    # Cubic curves instead of circular arcs, with the speed at either end that makes a symmetric one
-    # a circular arc: they meet without a kink.
+    # Cubic curves instead of circular arcs, so that strokes meet without a kink; the speed at
+    # either end is the one that makes a symmetric one nearly circular.
     out, into = (
-        (
-            length
-            / np.cos(turn / 2) ** 2
-            * np.array([np.cos(heading + turn), np.sin(heading + turn)])
-        )
+        length * np.array([np.cos(heading + turn), np.sin(heading + turn)]) / np.cos(turn / 2) ** 2
         for turn in (leave, arrive)
     )
     whole = done**2 * (3 - 2 * done)
@@ -834,30 +864,37 @@ def _move(
     touching = drawn[np.maximum(stroke, 0)]
     # A hand knows how much its overlapping strokes fall short of their targets, and reaches
     # further: what is drawn has the extent of what was meant, fluent or not.
-    meant = down | np.append(down[1:], False)
-    position *= np.ptp(targets[meant], axis=0) / np.maximum(
-        np.ptp(position[touching], axis=0), 1e-3
-    )
-    if hand.tremor > 0:
-        white = rng.normal(0, 1, (total, 2))
-        shake = ndimage.gaussian_filter1d(white, 3.0, axis=0) * np.sqrt(2 * np.sqrt(np.pi) * 3.0)
-        position = position + hand.tremor * shake
+    meant = np.ptp(targets[down | np.append(down[1:], False)], axis=0)
+    position *= meant / np.maximum(np.ptp(position[touching], axis=0), 1e-3)
+    shake = ndimage.gaussian_filter1d(rng.normal(0, 1, (total, 2)), TREMOR_SAMPLES, axis=0)
+    shake *= np.sqrt(2 * np.sqrt(np.pi) * TREMOR_SAMPLES)  # back to a deviation of one
     speed = ndimage.gaussian_filter1d(np.hypot(velocity[:, 0], velocity[:, 1]), 2.0)
-    usual = np.median(speed[touching]) if touching.any() else 1.0
-    return Movement(position, speed / max(usual, 1e-9), touching)
+    usual = max(np.median(speed[touching]), 1e-9)
+    return Movement(position + hand.tremor * shake, speed / usual, touching)
 
 
 # --------------------------------------------------------------------------------------------------
 # Ink, paper, scanner: none of it knows who wrote
 # --------------------------------------------------------------------------------------------------
 
-# name: width in mm (median, log spread), thinning with speed, darkness, fading with speed, grain
-PENS = {
-    "ballpoint": (0.36, 0.15, 0.10, 0.82, 0.22, 0.35),
-    "gel": (0.42, 0.15, 0.12, 0.95, 0.06, 0.10),
-    "felt": (0.65, 0.20, 0.15, 0.97, 0.05, 0.05),
-    "fountain": (0.52, 0.18, 0.32, 0.92, 0.15, 0.08),
-}
+
+class Pen(NamedTuple):
+    """How a pen marks; speed counts in relation to the specimen's own."""
+
+    width: float  # millimetres, the usual one
+    spread: float  # of widths, logarithmic
+    thinning: float  # with speed
+    darkness: float
+    fading: float  # with speed
+    edge: float  # how much wider across a nib's edge than along it
+
+
+PENS = (  # ballpoint, gel, felt, fountain
+    Pen(0.36, 0.15, 0.10, 0.82, 0.22, 0.0),
+    Pen(0.42, 0.15, 0.12, 0.95, 0.06, 0.0),
+    Pen(0.65, 0.20, 0.15, 0.97, 0.05, 0.0),
+    Pen(0.52, 0.18, 0.32, 0.92, 0.15, 0.35),
+)
 PEN_SHARES = (0.52, 0.22, 0.1, 0.16)
 FINISHES = ("gray", "whitened", "binary")
 FINISH_SHARES = (0.4, 0.3, 0.3)
@@ -865,9 +902,9 @@ FINISH_SHARES = (0.4, 0.3, 0.3)
 
 def _ink(movement: Movement, resolution: float, rng: np.random.Generator) -> np.ndarray:
     """Rasterise the movement: ink between 0 and 1, float32 (H, W), at ``resolution`` pixels/mm."""
-    width, spread, thinning, darkness, fading, _ = pen = PENS[rng.choice(list(PENS), p=PEN_SHARES)]
-    width *= np.exp(rng.normal(0, spread))
-    nib = rng.uniform(0, np.pi), (0.35 if pen is PENS["fountain"] else 0.0)
+    pen = PENS[rng.choice(len(PENS), p=PEN_SHARES)]
+    width = pen.width * np.exp(rng.normal(0, pen.spread)) * resolution
+    nib = rng.uniform(0, np.pi)
 
     position = movement.position * (resolution, -resolution)
     travelled = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(position, axis=0).T))])
@@ -884,11 +921,10 @@ def _ink(movement: Movement, resolution: float, rng: np.random.Generator) -> np.
     # throughout leaves neither broader nor more uneven lines than another.
     slow = 1 / (1 + speed)
     slow = 0.35 * (slow - slow.mean()) / max(slow.std(), 1e-6)
-    radius = width / 2 * resolution * (1 + thinning * slow)
-    if nib[1]:
-        way = np.arctan2(*(position[index] - position[index - 1]).T[::-1])
-        radius = radius * (1 + nib[1] * (np.abs(np.sin(way - nib[0])) - 0.64))
-    dark = np.clip(darkness * (1 + fading * slow), 0.15, 1).astype(np.float32)
+    way = np.arctan2(*(position[index] - position[index - 1]).T[::-1])
+    across = np.abs(np.sin(way - nib)) - 2 / np.pi  # of mean 0 over all directions
+    radius = width / 2 * (1 + pen.thinning * slow) * (1 + pen.edge * across)
+    dark = np.clip(pen.darkness * (1 + pen.fading * slow), 0.15, 1).astype(np.float32)
 
     margin = 2 + int(np.ceil(radius.max()))
     left, top = np.floor(x.min()) - margin, np.floor(y.min()) - margin
@@ -949,7 +985,10 @@ def _scan(ink: np.ndarray, resolution: float, rng: np.random.Generator) -> np.nd
     return image
 
 
-def _image(programme: Programme, hand: Hand, rng: np.random.Generator, ink_rng) -> np.ndarray:
+def _image(
+    programme: Programme, hand: Hand, rng: np.random.Generator, ink_rng: np.random.Generator
+) -> np.ndarray:
+    """The scan of what ``hand`` makes of ``programme``: uint8 (H, W)."""
     targets = _placed(programme.points, hand)
     movement = _move(targets, programme.down, programme.sharp, hand, rng)
     resolution = ink_rng.uniform(4.0, 7.0)  # 115 to 190 dots an inch
@@ -975,8 +1014,10 @@ class DrawnWriter:
     forgers: list[str]
 
 
-def _check(skill: float | None = None, **counts: tuple[int, int]) -> None:
+def _check(skill: float | None, processes: int | None = None, **counts: tuple[int, int]) -> None:
     """Raise DeepSignError unless each count, named with its least value, and the skill are good."""
+    if processes is not None:
+        counts["processes"] = (processes, 1)
     for name, (value, least) in counts.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise DeepSignError(f"{name} must be a whole number, at least {least}, not {value!r}.")
@@ -1046,13 +1087,15 @@ def _in_processes(task: Callable, items: Iterable, processes: int | None) -> Ite
         return
     items = iter(items)
     # Spawned, not forked: a fork of a process that runs threads (TensorFlow) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
         running = deque(pool.submit(task, item) for item in islice(items, 4 * processes))
         while running:
             result = running.popleft().result()
             running.extend(pool.submit(task, item) for item in islice(items, 1))
             yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _drawn_and_prepared(index, seed, genuine, forgeries, skill, prepare) -> DrawnWriter:
@@ -1099,7 +1142,7 @@ def draw_writers(
         If a parameter is out of its range.
     """
     indices = range(writers) if isinstance(writers, int) else writers
-    _check(skill, seed=(seed, 0), genuine=(genuine, 1), forgeries=(forgeries, 0))
+    _check(skill, processes, seed=(seed, 0), genuine=(genuine, 1), forgeries=(forgeries, 0))
     task = partial(
         _drawn_and_prepared,
         seed=seed,
@@ -1249,11 +1292,11 @@ def write_dataset(
     """
     _check(
         skill,
+        processes,
         writers=(writers, 1),
         genuine=(genuine, 1),
         forgeries=(forgeries, 0),
         seed=(seed, 0),
-        processes=(_cores() if processes is None else processes, 1),
     )
     folder = Path(folder)
     parameters = {
@@ -1282,12 +1325,15 @@ def write_dataset(
             forgeries=forgeries,
             skill=skill,
         )
-        done = _in_processes(task, range(writers), processes)
-        bar = tqdm(done, "synthetic writers", total=writers, unit="writer", disable=not progress)
-        with (beside / MANIFEST).open("w", newline="") as file:
+        with (
+            (beside / MANIFEST).open("w", newline="") as file,
+            closing(_in_processes(task, range(writers), processes)) as done,
+        ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("path", "writer", "kind", "forger"))
-            for rows in bar:
+            for rows in tqdm(
+                done, "synthetic writers", total=writers, unit="writer", disable=not progress
+            ):
                 table.writerows(rows)
         (beside / PARAMETERS).write_text(json.dumps(parameters, indent=1) + "\n")
         beside.chmod(0o755)  # mkdtemp's folders are private

@@ -1,5 +1,6 @@
 """Every figure of the report: what it shows, in which colours, and that a rerun repeats it."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from IPython.utils.capture import capture_output
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from skimage.color import rgb2lab
 from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, plotting
@@ -125,6 +127,7 @@ GALLERIES = {
     ),
     "feature_maps": lambda: plotting.feature_maps(np.random.default_rng(0).random((9, 3, 3))),
     "pair_gallery": lambda: plotting.pair_gallery([pair("genuine"), pair("skilled")]),
+    "differences": lambda: plotting.pair_gallery([pair("genuine")], differences=True),
 }
 
 
@@ -207,7 +210,7 @@ def test_error_rates_are_labelled_in_per_cent(name):
     assert any("(%)" in label for label in visible_labels(DRAWINGS[name]()))
 
 
-@pytest.mark.parametrize("name", ["training_history", "det", "specimens"])
+@pytest.mark.parametrize("name", ["training_history", "det", "specimens", "differences"])
 def test_letters_stay_readable_on_a_phone(name):
     # A figure of 6.4 inches on 380 pixels: 10.5 points become 8.7 pixels.
     figure = {**DRAWINGS, **GALLERIES}[name]()
@@ -474,6 +477,111 @@ def test_pair_galleries_take_any_mixture(kinds):
     assert "score −0.500  001" in texts(figure)
 
 
+def test_a_single_pair_fills_the_width():
+    alone = plotting.pair_gallery([pair("genuine")])
+    among = plotting.pair_gallery([pair("genuine"), pair("genuine")])
+    assert alone.axes[1].get_position().x1 > 0.95
+    assert among.axes[1].get_position().x1 < 0.55
+
+
+def drawn(rows: slice, columns: slice) -> np.ndarray:
+    ink = np.zeros((64, 128), np.uint8)
+    ink[rows, columns] = 255
+    return ink
+
+
+def test_differences_stand_large_beneath_each_pair_and_the_legend_names_their_colours():
+    figure = plotting.pair_gallery([pair("genuine"), pair("skilled")], differences=True)
+    left, right, below = (axes.get_position() for axes in figure.axes[:3])
+    assert below.y1 < left.y0
+    assert below.width > left.width + right.width
+    assert {text.get_text() for text in figure.legends[0].texts} == set(plotting.DIFFERENCE)
+
+
+def test_ink_is_gray_where_both_have_it_and_coloured_where_one_does():
+    # Given two signatures that share one stroke, and have one more each
+    shared = drawn(slice(30, 34), slice(4, 124))
+    mine = np.maximum(shared, drawn(slice(4, 8), slice(4, 40)))
+    theirs = np.maximum(shared, drawn(slice(4, 8), slice(84, 124)))
+    picture = plotting.overlaid(mine, theirs)
+    assert to_hex(picture[5, 20]) == plotting.DIFFERENCE["reference only"].lower()
+    assert to_hex(picture[5, 100]) == plotting.DIFFERENCE["questioned only"].lower()
+    assert picture[31, 64].max() < 0.3
+    assert np.ptp(picture[31, 64]) == pytest.approx(0)
+    assert (picture[60, 60] == 1).all()
+
+
+def test_a_signature_differs_nowhere_from_itself_placed_and_sized_otherwise():
+    # Given the same strokes, once in a corner at half the size
+    frame = np.kron([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.ones((4, 8))).astype(np.uint8) * 255
+    small, large = np.zeros((64, 128), np.uint8), np.zeros((64, 128), np.uint8)
+    small[2:14, 3:27] = frame
+    large[20:44, 40:88] = np.kron(frame, np.ones((2, 2), np.uint8))
+    picture = plotting.overlaid(large, small)
+    assert np.ptp(picture, axis=-1).max() == pytest.approx(0, abs=1e-6)
+    assert (picture[0:20] == 1).all()
+
+
+def test_hands_are_not_still_and_near_ink_counts_as_shared():
+    line, beside = (drawn(slice(top, top + 2), slice(4, 124)) for top in (20, 22))
+    corners = np.maximum(drawn(slice(0, 1), slice(0, 1)), drawn(slice(63, 64), slice(127, 128)))
+    picture = plotting.overlaid(np.maximum(line, corners), np.maximum(beside, corners))
+    assert np.ptp(picture[20:24, 60], axis=-1).max() == pytest.approx(0)
+
+
+def seen_by(colour: str, vision: str) -> np.ndarray:
+    """A colour in CIELAB as a dichromat sees it.
+
+    G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A physiologically-based model for
+    simulation of color vision deficiency", IEEE TVCG 15, 2009, table 1 at severity 1.
+    """
+    matrix = {
+        "protanopia": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deuteranopia": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        "tritanopia": [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+    }[vision]
+    channels = np.array(to_rgba(colour)[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(matrix @ linear, 0, 1)
+    return rgb2lab(np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize("vision", ["protanopia", "deuteranopia", "tritanopia"])
+def test_readers_of_any_colour_vision_tell_the_differences_apart(vision):
+    # A CIELAB distance of 2.3 is just noticeable; thin strokes want far more.
+    for one, other in itertools.combinations(plotting.DIFFERENCE.values(), 2):
+        assert np.linalg.norm(seen_by(one, vision) - seen_by(other, vision)) > 30
+
+
+@pytest.mark.parametrize("colour", plotting.DIFFERENCE.values())
+def test_a_differences_colour_stands_out_from_white(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked():
+    table = pd.DataFrame(
+        {"kind": ["genuine"] * 4 + ["skilled"] * 4, "score": [0.1, 0.5, 0.7, 0.9] * 2}
+    )
+    figure = plotting.distance_distributions(table, 0.5, chosen=0.8)
+    assert "rejected: 75.0 %" in texts(figure)
+    assert "accepted: 25.0 %" in texts(figure)
+    assert "chosen threshold: accepted to its right" in texts(figure)
+    marked = [line.get_xdata()[0] for line in figure.axes[0].lines]
+    assert marked == [0.8, 0.5]
+
+
 # --- Bad input ----------------------------------------------------------------------------------
 
 
@@ -506,6 +614,8 @@ def test_pair_galleries_take_any_mixture(kinds):
         (lambda: plotting.per_writer({}, 0.1), "no writer"),
         (lambda: plotting.pair_gallery([]), "at least one"),
         (lambda: plotting.pair_gallery([{"left": canvas()}]), "lacks"),
+        (lambda: plotting.overlaid(canvas(), canvas()[:, 4:]), "one size"),
+        (lambda: plotting.overlaid(canvas(), 0 * canvas()), "blank"),
         (lambda: plotting.references({}), "no number"),
     ],
 )

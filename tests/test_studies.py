@@ -190,3 +190,9 @@ def test_a_notebook_run_with_an_unknown_name_stops(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     with pytest.raises(DeepSignError, match="epoch"):
         studies.open_study({"study": "x", "seed": 0, "epoch": 3}, "01_eda")
+
+
+def test_the_readme_lists_every_parameter_with_its_default():
+    text = (ROOT / "README.md").read_text()
+    for parameter in PARAMETERS.values():
+        assert f"| `{parameter.name}` | `{parameter.default!r}` | {parameter.help} |" in text

@@ -168,6 +168,8 @@ class TestParameters:
             draw_writer(0, -1)
         with pytest.raises(DeepSignError, match="skill"):
             draw_writers(3, skill=-0.1)
+        with pytest.raises(DeepSignError, match="processes"):
+            draw_writers(3, processes=0)
 
     def test_no_forgeries_are_allowed(self):
         assert draw_writer(0, 0, genuine=1, forgeries=0).forgeries == []
