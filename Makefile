@@ -11,16 +11,17 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report test lint lab lock clean environment environment-dev FORCE
+.PHONY: help report test lint lab serve lock clean environment environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
 	@echo '              STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>'
 	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
 	@echo 'make lab      the notebooks in JupyterLab'
+	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
 	@echo 'make test     all tests'
 	@echo 'make lint     format and style'
-	@echo 'make lock     requirements.txt and requirements-dev.txt from pyproject.toml'
+	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
 	@echo 'make clean    what was generated: data/built, reports/*, the environment'
 
 # ------------------------------------------------------------------------------- environment
@@ -46,13 +47,18 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-serve.txt
+	@touch $@
+
+# One resolution for all: what the extras add may not move what the base pins.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --custom-compile-command 'make lock' --quiet \
-		pyproject.toml -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --custom-compile-command 'make lock' --quiet \
-		--extra dev --constraint requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(COMPILE) -o requirements.txt
+	@$(COMPILE) --constraint requirements.txt --extra serve -o requirements-serve.txt
+	@$(COMPILE) --constraint requirements-serve.txt --extra serve --extra dev -o requirements-dev.txt
 
 # ------------------------------------------------------------------------------------ report
 BUILT := data/built/$(RUN)
@@ -106,7 +112,8 @@ $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
 $(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL))
-$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring pairing reporting shortcuts $(OF_MODEL))
+$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
+	shortcuts synthetic verifier quality)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1))
@@ -124,6 +131,9 @@ lab: $(VENV)/.installed
 	@mkdir -p $(LAB_SETTINGS)
 	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
 	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md
+
+serve: $(VENV)/.installed-serve
+	@$(PY) -m deepsign_utils serve
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .

@@ -32,15 +32,16 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
     assert all("--hash=sha256:" in entry for entry in pinned)
 
 
-def test_the_test_environment_adds_to_the_lock_and_changes_nothing_in_it():
-    base, dev = locked("requirements.txt"), locked("requirements-dev.txt")
-    assert {name: dev.get(name) for name in base} == base
-    assert names(PROJECT["optional-dependencies"]["dev"]) <= set(dev)
+@pytest.mark.parametrize("extra", ["serve", "dev"])
+def test_an_extra_adds_to_the_lock_and_changes_nothing_in_it(extra):
+    base, more = locked("requirements.txt"), locked(f"requirements-{extra}.txt")
+    assert {name: more.get(name) for name in base} == base
+    assert names(PROJECT["optional-dependencies"][extra]) <= set(more)
 
 
 def test_the_lock_names_no_registry():
-    for file in ("requirements.txt", "requirements-dev.txt"):
-        assert "://" not in (ROOT / file).read_text()
+    for file in ROOT.glob("requirements*.txt"):
+        assert "://" not in file.read_text()
 
 
 def test_tensorflow_is_the_released_package():

@@ -1,0 +1,188 @@
+"""What a scan does to a signature before anybody compares it: faults that a person can mend.
+
+Each fault has a code for programs and a sentence for people. None of them stops a comparison; a
+comparison with a fault deserves less trust.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing import ink_mask
+
+_WORKING_SIDE = 800  # larger images are looked at reduced: all faults are coarse
+
+
+class Fault(NamedTuple):
+    """A fault of an image: a code, and a sentence that says what to do."""
+
+    code: str
+    message: str
+
+
+TOO_SMALL = Fault(
+    "too_small",
+    "The signature is small for this model and had to be enlarged: scan it at a higher resolution.",
+)
+CUT_OFF = Fault(
+    "cut_off",
+    "Strokes run into the border of the image: part of the signature may be missing.",
+)
+ALMOST_BLANK = Fault(
+    "almost_blank",
+    "There is hardly any ink: a dot or a single short stroke is no signature to compare.",
+)
+SEVERAL_SIGNATURES = Fault(
+    "several_signatures",
+    "The ink falls apart into distant groups: crop the image to one signature.",
+)
+SHADED_PAPER = Fault(
+    "shaded_paper",
+    "The paper is unevenly lit: scan it flat, or photograph it in even light.",
+)
+SEVERAL_PAGES = Fault(
+    "several_pages",
+    "The file holds several pages or frames: only the first one was read.",
+)
+
+_ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
+_LEAST_LENGTH = 15  # of all strokes together, in stroke widths
+_FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke
+_LEAST_SHARE = 0.15  # of the ink that makes a group a signature of its own
+_GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher one
+_GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the higher one
+_SHADE = 0.2  # of the brightest paper's level, by which other paper is darker
+_CELL = 16  # pixels across, over which paper is averaged
+
+
+def faults(gray: np.ndarray, canvas_height: int, canvas_width: int) -> tuple[Fault, ...]:
+    """Find what is wrong with the image of a signature.
+
+    Parameters
+    ----------
+    gray : np.ndarray
+        Shape (H, W), uint8, paper bright, from `preprocessing.load_grayscale`.
+    canvas_height, canvas_width : int
+        Size of the canvas that the model sees, in pixels.
+
+    Returns
+    -------
+    tuple of Fault
+        Empty where nothing was found, and for a blank page, which `preprocessing.clean` refuses.
+    """
+    factor = -(-max(gray.shape) // _WORKING_SIDE)
+    small = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
+    ink = ink_mask(small)
+    if not ink.any():
+        return ()
+    width = _stroke_width(ink)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    enlarged = min(canvas_height / box.shape[0], canvas_width / box.shape[1]) / factor
+    found = (
+        (TOO_SMALL, enlarged > _ENLARGED),
+        (CUT_OFF, _is_cut(ink, width)),
+        (ALMOST_BLANK, np.count_nonzero(ink) < _LEAST_LENGTH * width**2),
+        (SEVERAL_SIGNATURES, _falls_apart(box)),
+        (SHADED_PAPER, _is_shaded(small, ink)),
+    )
+    return tuple(fault for fault, present in found if present)
+
+
+def has_several_pages(image: Image.Image, name: str) -> bool:
+    """Tell whether a file just opened, not yet decoded, holds more than one page or frame.
+
+    Raises
+    ------
+    DeepSignError
+        If the file is too damaged to tell; the message gives its name.
+    """
+    if image.format != "TIFF":
+        return getattr(image, "is_animated", False)
+    try:
+        image.seek(1)  # counting all pages could take long in a file made for that
+        image.seek(0)
+    except EOFError:
+        return False
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise DeepSignError(f"{name} is damaged: its pages cannot be told apart") from error
+    return True
+
+
+def _stroke_width(ink: np.ndarray) -> float:
+    """Twice the mean distance of the strokes' centre lines from their edge, in pixels."""
+    depth = ndimage.distance_transform_edt(np.pad(ink, 1))
+    ridge = (depth == ndimage.maximum_filter(depth, 3)) & (depth > 0)
+    return float(2 * depth[ridge].mean())
+
+
+def _is_cut(ink: np.ndarray, stroke_width: float) -> bool:
+    """Whether a stroke runs into a border at its full width.
+
+    A tight crop touches bends, which divide in two further in, and tips, which grow wider.
+    """
+    for side in range(4):
+        turned = np.rot90(ink, side)
+        for first, last in _runs(turned[0]):
+            if last - first < _FULL_WIDTH * stroke_width:
+                continue
+            for depth in (round(stroke_width), round(2 * stroke_width)):
+                near = turned[min(depth, len(turned) - 1), max(0, first - depth) : last + depth]
+                inside = _runs(near)
+                if len(inside) != 1 or np.ptp(inside[0]) > last - first:
+                    break
+            else:
+                return True
+    return False
+
+
+def _runs(line: np.ndarray) -> list[tuple[int, int]]:
+    """Where runs of ink begin, and end (exclusive)."""
+    steps = np.flatnonzero(np.diff(line, prepend=False, append=False))
+    return list(zip(steps[::2], steps[1::2], strict=True))
+
+
+def _falls_apart(box: np.ndarray) -> bool:
+    """Whether an empty band divides the ink into groups too far apart for one signature."""
+    return _has_gap(box, _GAP_ACROSS) or _has_gap(box.T, _GAP_DOWN, along_gap=True)
+
+
+def _has_gap(box: np.ndarray, least: float, along_gap: bool = False) -> bool:
+    """Whether empty columns at least `least` group heights wide divide the ink."""
+    weight = box.sum(axis=0)
+    filled = np.flatnonzero(weight)
+    for left, right in pairwise(filled):
+        if right - left < 4:
+            continue
+        sides = box[:, : left + 1], box[:, right:]
+        share = min(np.count_nonzero(side) for side in sides) / weight.sum()
+        # Groups one above the other: what counts as their height lies along the gap.
+        extents = [
+            side.shape[1] if along_gap else np.ptp(np.flatnonzero(side.any(axis=1))) + 1
+            for side in sides
+        ]
+        if share >= _LEAST_SHARE and right - left - 1 >= least * max(extents):
+            return True
+    return False
+
+
+def _is_shaded(gray: np.ndarray, ink: np.ndarray) -> bool:
+    """Whether the paper's brightness, away from the ink, differs much across the image."""
+    paper = ~ndimage.maximum_filter(ink, 7)
+    weights = _cells(paper.astype(np.float32))
+    levels = _cells(gray * paper) / np.maximum(weights, 1)
+    levels = levels[weights > _CELL**2 / 4]
+    if levels.size < 4:
+        return False
+    dark, bright = np.quantile(levels, [0.05, 0.95])
+    return bool(dark < (1 - _SHADE) * bright)
+
+
+def _cells(values: np.ndarray) -> np.ndarray:
+    """Sums over cells of `_CELL` x `_CELL` pixels."""
+    rows = np.add.reduceat(values, range(0, values.shape[0], _CELL), axis=0, dtype=np.float32)
+    return np.add.reduceat(rows, range(0, values.shape[1], _CELL), axis=1)

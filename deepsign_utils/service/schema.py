@@ -1,0 +1,131 @@
+"""What the service answers, as its OpenAPI text describes it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str = Field(examples=["the questioned signature: no ink was found"])
+
+
+class Rate(BaseModel):
+    """A rate and its 95 % interval, as fractions."""
+
+    value: float = Field(examples=[0.084])
+    low: float = Field(examples=[0.061])
+    high: float = Field(examples=[0.11])
+
+
+class FalseMatchRates(BaseModel):
+    """Accepted among forgeries, by kind; null where it was not measured."""
+
+    skilled: Rate | None
+    random: Rate | None
+
+
+class ExpectedErrors(BaseModel):
+    """Error rates that were measured at the threshold."""
+
+    fmr: FalseMatchRates
+    fnmr: Rate | None
+
+
+class Threshold(BaseModel):
+    """Where accepting begins."""
+
+    name: str = Field(examples=["eer"])
+    value: float = Field(examples=[-0.61])
+
+
+class ImageWarning(BaseModel):
+    """A fault of one image."""
+
+    image: str = Field(examples=["reference 1"])
+    code: str = Field(examples=["too_small"])
+    message: str = Field(examples=["The signature is small for this model."])
+
+
+class Explanation(BaseModel):
+    """What there is to see."""
+
+    questioned: str = Field(description="cleaned image, a PNG as a data address")
+    references: list[str] = Field(description="cleaned images; none of an enrolled writer")
+    occlusion: list[list[float]] = Field(
+        description="8 x 16 cells over the questioned image: by how much erasing the ink there "
+        "raised the log likelihood ratio; above 0, the ink spoke for a forgery"
+    )
+    distributions: dict[str, list[float]] = Field(
+        description="score, and the densities of the kinds measured: genuine, skilled, random"
+    )
+
+
+class Verdict(BaseModel):
+    """What the model says of a questioned signature."""
+
+    decision: Literal["accepted", "rejected"]
+    score: float = Field(description="higher is more genuine", examples=[-0.52])
+    llr: float = Field(
+        description="natural-log likelihood ratio, genuine against the opponent", examples=[1.7]
+    )
+    threshold: Threshold
+    references: int = Field(examples=[3])
+    distances: list[float] = Field(description="from each reference")
+    expected_errors: ExpectedErrors
+    measured_references: int = Field(description="that expected_errors was measured with")
+    measured_on: dict = Field(
+        examples=[{"dataset": "synthetic", "split": "validation", "writers": 20}]
+    )
+    opponent: Literal["skilled", "random"]
+    pairs: dict[str, int] = Field(description="comparisons that all this was measured on")
+    model: str = Field(description="identity of the model")
+    warnings: list[ImageWarning]
+    words: list[str] = Field(description="verdict, evidence and uncertainty, a sentence each")
+    explanation: Explanation | None = Field(None, description="only if asked for")
+
+
+class Reference(BaseModel):
+    """One enrolled reference."""
+
+    id: int
+    enrolled_at: str = Field(examples=["2026-01-31T12:00:00+00:00"])
+    model: str = Field(description="identity of the model that embedded it")
+    has_image: bool = Field(description="whether the image was kept")
+
+
+class Writer(BaseModel):
+    """An enrolled writer."""
+
+    writer: str = Field(examples=["w-1042"])
+    usable: bool = Field(description="whether the model in service embedded all references")
+    references: list[Reference]
+
+
+class Enrolment(Writer):
+    """A writer after an enrolment."""
+
+    added: int = Field(description="references of this request")
+    warnings: list[ImageWarning]
+
+
+class Health(BaseModel):
+    """Alive, or ready."""
+
+    status: Literal["ok", "loading"]
+
+
+class Version(BaseModel):
+    """What is in service."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    deepsign: str = Field(examples=["0.1.0"])
+    model: str = Field(description="identity: SHA-256 of the encoder and its preprocessing")
+    preprocessing: dict
+    fusion: str = Field(examples=["centroid"])
+    opponent: Literal["skilled", "random"]
+    measured_on: dict
+    measured_references: list[int] = Field(examples=[[1, 5, 10]])
+    thresholds: list[str] = Field(examples=[["eer"]])

@@ -1,0 +1,557 @@
+"""The service as its clients see it: a real process on a real port."""
+
+import io
+import json
+import random
+import sqlite3
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from PIL import Image
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from serving import Service, model_folder, png, serving, signature, upload
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.service.batching import Batcher, OverloadedError
+from deepsign_utils.service.store import OtherModelError, Store
+from deepsign_utils.verifier import Verifier
+
+KEY = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with its default settings, but for a small limit of pixels and images."""
+    store = tmp_path_factory.mktemp("service") / "new" / "enrolments.sqlite"
+    with serving(store, max_pixels=1_000_000, max_image_bytes=500_000) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with keys, two requests at a time, and a writer of another model."""
+    store = tmp_path_factory.mktemp("guarded") / "enrolments.sqlite"
+    other = Store(store)
+    other.add("of-another-model", "0" * 64, np.ones((1, 128), np.float32), None, 9)
+    other.close()
+    with serving(store, api_keys=f"other, {KEY}", max_requests=2, max_references=4) as running:
+        running.client.headers["Authorization"] = f"Bearer {KEY}"
+        yield running
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier.load(model_folder())
+
+
+def specimens(writer: int, count: int = 3) -> list[Image.Image]:
+    return [signature(writer, specimen) for specimen in range(count)]
+
+
+# -------------------------------------------------------------------------------------- verdicts
+
+
+def test_verdict_is_the_verifiers(service: Service, verifier: Verifier) -> None:
+    files = upload("references", *specimens(1)) + upload("questioned", signature(1, 7))
+
+    answer = service.client.post("/verify", files=files, params={"threshold": "fmr=0.1"}).json()
+
+    expected = verifier.compare(specimens(1), signature(1, 7), "fmr=0.1").to_dict()
+    assert answer.pop("explanation") is None
+    for name in ("score", "llr", "distances"):
+        assert answer.pop(name) == pytest.approx(expected.pop(name), abs=1e-3)
+    assert answer == expected
+
+
+def test_explanation_shows_images_map_and_distributions(service: Service) -> None:
+    files = upload("references", *specimens(1)) + upload("questioned", signature(2, 0))
+
+    answer = service.client.post("/verify", files=files, params={"explain": True}).json()
+
+    explanation = answer["explanation"]
+    assert len(explanation["references"]) == 3
+    assert explanation["questioned"].startswith("data:image/png;base64,")
+    assert np.shape(explanation["occlusion"]) == (8, 16)
+    assert np.abs(explanation["occlusion"]).max() > 0
+    assert set(explanation["distributions"]) == {"score", "genuine", "skilled", "random"}
+
+
+def test_service_tells_what_it_is(service: Service, verifier: Verifier) -> None:
+    assert service.client.get("/health").json() == {"status": "ok"}
+    assert service.client.get("/ready").json() == {"status": "ok"}
+    version = service.client.get("/version").json()
+    assert version["model"] == verifier.identity
+    assert version["measured_references"] == [1, 3]
+
+
+def test_faults_of_an_image_come_with_the_verdict(service: Service) -> None:
+    small = signature(1).resize((60, 24), Image.Resampling.LANCZOS).crop((0, 0, 30, 24))
+    files = upload("references", signature(1)) + upload("questioned", small)
+    warnings = service.client.post("/verify", files=files).json()["warnings"]
+    assert {"the questioned signature"} == {warning["image"] for warning in warnings}
+
+
+# ------------------------------------------------------------------------------------- enrolment
+
+
+def test_writer_is_enrolled_judged_and_deleted(service: Service, verifier: Verifier) -> None:
+    client = service.client
+    added = client.post("/writers/anna/references", files=upload("references", *specimens(3)))
+    more = client.post("/writers/anna/references", files=upload("references", signature(3, 5)))
+    judged = client.post("/writers/anna/verify", files=upload("questioned", signature(3, 8)))
+    known = client.get("/writers/anna").json()
+
+    assert (added.status_code, more.json()["added"]) == (201, 1)
+    expected = verifier.compare([*specimens(3), signature(3, 5)], signature(3, 8))
+    assert judged.json()["score"] == pytest.approx(expected.score, abs=1e-5)
+    assert len(known["references"]) == 4
+    assert known["usable"]
+    assert not any(reference["has_image"] for reference in known["references"])
+
+    assert client.delete("/writers/anna").status_code == 204
+    for gone in (
+        client.get("/writers/anna"),
+        client.delete("/writers/anna"),
+        client.post("/writers/anna/verify", files=upload("questioned", signature(3, 8))),
+    ):
+        assert gone.status_code == 404
+
+
+def test_images_are_kept_only_if_asked(service: Service) -> None:
+    image = png(signature(4))
+    url = "/writers/bela/references"
+    service.client.post(url, files=upload("references", image))
+    answer = service.client.post(
+        url, files=upload("references", image), params={"keep_images": True}
+    )
+    first, second = answer.json()["references"]
+
+    kept = service.client.get(f"{url}/{second['id']}/image")
+
+    assert (first["has_image"], second["has_image"]) == (False, True)
+    assert kept.content == image
+    assert kept.headers["content-type"] == "image/png"
+    assert service.client.get(f"{url}/{first['id']}/image").status_code == 404
+    assert service.client.get(f"/writers/anna/references/{second['id']}/image").status_code == 404
+
+
+def test_an_enrolment_is_whole_or_not_there(service: Service) -> None:
+    files = upload("references", signature(5), b"no image")
+    assert service.client.post("/writers/carl/references", files=files).status_code == 415
+    assert service.client.get("/writers/carl").status_code == 404
+
+
+def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "enrolments.sqlite"
+    store, secret = Store(file), np.random.default_rng(0).normal(size=(5, 128)).astype("<f4")
+    image = np.random.default_rng(1).bytes(50_000)
+    store.add("anna", "m", secret, [image] * 5, 9)
+    store.add("other", "m", secret[:1] + 1, None, 9)
+    assert secret[2].tobytes() in file.read_bytes()
+
+    store.delete("anna")
+
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for trace in (secret[2].tobytes()[100:140], image[20_000:20_040], b"anna"):
+        assert trace not in left
+    assert len(store.references("other")) == 1
+
+
+def test_store_is_readable_by_its_owner_only(service: Service, tmp_path: Path) -> None:
+    Store(tmp_path / "new" / "enrolments.sqlite").close()
+    assert (tmp_path / "new" / "enrolments.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("content", [b"text" * 300, b"SQLite format 3\0" + b"\xff" * 4000])
+def test_a_damaged_store_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "e.sqlite").write_bytes(content)
+    with pytest.raises(DeepSignError, match=r"e\.sqlite"):
+        Store(tmp_path / "e.sqlite")
+    assert (tmp_path / "e.sqlite").read_bytes() == content
+
+
+def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "e.sqlite") as database:
+        database.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(DeepSignError, match="another program"):
+        Store(tmp_path / "e.sqlite")
+
+
+def test_embeddings_of_two_models_never_mix(tmp_path: Path) -> None:
+    store, embeddings = Store(tmp_path / "e.sqlite"), np.ones((1, 4), np.float32)
+    store.add("anna", "old", embeddings, None, 9)
+    with pytest.raises(OtherModelError):
+        store.add("anna", "new", embeddings, None, 9)
+    with pytest.raises(OtherModelError):
+        store.embeddings("anna", "new")
+
+
+def test_writer_of_another_model_is_refused_clearly(guarded: Service) -> None:
+    url = "/writers/of-another-model"
+    judged = guarded.client.post(f"{url}/verify", files=upload("questioned", signature(1)))
+    added = guarded.client.post(f"{url}/references", files=upload("references", signature(1)))
+    assert (judged.status_code, added.status_code) == (409, 409)
+    assert "another model" in judged.json()["detail"]
+    assert guarded.client.get(url).json()["usable"] is False
+
+
+def test_enrolled_survives_kill_under_load(tmp_path: Path) -> None:
+    store = tmp_path / "enrolments.sqlite"
+    acknowledged: list[str] = []
+    with serving(store) as service:
+        files = upload("references", *(png(image) for image in specimens(1)))
+
+        def enrol(client_number: int) -> None:
+            with httpx.Client(base_url=service.url, timeout=60) as client:
+                for number in range(1000):
+                    writer = f"w{client_number}-{number}"
+                    try:
+                        answer = client.post(f"/writers/{writer}/references", files=files)
+                    except httpx.TransportError:
+                        return
+                    if answer.status_code == 201:
+                        acknowledged.append(writer)
+
+        with ThreadPoolExecutor(8) as clients:
+            running = [clients.submit(enrol, number) for number in range(8)]
+            deadline = time.monotonic() + 60
+            while len(acknowledged) < 40 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            service.kill()
+            for one in running:
+                one.result()
+    assert len(acknowledged) >= 40
+
+    reopened = Store(store)  # as a restarted service opens it
+    for writer in acknowledged:
+        assert len(reopened.references(writer)) == 3
+    attempted = {f"w{c}-{n}" for c in range(8) for n in range(1000)}
+    assert {len(reopened.references(writer)) for writer in attempted} == {0, 3}
+    reopened.close()
+    with serving(store) as service:
+        url = f"/writers/{acknowledged[-1]}/verify"
+        answer = service.client.post(url, files=upload("questioned", signature(1, 8)))
+        assert answer.json()["references"] == 3
+
+
+# ---------------------------------------------------------------------------- keys, limits, logs
+
+
+def test_without_a_right_key_nothing_is_told(guarded: Service) -> None:
+    for sent in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"}):
+        with httpx.Client(base_url=guarded.url, headers=sent) as client:
+            for method, path in (
+                ("GET", "/version"),
+                ("GET", "/metrics"),
+                ("GET", "/writers/of-another-model"),
+                ("DELETE", "/writers/of-another-model"),
+                ("POST", "/verify"),
+            ):
+                assert client.request(method, path).status_code == 401
+            assert client.get("/ready").status_code == 200
+    assert guarded.client.get("/version").status_code == 200
+
+
+def test_more_than_can_be_done_is_answered_503(guarded: Service) -> None:
+    files = upload("references", *specimens(1)) + upload("questioned", signature(1, 7))
+
+    def ask(_: int) -> httpx.Response:
+        return guarded.client.post("/verify", files=files, params={"explain": True})
+
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(ask, range(32)))
+
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert ask(0).status_code == 200
+
+
+def test_limits_are_kept(service: Service, guarded: Service) -> None:
+    def ask(*references: Image.Image | bytes, running: Service = service) -> int:
+        files = upload("references", *references) + upload("questioned", signature(1))
+        return running.client.post("/verify", files=files).status_code
+
+    assert ask(*specimens(1, 20)) == 200
+    assert ask(*specimens(1, 21)) == 413
+    assert ask(Image.new("L", (1001, 1000), 255)) == 413  # pixels
+    assert ask(np.random.default_rng(0).bytes(600_000)) == 413  # bytes of an image
+    assert ask(*[bytes(10_000_000)] * 4) == 413  # bytes of a request
+    url = "/writers/dora/references"
+    five = guarded.client.post(url, files=upload("references", *specimens(1, 5)))
+    assert (five.status_code, guarded.client.get("/writers/dora").status_code) == (409, 404)
+
+
+def test_pages_of_other_sites_are_refused(service: Service) -> None:
+    for origin, status in (("https://example.org", 403), ("null", 403), (service.url, 404)):
+        answer = service.client.delete("/writers/nobody", headers={"Origin": origin})
+        assert answer.status_code == status
+
+
+def test_names_given_by_a_client_lead_nowhere(service: Service, tmp_path: Path) -> None:
+    target = tmp_path / "written.png"
+    files = [
+        ("references", (f"../../../../{target}", png(signature(1)))),
+        ("questioned", (str(target), png(signature(1)))),
+    ]
+    assert service.client.post("/verify", files=files).status_code == 200
+    assert not target.exists()
+    for writer in ("..%2F..%2Fetc", ".hidden", "a" * 65, "a%00b", "a'--"):
+        assert service.client.get(f"/writers/{writer}").status_code in (404, 422)
+
+
+def test_log_names_no_writer_and_no_file(service: Service) -> None:
+    url = "/writers/secretive-writer/references"
+    files = [("references", ("secret-file.png", png(signature(1))))]
+    assert service.client.post(url, files=files).status_code == 201
+    service.client.get("/writers/secretive-writer", params={"note": "secret"})
+
+    log = service.log()
+
+    assert "POST /writers/{writer}/references 201" in log
+    assert "secret" not in log
+
+
+def test_figures_are_there_for_prometheus(service: Service) -> None:
+    files = upload("references", *specimens(1)) + upload("questioned", signature(1))
+    service.client.post("/verify", files=files)
+    text = service.client.get("/metrics").text
+    assert 'deepsign_requests_total{method="POST",route="/verify",status="200"}' in text
+    assert "deepsign_images_waiting 0.0" in text
+
+
+def test_a_wrong_model_or_setting_ends_the_service_with_a_reason(tmp_path: Path) -> None:
+    for settings_, named in (
+        ({"model": "/nowhere"}, "/nowhere"),
+        ({"max_pixels": 0}, "MAX_PIXELS"),
+    ):
+        service = Service(tmp_path / "e.sqlite", **settings_)
+        assert service.process.wait(60) == 1
+        assert named in service.log()
+        assert "Traceback" not in service.log()
+
+
+# --------------------------------------------------------------------------------------- batches
+
+
+def test_concurrent_submissions_share_a_pass_and_get_their_own() -> None:
+    sizes: list[int] = []
+    begin = threading.Event()
+
+    def embed(canvases: np.ndarray) -> np.ndarray:
+        begin.wait()
+        return canvases[:, 0, :1].astype(np.float32)
+
+    batcher = Batcher(embed, size=8, seconds=0.05, capacity=100, observe=sizes.append)
+    futures = [batcher.submit(np.full((1 + n % 3, 2, 2), n, np.uint8)) for n in range(12)]
+    begin.set()
+
+    for number, future in enumerate(futures):
+        assert future.result(5).tolist() == [[number]] * (1 + number % 3)
+    batcher.close()
+    assert max(sizes) > 1
+    assert len(sizes) < 12
+
+
+def test_failure_reaches_its_callers_and_the_worker_goes_on() -> None:
+    def embed(canvases: np.ndarray) -> np.ndarray:
+        if canvases.max() > 9:
+            raise MemoryError
+        return canvases[:, 0, :1]
+
+    batcher = Batcher(embed, size=1, seconds=0, capacity=9, observe=lambda _: None)
+    with pytest.raises(MemoryError):
+        batcher.submit(np.full((1, 2, 2), 10)).result(5)
+    assert batcher.submit(np.ones((1, 2, 2))).result(5) == 1
+    batcher.close()
+
+
+def test_no_more_waits_than_the_capacity() -> None:
+    go_on = threading.Event()
+
+    def embed(canvases: np.ndarray) -> np.ndarray:
+        go_on.wait()
+        return canvases
+
+    batcher = Batcher(embed, size=1, seconds=0, capacity=4, observe=lambda _: None)
+    first = batcher.submit(np.ones((4, 2, 2)))
+    with pytest.raises(OverloadedError):
+        batcher.submit(np.ones((1, 2, 2)))
+    go_on.set()
+    first.result(5)
+    while batcher.waiting:
+        time.sleep(0.001)
+    batcher.submit(np.ones((1, 2, 2))).result(5)
+    batcher.close()
+
+
+# ------------------------------------------------------------------------- concurrency and abuse
+
+
+def test_concurrent_clients_each_get_their_own_answer(service: Service, verifier: Verifier) -> None:
+    expected = {}
+    for writer in range(16):
+        files = upload("references", *specimens(writer))
+        service.client.post(f"/writers/c{writer}/references", files=files)
+        score = verifier.compare(specimens(writer), signature(writer, 9)).score
+        expected[writer] = score
+    assert len({round(score, 6) for score in expected.values()}) == 16
+    until = time.monotonic() + 5
+
+    def ask(writer: int) -> int:
+        files, count = upload("questioned", signature(writer, 9)), 0
+        with httpx.Client(base_url=service.url, timeout=30) as client:
+            while time.monotonic() < until:
+                answer = client.post(f"/writers/c{writer}/verify", files=files)
+                assert answer.status_code == 200
+                assert answer.json()["score"] == pytest.approx(expected[writer], abs=1e-6)
+                count += 1
+        return count
+
+    with ThreadPoolExecutor(16) as clients:
+        answered = sum(clients.map(ask, range(16)))
+    assert answered >= 16
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _bomb(width: int, height: int) -> bytes:
+    """A PNG whose header promises many pixels, with few bytes behind it."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(100_000)))
+    return b"\x89PNG\r\n\x1a\n" + data + _chunk(b"IEND", b"")
+
+
+def _saved(image: Image.Image, format_: str, **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, format_, **options)
+    return content.getvalue()
+
+
+def _abuses() -> list[bytes]:
+    """Some 500 files that an attacker, or a broken scanner, may send."""
+    drawn, rng = signature(1).resize((150, 60)), random.Random(0)
+    frames = [signature(n).resize((150, 60)) for n in range(3)]
+    deep = Image.fromarray(np.asarray(drawn).astype(np.uint16) * 257)
+    sound = {
+        "png": _saved(drawn, "PNG"),
+        "jpeg": _saved(drawn.convert("RGB"), "JPEG", progressive=True),
+        "cmyk": _saved(drawn.convert("CMYK"), "JPEG"),
+        "tiff": _saved(drawn, "TIFF", compression="tiff_lzw"),
+        "pages": _saved(drawn, "TIFF", save_all=True, append_images=frames),
+        "bmp": _saved(drawn, "BMP"),
+        "16 bit": _saved(deep, "PNG"),
+        "16 bit tiff": _saved(deep, "TIFF"),
+        "alpha": _saved(drawn.convert("LA"), "PNG"),
+        "palette": _saved(drawn.convert("P"), "PNG"),
+        "binary": _saved(drawn.convert("1"), "TIFF", compression="group4"),
+        "animated": _saved(frames[0], "PNG", save_all=True, append_images=frames),
+    }
+    wrong = [_saved(drawn, kind) for kind in ("GIF", "WEBP", "PPM", "ICO", "PDF", "TGA")]
+    png_bytes = sound["png"]
+    special = [
+        *wrong,
+        b"",
+        b"\0",
+        bytes(5000),
+        b"\xff\xd8\xff",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"GIF89a" + png_bytes,
+        png_bytes + b"PK\x03\x04<script>alert(1)</script>",
+        b"%PDF-1.7\n" + png_bytes,
+        _bomb(50_000, 50_000),
+        _bomb(2**31 - 1, 2**31 - 1),
+        _bomb(1, 1_000_000),
+        _bomb(0, 10),
+        _bomb(900, 900),
+        _saved(Image.new("L", (1, 1)), "PNG"),
+        _saved(Image.new("L", (2, 3000)), "PNG"),
+        _saved(Image.new("L", (900, 900), 0), "PNG"),
+        sound["jpeg"][:-2] + b"\xff\xda" * 1000 + b"\xff\xd9",
+        png_bytes[:33] + _chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(10**7))) + png_bytes[33:],
+    ]
+    mutated = []
+    for content in sound.values():
+        for number in range(38):
+            changed = bytearray(content)
+            if number % 3 == 0:
+                changed = changed[: rng.randrange(len(changed))]
+            else:
+                head = min(len(changed), 200 if number % 3 == 1 else len(changed))
+                for _ in range(rng.choice((1, 4, 30))):
+                    changed[rng.randrange(head)] = rng.randrange(256)
+            mutated.append(bytes(changed))
+    return [*sound.values(), *special, *mutated]
+
+
+def test_hostile_uploads_are_answered_with_sense_and_in_time(service: Service) -> None:
+    abuses, started = _abuses(), time.monotonic()
+    assert len(abuses) > 480
+    reference = png(signature(1))
+
+    def send(content: bytes) -> tuple[int, str, float]:
+        files = upload("references", reference) + upload("questioned", content)
+        begun = time.monotonic()
+        answer = service.client.post("/verify", files=files)
+        return answer.status_code, answer.text, time.monotonic() - begun
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(send, abuses))
+
+    assert {status for status, _, _ in answers} <= {200, 413, 415, 422}
+    assert [status for status, _, _ in answers[:12]] == [200] * 12  # the sound ones
+    assert [status for status, _, _ in answers[12:18]] == [415] * 6  # of types not taken
+    assert all(json.loads(text)["detail"] for status, text, _ in answers if status != 200)
+    assert max(seconds for *_, seconds in answers) < 15
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"content-type": "multipart/form-data"}, b"x"),
+        ({"content-type": "multipart/form-data; boundary=a"}, b"--a\r\n"),
+        ({"content-type": "multipart/form-data; boundary=a"}, b"--a\r\n" * 2000),
+        ({"content-type": "application/json"}, b"{}"),
+        ({"content-type": "application/x-www-form-urlencoded"}, b"references=1&questioned=2"),
+        ({}, b""),
+    ],
+)
+def test_bodies_that_are_no_upload_are_refused(
+    service: Service, headers: dict, body: bytes
+) -> None:
+    answer = service.client.post("/verify", headers=headers, content=body)
+    assert answer.status_code in (400, 422)
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_service_keeps_to_its_openapi_text(service: Service) -> None:
+    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    operations = [operation.ok() for operation in schema.get_all_operations()]
+    assert len(operations) >= 10
+    for operation in operations:
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=8,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        def answers_as_described(case: schemathesis.Case) -> None:
+            # Which bytes are an image, the text cannot say.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        answers_as_described()

@@ -1,0 +1,445 @@
+"""A trained model applied to anyone's images: in Python, and on the command line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+from serving import CANVAS, ROOT, model_folder, signature
+
+from deepsign_utils import DeepSignError, models, quality, scoring
+from deepsign_utils.__main__ import main
+from deepsign_utils.preprocessing import BlankPageError, clean
+from deepsign_utils.verifier import References, Verifier, occlude
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier.load(model_folder())
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files g0.png to g3.png of one writer, f.png forged, blank.png, text.png (no image)."""
+    folder = tmp_path_factory.mktemp("images")
+    for specimen in range(4):
+        signature(1, specimen).save(folder / f"g{specimen}.png")
+    signature(1, 9, unsteadiness=25).save(folder / "f.png")
+    Image.new("L", (300, 120), 255).save(folder / "blank.png")
+    (folder / "text.png").write_text("no image")
+    return folder
+
+
+# ------------------------------------------------------------------------------------ comparing
+
+
+def test_genuine_is_accepted_and_forged_rejected(verifier: Verifier) -> None:
+    references = [signature(1, specimen) for specimen in range(3)]
+
+    genuine = verifier.compare(references, signature(1, 3))
+    forged = verifier.compare(references, signature(2, 0))
+
+    assert genuine.accepted
+    assert genuine.llr > 0
+    assert not forged.accepted
+    assert forged.llr < 0
+    assert genuine.in_words()[0].startswith("Accepted")
+    assert forged.in_words()[0].startswith("Rejected")
+
+
+def test_path_bytes_image_and_array_give_the_same(verifier: Verifier, images: Path) -> None:
+    file = images / "g0.png"
+    opened = Image.open(file)
+
+    scores = {
+        verifier.compare([reference], signature(1, 1)).score
+        for reference in (file, str(file), file.read_bytes(), opened, np.asarray(opened))
+    }
+
+    assert len(scores) == 1
+    assert verifier.compare(file, signature(1, 1)).score in scores  # one image, no list
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_score_is_the_one_that_evaluation_gives(verifier: Verifier, k: int) -> None:
+    specimens = [signature(5, specimen) for specimen in range(k + 1)]
+    canvases = np.stack([clean(np.asarray(image), CANVAS) for image in specimens])
+    embeddings = models.embed(models.load_encoder(model_folder() / "encoder.keras"), canvases)
+    trial = pd.DataFrame({"references": [list(range(k))], "questioned": [k], "kind": ["genuine"]})
+    expected = scoring.trial_scores(embeddings, np.arange(k + 1), trial, verifier.scoring.fusion)
+
+    comparison = verifier.compare(specimens[:k], specimens[k])
+
+    assert comparison.score == pytest.approx(expected["score"][0], abs=1e-5)
+
+
+def test_verdict_carries_the_errors_measured_at_its_threshold(verifier: Verifier) -> None:
+    comparison = verifier.compare([signature(1, 0)], signature(1, 1), threshold="fmr=0.1")
+
+    measured = verifier.scoring.expected_errors(verifier.scoring.threshold("fmr=0.1", 1), 1)
+    assert comparison.expected_errors == measured
+    assert comparison.expected_errors["fmr"]["skilled"]["value"] <= 0.1
+    assert comparison.measured_on == {"dataset": "drawn", "split": "validation", "writers": 8}
+    assert "8 validation writers of 'drawn'" in comparison.in_words()[2]
+    json.dumps(comparison.to_dict(), allow_nan=False)
+
+
+def test_numbers_of_references_that_were_not_measured_take_the_nearest_below(verifier) -> None:
+    comparison = verifier.compare([signature(1, n) for n in range(5)], signature(1, 8))
+
+    assert (comparison.references, comparison.measured_references) == (5, 3)
+
+
+def test_what_is_said_of_the_evidence_is_bounded_by_what_was_measured(verifier: Verifier) -> None:
+    comparison = verifier.compare([signature(1, 0)], signature(1, 0))
+    object.__setattr__(comparison, "llr", 1000.0)
+
+    most = min(comparison.pairs["genuine"], comparison.pairs["skilled"])
+    assert f"more than {most} times" in comparison.in_words()[1]
+
+
+def test_enrolled_references_can_be_kept(verifier: Verifier, tmp_path: Path) -> None:
+    enrolled = verifier.enrol([signature(1, n) for n in range(3)])
+    enrolled.save(tmp_path / "anna.npz")
+
+    again = verifier.compare(References.load(tmp_path / "anna.npz"), signature(1, 5))
+
+    assert again.score == verifier.compare(enrolled, signature(1, 5)).score
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_damaged_kept_references_are_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "anna.npz").write_bytes(content)
+    with pytest.raises(DeepSignError, match=r"anna\.npz"):
+        References.load(tmp_path / "anna.npz")
+
+
+def test_references_of_another_model_are_refused(verifier: Verifier) -> None:
+    enrolled = verifier.enrol([signature(1, 0)])
+    foreign = References(enrolled.embeddings, "0" * 64)
+    with pytest.raises(DeepSignError, match="another model"):
+        verifier.compare(foreign, signature(1, 1))
+
+
+def test_what_cannot_be_judged_says_why(verifier: Verifier) -> None:
+    with pytest.raises(BlankPageError, match="questioned"):
+        verifier.compare([signature(1)], Image.new("L", (200, 100), 255))
+    with pytest.raises(DeepSignError, match="reference 2"):
+        verifier.compare([signature(1), b"no image"], signature(1))
+    with pytest.raises(DeepSignError, match="at least one"):
+        verifier.compare([], signature(1))
+    with pytest.raises(DeepSignError, match="no threshold 'strict'"):
+        verifier.compare([signature(1)], signature(1), threshold="strict")
+
+
+# -------------------------------------------------------------------------- what moved the score
+
+
+def test_occlusion_map_is_the_change_that_erasing_ink_makes(verifier: Verifier) -> None:
+    references, questioned = verifier.enrol([signature(1, 0)]), verifier.read(signature(2, 0))
+    cells, canvases = occlude(questioned.canvas)
+    row, column = cells[3]
+    erased = verifier.score(references, verifier.embed(canvases[3:4]))[0]
+    whole = verifier.score(references, verifier.embed(questioned.canvas[None]))[0]
+
+    moved = verifier.occlusion_map(references, questioned)
+
+    assert moved.shape == (8, 16)
+    llr = verifier.scoring.llr(np.array([whole, erased], dtype=float), 1)
+    assert moved[row, column] == pytest.approx(llr[1] - llr[0], abs=1e-2)
+
+
+def test_where_there_is_no_ink_nothing_moves(verifier: Verifier) -> None:
+    canvas = np.zeros((32, 64), np.uint8)
+    canvas[10:20, 4:12] = 255  # in the left quarter
+
+    cells, canvases = occlude(canvas)
+
+    assert cells[:, 1].max() <= 3
+    assert all(without.sum() < canvas.sum() for without in canvases)
+
+
+def test_distributions_have_the_measured_share_below_each_threshold(verifier: Verifier) -> None:
+    drawn = verifier.distributions(1)
+    curve = verifier.scoring.operation(1).curve
+    middle = verifier.scoring.threshold("eer", 1)
+
+    below = drawn["genuine"][drawn["score"] < middle].sum()
+
+    assert drawn["genuine"].sum() == pytest.approx(1)
+    assert below == pytest.approx(np.interp(middle, curve["threshold"], curve["fnmr"]), abs=0.08)
+
+
+# --------------------------------------------------------------------------------- image quality
+
+
+def _shaded() -> Image.Image:
+    light = np.linspace(255, 150, 300)[None, :]
+    return Image.fromarray((np.asarray(signature(1)) * light / 255).astype(np.uint8))
+
+
+def _two() -> Image.Image:
+    both = Image.new("L", (900, 120), 255)
+    both.paste(signature(1), (0, 0))
+    both.paste(signature(2), (600, 0))
+    return both
+
+
+def _dot() -> Image.Image:
+    image = Image.new("L", (300, 120), 255)
+    ImageDraw.Draw(image).line([(100, 60), (130, 55)], fill=0, width=5)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        (signature(1).resize((60, 24), Image.Resampling.LANCZOS), "too_small"),
+        (signature(1).crop((0, 0, 150, 120)), "cut_off"),
+        (_dot(), "almost_blank"),
+        (_two(), "several_signatures"),
+        (_shaded(), "shaded_paper"),
+    ],
+)
+def test_faults_are_named(image: Image.Image, code: str) -> None:
+    assert code in [fault.code for fault in quality.faults(np.asarray(image), 64, 128)]
+
+
+def test_a_sound_scan_has_no_fault() -> None:
+    for writer in range(20):
+        assert quality.faults(np.asarray(signature(writer)), 64, 128) == ()
+
+
+def test_several_pages_are_named(verifier: Verifier, tmp_path: Path) -> None:
+    signature(1).save(tmp_path / "two.tif", save_all=True, append_images=[signature(2)])
+    warnings = verifier.compare([tmp_path / "two.tif"], signature(1, 1)).warnings
+    assert [(w.image, w.code) for w in warnings] == [(str(tmp_path / "two.tif"), "several_pages")]
+
+
+def test_real_scans_rarely_have_a_fault(real_data: Path) -> None:
+    files = sorted((real_data / "bhsig260-bengali").glob("*/*.tif"))[::180]
+    found = [bool(quality.faults(np.asarray(Image.open(f).convert("L")), 64, 128)) for f in files]
+    assert np.mean(found) < 0.2
+
+
+# ---------------------------------------------------------------------------------- model folder
+
+
+def _cut(file: str):
+    return lambda folder: (folder / file).write_bytes((folder / file).read_bytes()[:-200])
+
+
+def _edit(file: str, change):
+    def damage(folder: Path) -> None:
+        values = json.loads((folder / file).read_text())
+        change(values)
+        (folder / file).write_text(json.dumps(values))
+
+    return damage
+
+
+def _set(*path: str, value: object):
+    def change(values: dict) -> None:
+        for key in path[:-1]:
+            values = values[key]
+        values[path[-1]] = value
+
+    return change
+
+
+def _smuggle_code(folder: Path) -> None:
+    image = keras.Input((32, 64, 1))
+    lambda_ = keras.layers.Lambda(lambda x: x * 2)(keras.layers.GlobalAveragePooling2D()(image))
+    keras.Model(image, lambda_).save(folder / "encoder.keras")
+
+
+def _no_embedding(folder: Path) -> None:
+    image = keras.Input((32, 64, 1))
+    keras.Model(image, keras.layers.Flatten()(image)).save(folder / "encoder.keras")
+
+
+def _not_a_number(folder: Path) -> None:
+    encoder = models.load_encoder(folder / "encoder.keras")
+    encoder.set_weights([weights * np.nan for weights in encoder.get_weights()])
+    models.save_encoder(encoder, folder / "encoder.keras")
+
+
+CURVE = ("references", "1", "curve")
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda folder: (folder / "encoder.keras").unlink(), "encoder.keras"),
+        (lambda folder: (folder / "scoring.json").unlink(), "scoring.json"),
+        (_cut("encoder.keras"), "encoder.keras"),
+        (_smuggle_code, "encoder.keras"),
+        (_no_embedding, "encoder.keras"),
+        (_not_a_number, "encoder.keras"),
+        (_cut("scoring.json"), "scoring.json"),
+        (_cut("preprocessing.json"), "preprocessing.json"),
+        (lambda folder: (folder / "scoring.json").write_text("[1]"), "scoring.json"),
+        (lambda folder: (folder / "scoring.json").write_bytes(b"\xff\xfe"), "scoring.json"),
+        (_edit("preprocessing.json", _set("canvas_width", value=128)), "encoder.keras"),
+        (_edit("preprocessing.json", _set("fit", value="tight")), "preprocessing.json"),
+        (_edit("scoring.json", _set("fusion", value="newest")), "scoring.json"),
+        (_edit("scoring.json", _set("references", value={})), "scoring.json"),
+        (_edit("scoring.json", _set("references", "1", "thresholds", value={})), "scoring.json"),
+        (
+            _edit("scoring.json", _set("references", "1", "thresholds", "eer", value=float("nan"))),
+            "scoring.json",
+        ),
+        (_edit("scoring.json", _set(*CURVE, "fnmr", value=[7.0])), "scoring.json"),
+        (
+            _edit("scoring.json", lambda v: v["references"]["1"]["curve"]["threshold"].reverse()),
+            "scoring.json",
+        ),
+        (
+            _edit("scoring.json", _set("references", "1", "calibration", "scale", value=-3)),
+            "scoring.json",
+        ),
+    ],
+)
+def test_a_damaged_model_folder_is_refused_by_name(damage, named: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "model")
+    damage(folder)
+    with pytest.raises(DeepSignError, match=named):
+        Verifier.load(folder)
+
+
+def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: Path) -> None:
+    same = shutil.copytree(model_folder(), tmp_path / "same")
+    _edit("scoring.json", _set("measured_on", "writers", value=9))(same)
+    other = shutil.copytree(model_folder(), tmp_path / "other")
+    _edit("preprocessing.json", _set("fit", value="fill"))(other)
+
+    assert Verifier.load(same).identity == verifier.identity
+    assert Verifier.load(other).identity != verifier.identity
+
+
+# ---------------------------------------------------------------------------------- command line
+
+
+def run(*arguments: object) -> int:
+    """A command on the tiny model."""
+    return main([*map(str, arguments), "--model", str(model_folder())])
+
+
+def test_verify_answers_by_its_exit_status(images: Path, capsys: pytest.CaptureFixture) -> None:
+    references = [images / f"g{n}.png" for n in range(3)]
+
+    assert run("verify", *references, "--questioned", images / "g3.png") == 0
+    assert "Accepted" in capsys.readouterr().out
+    assert run("verify", *references, "--questioned", images / "f.png") == 1
+    assert "Rejected" in capsys.readouterr().out
+    assert run("verify", *references, "--questioned", images / "blank.png") == 2
+    assert "blank.png" in capsys.readouterr().err
+
+
+def test_verify_prints_json(images: Path, capsys: pytest.CaptureFixture) -> None:
+    run("verify", images / "g0.png", "--questioned", images / "g1.png", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["decision"] in ("accepted", "rejected")
+    assert set(answer["expected_errors"]["fnmr"]) == {"value", "low", "high"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere.png", "--questioned", "nowhere.png"),
+        ("{images}/g0.png", "--questioned", "{images}/text.png"),
+        ("{images}/g0.png", "--questioned", "{images}"),
+        ("{images}/g0.png", "--questioned", "{images}/g1.png", "--threshold", "fmr=2"),
+        ("{images}/g0.png", "--questioned", "{images}/g1.png", "--model", "/nowhere"),
+        ("{images}/g0.png", "--questioned", "a\0b"),
+    ],
+)
+def test_what_cannot_be_judged_is_2(arguments, images: Path, capsys) -> None:
+    given = [argument.format(images=images) for argument in arguments]
+    model = [] if "--model" in given else ["--model", str(model_folder())]
+    assert main(["verify", *given, *model]) == 2
+    assert capsys.readouterr().err.strip()
+
+
+def test_a_crash_is_no_rejection(images: Path) -> None:
+    # Given too little memory to load a network, the process must not end with status 1.
+    command = (
+        "import resource, sys; from deepsign_utils.__main__ import main;"
+        "resource.setrlimit(resource.RLIMIT_AS, (600_000_000,) * 2);"
+        f"sys.exit(main(['verify', '{images}/g0.png', '--questioned', '{images}/g1.png',"
+        f"'--model', '{model_folder()}']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True)
+    assert ended.returncode not in (0, 1)
+
+
+def test_embed_writes_paths_and_embeddings(verifier, images: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "embeddings.npz"
+
+    assert run("embed", images, "--output", output) == 0
+
+    kept = np.load(output, allow_pickle=False)
+    files = [images / name for name in ("f.png", "g0.png", "g1.png", "g2.png", "g3.png")]
+    assert kept["path"].tolist() == [str(file) for file in files]
+    assert kept["embedding"].dtype == np.float32
+    expected = verifier.enrol(files).embeddings
+    np.testing.assert_allclose(kept["embedding"], expected, atol=1e-5)
+    errors = capsys.readouterr().err
+    assert "blank.png" in errors
+    assert "text.png" in errors
+
+
+def test_compare_judges_a_table_as_verify_does(verifier, images: Path, tmp_path: Path) -> None:
+    table = images / "pairs.csv"
+    table.write_text("left,right,note\ng0.png,g1.png,é\ng0.png,f.png,\ng0.png,blank.png,x\n")
+    output = tmp_path / "judged.csv"
+
+    assert run("compare", table, "--output", output) == 0
+
+    judged = pd.read_csv(output, keep_default_na=False)
+    assert list(judged) == ["left", "right", "note", "score", "decision", "reason"]
+    for row in judged[:2].itertuples():
+        expected = verifier.compare([images / row.left], images / row.right)
+        assert float(row.score) == pytest.approx(expected.score, abs=1e-5)
+        assert row.decision == expected.decision
+    assert (judged["score"][2], judged["decision"][2]) == ("", "")
+    assert "blank" in judged["reason"][2]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "a,b\n1,2\n", "left,right,score\n", 'left,right\n"x', "left,right\n\xff\n"]
+)
+def test_compare_refuses_what_is_no_table_of_pairs(content: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "pairs.csv").write_bytes(content.encode("latin-1"))
+    assert run("compare", tmp_path / "pairs.csv", "--output", tmp_path / "out.csv") == 1
+    assert "pairs.csv" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_audit_finds_the_shade_of_the_forged_paper(tmp_path: Path, capsys) -> None:
+    for writer in range(8):
+        for forged in (False, True):
+            folder = tmp_path / (f"{writer:03}_forg" if forged else f"{writer:03}")
+            folder.mkdir()
+            for specimen in range(4):
+                levels = np.asarray(signature(writer, specimen + 10 * forged))
+                paper = levels - np.uint8(25 * forged) * (levels > 200)
+                Image.fromarray(paper.astype(np.uint8)).save(folder / f"{specimen}.png")
+
+    assert main(["audit", str(tmp_path)]) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    verdicts = {tuple(line[:3]): line[-1] for line in lines if len(line) > 5}
+    assert verdicts["raw", "files", "background"] == "flagged"
+    assert verdicts["cleaned", "canvas", "background"] == "chance"
+
+
+def test_importing_the_command_line_imports_no_network() -> None:
+    code = "import sys, deepsign_utils.__main__; assert not {'keras', 'fastapi'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
