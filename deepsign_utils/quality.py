@@ -51,7 +51,7 @@ SEVERAL_PAGES = Fault(
 
 _ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
 _LEAST_LENGTH = 15  # of all strokes together, in stroke widths
-_FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke
+_FULL_WIDTH = 1.0  # stroke widths, from which a run of ink at the border is a whole stroke
 _LEAST_SHARE = 0.15  # of the ink that makes a group a signature of its own
 _GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher one
 _GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the higher one
@@ -114,10 +114,11 @@ def has_several_pages(image: Image.Image, name: str) -> bool:
 
 
 def _stroke_width(ink: np.ndarray) -> float:
-    """Twice the mean distance of the strokes' centre lines from their edge, in pixels."""
+    """Mean width of the strokes along their centre lines, in pixels."""
     depth = ndimage.distance_transform_edt(np.pad(ink, 1))
     ridge = (depth == ndimage.maximum_filter(depth, 3)) & (depth > 0)
-    return float(2 * depth[ridge].mean())
+    # A line one pixel wide has the depth 1, one of three pixels the depth 2.
+    return float(2 * depth[ridge].mean() - 1)
 
 
 def _is_cut(ink: np.ndarray, stroke_width: float) -> bool:
@@ -133,7 +134,7 @@ def _is_cut(ink: np.ndarray, stroke_width: float) -> bool:
             for depth in (round(stroke_width), round(2 * stroke_width)):
                 near = turned[min(depth, len(turned) - 1), max(0, first - depth) : last + depth]
                 inside = _runs(near)
-                if len(inside) != 1 or np.ptp(inside[0]) > last - first:
+                if len(inside) != 1 or np.ptp(inside[0]) > last - first + 1:
                     break
             else:
                 return True

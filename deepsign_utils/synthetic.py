@@ -31,7 +31,6 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 import shutil
 import tempfile
 import zlib
@@ -55,6 +54,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.studies import usable_processors
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"
@@ -1074,14 +1074,10 @@ def draw_writer(
     return DrawnWriter(index, images, forged, forgers)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def _in_processes(task: Callable, items: Iterable, processes: int | None) -> Iterator:
     """``task`` of each item, in order, by ``processes`` processes (all cores if None), few items
     ahead of the caller, so that results never pile up."""
-    processes = processes or _cores()
+    processes = processes or usable_processors()
     if processes == 1:
         yield from map(task, items)
         return

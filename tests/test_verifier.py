@@ -191,6 +191,12 @@ def _two() -> Image.Image:
     return both
 
 
+def _run_out() -> Image.Image:
+    image = signature(1)
+    ImageDraw.Draw(image).line([(60, 40), (340, 70)], fill=0, width=5)
+    return image
+
+
 def _dot() -> Image.Image:
     image = Image.new("L", (300, 120), 255)
     ImageDraw.Draw(image).line([(100, 60), (130, 55)], fill=0, width=5)
@@ -201,7 +207,7 @@ def _dot() -> Image.Image:
     ("image", "code"),
     [
         (signature(1).resize((60, 24), Image.Resampling.LANCZOS), "too_small"),
-        (signature(1).crop((0, 0, 150, 120)), "cut_off"),
+        (_run_out(), "cut_off"),
         (_dot(), "almost_blank"),
         (_two(), "several_signatures"),
         (_shaded(), "shaded_paper"),
