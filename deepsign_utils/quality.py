@@ -51,7 +51,7 @@ SEVERAL_PAGES = Fault(
 
 _ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
 _LEAST_LENGTH = 15  # of all strokes together, in stroke widths
-_FULL_WIDTH = 1.0  # stroke widths, from which a run of ink at the border is a whole stroke
+_FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke
 _LEAST_SHARE = 0.15  # of the ink that makes a group a signature of its own
 _GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher one
 _GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the higher one
