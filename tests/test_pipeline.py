@@ -218,12 +218,14 @@ class TestOutputsAreReproducible:
         assert re.search(r"epochs: int \(default 30\)\s+upper bound", done.stdout)
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A copy of the project in which nothing has run."""
+    return copy_project(tmp_path_factory.mktemp("wrong"))
+
+
 class TestWhatGoesWrong:
     """Each is told in a line that says what and where; no traceback, and the next run goes on."""
-
-    @pytest.fixture(scope="class")
-    def project(self, tmp_path_factory) -> Project:
-        return copy_project(tmp_path_factory.mktemp("wrong"))
 
     def refused(self, project: Project, *goals: str) -> str:
         made = project.make(*goals)
