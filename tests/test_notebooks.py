@@ -69,7 +69,7 @@ def test_the_last_section_is_what_was_found_and_is_computed(notebook):
 @every_notebook
 def test_a_cell_calls_and_shows_and_defines_nothing(notebook):
     for text in code(notebook):
-        assert len(text.splitlines()) <= 30
+        assert len(text.splitlines()) <= 25
         for node in ast.walk(ast.parse(text)):
             assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
 
