@@ -79,7 +79,9 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     threads = int(wanted) if wanted else usable_processors()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        # Operations that run beside each other share oneDNN's threads differently from run to run,
+        # and with them the last bits of the weights.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:  # already running in this process: then they stay as they are
         threads = tf.config.threading.get_intra_op_parallelism_threads() or threads
     tf.config.experimental.enable_op_determinism()
