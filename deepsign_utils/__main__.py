@@ -151,6 +151,27 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
 
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a trained model on a dataset of writers it never saw",
+        description="Measure a trained model on all writers of a dataset: FMR and FNMR at the "
+        "model's own threshold, and the EER, with 95 %% intervals by bootstrap over writers. The "
+        "model must not have been trained on any of these writers.",
+    )
+    evaluate.add_argument("folder", type=Path, help="a dataset's folder")
+    evaluate.add_argument(
+        "--layout", default="auto", help="auto, idcar, cedar, bhsig260 or manifest"
+    )
+    evaluate.add_argument("--model", **model)
+    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also measure what needs no training: the encoder's random weights, and HOG",
+    )
+    evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="where to keep it")
+    evaluate.set_defaults(run=_evaluate)
+
     audit = commands.add_parser(
         "audit",
         help="measure what gives forgeries away in a dataset without a look at a stroke",
@@ -316,6 +337,24 @@ def _compare(options: argparse.Namespace) -> None:
 def _list_problems(problems: Mapping[Path, str]) -> None:
     for problem in problems.values():
         print(f"Left out: {problem}", file=sys.stderr)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils import evaluation
+    from deepsign_utils.verifier import Verifier
+
+    found = evaluation.evaluate(
+        Verifier.load(options.model),
+        options.folder,
+        np.random.default_rng(options.seed),
+        options.layout,
+        options.baselines,
+    )
+    if options.output:
+        studies.write_json(options.output, found)
+    print(f"\n{evaluation.in_words(found)}")
 
 
 def _audit(options: argparse.Namespace) -> None:

@@ -149,7 +149,7 @@ PARAMETERS: dict[str, Parameter] = {
             "str",
             "lightweight_encoder",
             "the network that embeds one image",
-            choices=("lightweight_encoder",),
+            choices=("lightweight_encoder", "regional_encoder"),
         ),
         Parameter(
             "loss",

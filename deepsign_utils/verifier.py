@@ -292,6 +292,11 @@ class Verifier:
         self.scoring = scoring_
         self._encoder = encoder
 
+    @property
+    def encoder_name(self) -> str:
+        """The name of the encoder, one of ``models.ENCODERS``."""
+        return self._encoder.name
+
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Verifier:
         """Load a model folder; by default `default_model()`.
