@@ -85,13 +85,18 @@ $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 		$(if $(DATA),--data '$(DATA)') $(PARAMS)
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 
-# The default study draws its own data.
-ifeq ($(STUDY)$(DATA),synthetic)
-IMAGES := data/raw/synthetic/manifest.csv
+# Studies that draw their own data: where to, and how.
+DRAW_synthetic := data/raw/synthetic --seed 1
+DRAW_pretraining := data/raw/synthetic_2500 --writers 2500 --genuine 11 --forgeries 6 --seed 2
+ifeq ($(DATA),)
+ifdef DRAW_$(STUDY)
+DRAWN := $(firstword $(DRAW_$(STUDY)))
+IMAGES := $(DRAWN)/manifest.csv
 $(IMAGES): $(call module,synthetic) | $(VENV)/.installed
-	@test ! -f data/raw/synthetic/synthetic.json || rm -r data/raw/synthetic  # an older generator's
-	@$(PY) -m deepsign_utils synthesize data/raw/synthetic --seed 1
+	@test ! -f $(DRAWN)/synthetic.json || rm -r $(DRAWN)  # an older generator's
+	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY))
 	@touch $@
+endif
 endif
 
 $(NOTEBOOKS): $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(PARAMETERS)/%.yaml $(VENV)/.installed

@@ -64,6 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     synthesize.set_defaults(run=_synthesize)
 
+    realism = commands.add_parser(
+        "realism",
+        help="set synthetic signatures beside those of datasets: what they measure alike",
+        description="Draw synthetic writers and measure them beside datasets: aspect, density, "
+        "stroke width, curvature, ends and branches. Writes realism.csv, realism.svg and a gallery "
+        "of the synthetic writers; of the datasets, numbers only.",
+    )
+    realism.add_argument(
+        "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
+    )
+    realism.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    realism.set_defaults(run=_realism)
+
     parameters = commands.add_parser(
         "parameters",
         help="check a study's parameters and write them, a file for each chapter",
@@ -209,6 +223,31 @@ def _synthesize(options: argparse.Namespace) -> None:
         skill=options.skill,
     )
     print(options.folder)
+
+
+def _realism(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils import plotting, realism
+
+    wrong = [text for text in options.datasets if "=" not in text]
+    if wrong:
+        raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
+    tables = {"synthetic": realism.describe_writers(200, options.seed)}
+    for text in options.datasets:
+        name, folder = text.split("=", 1)
+        tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
+    compared = realism.compare(tables)
+    studies.write_atomically(
+        options.output / "realism.csv", compared.to_csv(index=False, float_format="%.4g")
+    )
+    plotting.save(plotting.realism(tables, realism.STATISTICS), options.output, "realism")
+    images, writers, kinds = realism.gallery(12, options.seed)
+    plotting.save(
+        plotting.specimens(images, writers, kinds, ink_bright=False), options.output, "gallery"
+    )
+    overlaps = compared.pivot(index="statistic", columns="dataset", values="overlap")
+    print(overlaps.loc[list(realism.STATISTICS), list(tables)[1:]].round(2).to_string())
 
 
 def _parameters(options: argparse.Namespace) -> None:
