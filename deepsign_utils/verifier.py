@@ -70,9 +70,8 @@ def default_model() -> Path:
     DeepSignError
         If there is neither.
     """
-    shipped = Path(__file__).parent / "pretrained"
     trained = studies.ROOT / "reports" / "synthetic" / "model"
-    for folder in (shipped, trained):
+    for folder in (studies.PRETRAINED, trained):
         if folder.is_dir():
             return folder
     raise DeepSignError(
