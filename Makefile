@@ -11,7 +11,7 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report test lint lab serve lock clean environment environment-dev FORCE
+.PHONY: help report test lint lab serve pretrained lock clean environment environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
@@ -19,6 +19,7 @@ help:
 	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
 	@echo 'make lab      the notebooks in JupyterLab'
 	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
+	@echo 'make pretrained  train the shipped model on synthetic writers; about two hours'
 	@echo 'make test     all tests'
 	@echo 'make lint     format and style'
 	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
@@ -139,6 +140,12 @@ lab: $(VENV)/.installed
 
 serve: $(VENV)/.installed-serve
 	@$(PY) -m deepsign_utils serve
+
+# The shipped model: what verify and serve use where no model is named, and start_from: pretrained.
+pretrained:
+	@$(MAKE) report STUDY=pretraining
+	@mkdir -p deepsign_utils/pretrained
+	@cp reports/pretraining/model/* deepsign_utils/pretrained/
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .
