@@ -7,6 +7,7 @@ nothing is read that it does not vouch for.
 
 from __future__ import annotations
 
+import glob
 import io
 import itertools
 import json
@@ -77,6 +78,8 @@ def write_shards(
 ) -> dict:
     """Write each split's shards and the manifest; the folder appears only when complete.
 
+    One process at a time may write a folder (``studies.step`` sees to it).
+
     Parameters
     ----------
     folder
@@ -100,18 +103,21 @@ def write_shards(
         If the shards cannot be written (disk full, no permission).
     """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}.partial")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+            shutil.rmtree(left)  # of a process that was killed
         beside.mkdir(parents=True)
         manifest = _write_shards(beside, signatures, cleaned, preprocessing)
         write_json(beside / MANIFEST, manifest)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         beside.rename(folder)
     except (OSError, tf.errors.OpError) as error:
         raise DeepSignError(f"The shards in {folder} cannot be written: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return manifest
 
 
