@@ -11,11 +11,13 @@ import contextlib
 import difflib
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import re
 import shutil
 import sys
+import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -630,6 +632,17 @@ def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) 
     """
     key = hashlib.sha256(content.to_json().encode() + json.dumps(preprocessing).encode())
     return ROOT / "data" / "built" / "shards" / f"{dataset}-{key.hexdigest()[:12]}"
+
+
+def end_with_parent() -> None:
+    """Let a worker process end when the one that started it was killed: it would wait for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def usable_processors() -> int:

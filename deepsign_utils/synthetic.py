@@ -54,7 +54,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import usable_processors
+from deepsign_utils.studies import end_with_parent, usable_processors
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"
@@ -1083,7 +1083,7 @@ def _in_processes(task: Callable, items: Iterable, processes: int | None) -> Ite
         return
     items = iter(items)
     # Spawned, not forked: a fork of a process that runs threads (TensorFlow) may hang.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
     try:
         running = deque(pool.submit(task, item) for item in islice(items, 4 * processes))
         while running:

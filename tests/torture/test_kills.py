@@ -1,15 +1,19 @@
 """Kill -9 at any point, and `make report` again: it goes on, and ends with the same numbers."""
 
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torturing
-from conftest import TINY, Project, copy_project, report_of
+from conftest import ROOT, TINY, Project, copy_project, report_of
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +99,36 @@ def test_five_kills_from_training_to_report(half_way, tiny_study, tiny_data):
     # and the epoch that was done was not repeated
     history = pd.read_csv(project.folder / "reports/tiny/history.csv")
     assert history["seconds"].tolist()[1] == kept[0]
+
+
+POOL = """
+import time
+from deepsign_utils.preprocessing import ordered_map
+
+def pause(item):
+    time.sleep(0.1)
+    return item
+
+if __name__ == "__main__":
+    for item in ordered_map(pause, range(10_000), 2, progress=False):
+        print(item, flush=True)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    with subprocess.Popen(
+        [sys.executable, "pool.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    ) as pool:
+        assert pool.stdout.readline() == b"0\n"
+        workers = psutil.Process(pool.pid).children(recursive=True)
+        assert len(workers) >= 2
+        pool.kill()
+    _, left = psutil.wait_procs(workers, timeout=10)
+    assert left == []
 
 
 @pytest.mark.torture
