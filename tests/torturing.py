@@ -27,7 +27,7 @@ def processes(project: Project) -> Iterator[tuple[str, psutil.Process]]:
                 continue
             command = process.cmdline()
             parts = {
-                "make": Path(command[0]).name == "make",
+                "make": Path(command[0] if command else "").name == "make",
                 "execute": "execute" in command,
                 "kernel": "ipykernel_launcher" in command,
                 "worker": any("spawn_main" in word for word in command),
