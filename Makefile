@@ -100,7 +100,7 @@ publish: $(VENV)/.installed
 FORCE:
 $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 	@$(PY) -m deepsign_utils parameters $(STUDY) --run $(RUN) --output $(PARAMETERS) \
-		$(if $(DATA),--data '$(subst ','\'',$(DATA))') $(PARAMS)
+		$(if $(DATA),--data '$(subst ','\'',$(value DATA))') $(PARAMS)
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 
 # The default study draws its own data.

@@ -178,11 +178,11 @@ def read_manifest(folder: Path) -> dict:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         same = manifest["format"] == 1 and manifest["schema"] == SCHEMA
     except FileNotFoundError as error:
-        raise DeepSignError(f"{file} is missing. Run notebook 03 (make report).") from error
+        raise DeepSignError(f"{file} is missing. Run `make report`.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DeepSignError(f"{file} is damaged. Delete {folder} and run notebook 03.") from error
+        raise DeepSignError(f"{file} is damaged. Delete {folder} and run `make report`.") from error
     if not same:
-        raise DeepSignError(f"{file} has another format. Delete {folder} and run notebook 03.")
+        raise DeepSignError(f"{file} has another format. Delete {folder} and run `make report`.")
     return manifest
 
 
@@ -216,11 +216,13 @@ def check_shards(folder: Path, split: str) -> list[Path]:
     for shard in read_manifest(folder)["splits"][split]["shards"]:
         file = folder / shard["file"]
         if not file.is_file():
-            raise DeepSignError(f"The shard {file} is missing. Run notebook 03 again.")
+            raise DeepSignError(
+                f"The shard {file} is missing. Delete {folder} and run `make report`."
+            )
         if file.stat().st_size != shard["bytes"] or digest(file) != shard["sha256"]:
             raise DeepSignError(
                 f"The shard {file} is not the one that was written: its size or hash differs from "
-                f"the manifest. Delete {folder} and run notebook 03."
+                f"the manifest. Delete {folder} and run `make report`."
             )
         files.append(file)
     return files

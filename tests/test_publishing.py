@@ -135,3 +135,31 @@ def test_what_is_published_in_the_repository_can_be_read():
     for file in publishing.EXPECTED.glob("*.json"):
         assert publishing.read_published(file.stem)["test"]["references"]
         assert len(json.dumps(publishing.read_published(file.stem))) < 50_000
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_published_and_compared_on_the_command_line(tiny_study):
+    """As `make publish` and `make reproduce` do; the exit status is the verdict."""
+    command = ["-m", "deepsign_utils"]
+    metrics = tiny_study.folder / "data/undisturbed/reports/tiny/metrics.json"
+    again = tiny_study.folder / "reports/again/metrics.json"
+    again.parent.mkdir()
+    again.write_text(metrics.read_text())
+
+    missing = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert missing.returncode == 1
+    assert "make publish STUDY=cedar" in missing.stderr
+
+    assert tiny_study.python(*command, "publish", "cedar", "--run", "again").returncode == 0
+    same = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert same.returncode == 0, same.stderr
+    assert ", 0 within tolerance, 0 not." in same.stdout
+
+    other = json.loads(metrics.read_text())
+    other["test"]["references"]["1"]["fnmr"]["value"] += 0.5
+    again.write_text(json.dumps(other))
+    differs = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert differs.returncode == 1
+    assert "test.references.1.fnmr.value" in differs.stdout
+    assert "DIFFERS" in differs.stdout
+    again.unlink()

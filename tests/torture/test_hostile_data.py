@@ -34,7 +34,7 @@ WRITERS = [
 @pytest.fixture(scope="module")
 def hostile(tiny_data, tmp_path_factory) -> Path:
     """The tiny study's signatures under hostile names, among files that can't be used."""
-    folder = tmp_path_factory.mktemp("hostile") / 'it\'s "data" & <i>more</i> $(touch owned)'
+    folder = tmp_path_factory.mktemp("hostile") / 'it\'s "data" & <i>more $(touch owned)'
     folder.mkdir()
     rows = []
     for number, writer in enumerate(sorted(p.name for p in tiny_data.iterdir() if p.is_dir())):
