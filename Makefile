@@ -11,16 +11,22 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report test lint lab serve pretrained lock clean environment environment-dev FORCE
+.PHONY: help report publish reproduce test torture test-newest audit-dependencies lint lab serve \
+	pretrained lock clean environment environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
 	@echo '              STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>'
 	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
+	@echo 'make reproduce  a study once more, and whether it reaches its published numbers: STUDY=…'
+	@echo 'make publish  a finished run writes down the numbers that reruns have to reach: STUDY=…'
 	@echo 'make lab      the notebooks in JupyterLab'
 	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
 	@echo 'make pretrained  train the shipped model on synthetic writers; about two hours'
 	@echo 'make test     all tests'
+	@echo 'make torture  kills, faults, dirty and hostile data, at length (docs/reliability.md)'
+	@echo 'make test-newest  all tests, with the newest versions that pyproject.toml allows'
+	@echo 'make audit-dependencies  known vulnerabilities and licences of what the locks install'
 	@echo 'make lint     format and style'
 	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
 	@echo 'make clean    what was generated: data/built, reports/*, the environment'
@@ -73,17 +79,29 @@ module = $(1:%=deepsign_utils/%.py)
 execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
 	--parameters $(PARAMETERS)/$(1).yaml --output $(EXECUTED)/$(1).ipynb
 
-report: $(REPORT)/index.html
+# One at a time: two reports of the same study wait for each other, even if make was killed and a
+# chapter of it is still at work.
+report: $(VENV)/.installed
+	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
 		$(call module,reporting) $(wildcard deepsign_utils/report_template/*)
 	@$(PY) -m deepsign_utils report $(RUN)
 
+# A rerun has a folder of its own, so that nothing of the published run is taken up again.
+RERUN := $(if $(filter $(STUDY),$(RUN)),$(STUDY)_reproduced,$(RUN))
+reproduce: $(VENV)/.installed
+	@$(MAKE) --no-print-directory report RUN=$(RERUN)
+	@$(PY) -m deepsign_utils reproduce $(STUDY) --run $(RERUN)
+
+publish: $(VENV)/.installed
+	@$(PY) -m deepsign_utils publish $(STUDY) --run $(RUN)
+
 # Checked at every run, before anything else; a chapter's file changes only with its parameters.
 FORCE:
 $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 	@$(PY) -m deepsign_utils parameters $(STUDY) --run $(RUN) --output $(PARAMETERS) \
-		$(if $(DATA),--data '$(DATA)') $(PARAMS)
+		$(if $(DATA),--data '$(subst ','\'',$(value DATA))') $(PARAMS)
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 
 # Studies that draw their own data: where to, and how.
@@ -94,8 +112,7 @@ ifdef DRAW_$(STUDY)
 DRAWN := $(firstword $(DRAW_$(STUDY)))
 IMAGES := $(DRAWN)/manifest.csv
 $(IMAGES): $(call module,synthetic) | $(VENV)/.installed
-	@test ! -f $(DRAWN)/synthetic.json || rm -r $(DRAWN)  # an older generator's
-	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY))
+	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY)) --replace
 	@touch $@
 endif
 endif
@@ -122,11 +139,14 @@ $(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODE
 	shortcuts synthetic verifier quality)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
-artefact = @test -e $@ || $(call execute,$(1))
+artefact = @test -e $@ || $(call execute,$(1)) --missing $@
 $(BUILT)/signatures.parquet: $(EXECUTED)/01_eda.ipynb ; $(call artefact,01_eda)
 $(BUILT)/split.parquet $(BUILT)/pairs_validation.parquet $(BUILT)/pairs_test.parquet: \
 	$(EXECUTED)/02_pairing.ipynb ; $(call artefact,02_pairing)
-$(BUILT)/records.json: $(EXECUTED)/03_tfrecord.ipynb ; $(call artefact,03_tfrecord)
+# records.json names the shards; where they were deleted, they are made again.
+$(BUILT)/records.json: $(EXECUTED)/03_tfrecord.ipynb
+	@test -e "$$(sed -n 's/.*"folder": "\(.*\)".*/\1/p' $@ 2>/dev/null)/manifest.json" \
+		|| $(call execute,03_tfrecord)
 $(REPORT)/model/encoder.keras: $(EXECUTED)/05_training.ipynb ; $(call artefact,05_training)
 $(REPORT)/metrics.json: $(EXECUTED)/06_evaluation.ipynb ; $(call artefact,06_evaluation)
 
@@ -154,6 +174,33 @@ lint: $(VENV)/.installed-dev
 test: lint
 	@$(PY) -m pytest
 
+# What `make test` has no time for. `pytest -m torture` alone leaves the short forms out.
+torture: $(VENV)/.installed-dev
+	@$(PY) -m pytest -m 'torture or not torture' tests/torture tests/test_repeatability.py
+
+# The newest versions that the ranges of pyproject.toml allow, in an environment beside the locked
+# one; made anew when a day has passed.
+NEWEST := .venv-newest
+.PHONY: $(NEWEST)/.installed
+$(NEWEST)/.installed: $(VENV)/.installed
+	@test -n "$$(find $@ -newer pyproject.toml -mtime -1 2>/dev/null)" || { \
+		echo 'Installing the newest versions into $(NEWEST).'; \
+		$(PY) -m venv --clear $(NEWEST) \
+		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[serve,dev]' \
+		&& touch $@ $@-dev $@-serve; }
+
+test-newest: $(NEWEST)/.installed
+	@$(NEWEST)/bin/python -m pytest
+
+# The auditors live in an environment of their own: they are no part of the project.
+AUDIT := .venv-audit
+audit-dependencies: $(VENV)/.installed-dev $(VENV)/.installed-serve
+	@test -x $(AUDIT)/bin/pip-licenses || { $(PY) -m venv $(AUDIT) \
+		&& $(AUDIT)/bin/pip install --quiet pip-audit pip-licenses; }
+	@$(AUDIT)/bin/pip-licenses --python $(PY) --format=markdown
+	@$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
+		|| { echo 'Not clean, or not audited: what was found, or why not, stands above.' >&2; exit 1; }
+
 clean:
-	rm -rf $(VENV) data/built data/raw/synthetic
+	rm -rf $(VENV) $(NEWEST) $(AUDIT) data/built data/raw/synthetic
 	find reports -mindepth 1 ! -name README.md -delete

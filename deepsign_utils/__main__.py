@@ -7,9 +7,12 @@ was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not b
 from __future__ import annotations
 
 import argparse
+import builtins
+import glob
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except DeepSignError as error:
         print(f"\n{error}\n", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"\n{where}{error.strerror or error}.\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted; what was finished is kept.", file=sys.stderr)
@@ -61,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "--skill",
         type=float,
         help="of the forgers, 0 (clumsy) to 1 (nearly perfect); default: drawn for each",
+    )
+    synthesize.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace a synthetic dataset of other parameters or of an older generator",
     )
     synthesize.set_defaults(run=_synthesize)
 
@@ -103,7 +115,18 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("notebook", type=Path)
     execute.add_argument("--parameters", type=Path, required=True, help="YAML file")
     execute.add_argument("--output", type=Path, required=True, help="executed notebook")
+    execute.add_argument("--missing", type=Path, help="run it only if this file is missing")
     execute.set_defaults(run=_execute)
+
+    alone = commands.add_parser(
+        "alone",
+        help="run a command on a study's folders while nobody else does",
+        description="Run a command when no other one works on the same study, waiting if there is "
+        "one, and remove what a killed run left half written.",
+    )
+    alone.add_argument("study", help="name of the study's output folder")
+    alone.add_argument("command", nargs="+", help="the command, after --")
+    alone.set_defaults(run=_alone)
 
     report = commands.add_parser(
         "report",
@@ -112,6 +135,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("study", help="name of the study's output folder")
     report.set_defaults(run=_report)
+
+    publish = commands.add_parser(
+        "publish",
+        help="write down a finished run's numbers for reruns to reach",
+        description="Write the numbers of a finished run to notebooks/studies/expected/<study>.json"
+        ", to be committed.",
+    )
+    publish.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
+    publish.add_argument("--run", dest="run_name", help="output folder; default: the study's")
+    publish.set_defaults(run=_publish)
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="compare a finished run with the study's published numbers",
+        description="Compare a finished run with the study's published numbers, one by one. Exit "
+        "status: 0 reproduced, 1 not.",
+    )
+    reproduce.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
+    reproduce.add_argument("--run", dest="run_name", help="output folder; default: the study's")
+    reproduce.set_defaults(run=_reproduce)
 
     model = {
         "type": Path,
@@ -214,14 +257,19 @@ def _parser() -> argparse.ArgumentParser:
 def _synthesize(options: argparse.Namespace) -> None:
     from deepsign_utils import synthetic
 
-    synthetic.write_dataset(
-        options.folder,
-        writers=options.writers,
-        genuine=options.genuine,
-        forgeries=options.forgeries,
-        seed=options.seed,
-        skill=options.skill,
-    )
+    folder = options.folder.resolve()
+    with studies.alone(folder):
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+            shutil.rmtree(left)  # of a process that was killed
+        synthetic.write_dataset(
+            folder,
+            writers=options.writers,
+            genuine=options.genuine,
+            forgeries=options.forgeries,
+            seed=options.seed,
+            skill=options.skill,
+            replace=options.replace,
+        )
     print(options.folder)
 
 
@@ -265,7 +313,25 @@ def _parameters(options: argparse.Namespace) -> None:
     studies.write_chapter_parameters(values, options.output)
 
 
+def _alone(options: argparse.Namespace) -> None:
+    study = studies.Study(options.study)
+    with studies.alone(study.reports, inherited=True):
+        for folder in (study.built, study.reports):
+            studies.clear_partial(folder)
+        sys.stdout.flush()
+        # The command takes this process's place, and with it the lock: killed, it holds none.
+        os.execvp(options.command[0], options.command)
+
+
 def _execute(options: argparse.Namespace) -> int:
+    with studies.alone(options.output):
+        # Of several goals that a chapter serves, the first has it made for all of them.
+        if options.missing and options.missing.exists():
+            return 0
+        return _execute_notebook(options)
+
+
+def _execute_notebook(options: argparse.Namespace) -> int:
     import nbformat
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -288,6 +354,11 @@ def _execute(options: argparse.Namespace) -> int:
     except PapermillExecutionError as error:
         print(_explain(error, options.notebook, partial), file=sys.stderr)
         return 1
+    except RuntimeError as error:  # of the kernel, not of a cell
+        raise DeepSignError(
+            f"{options.notebook.stem} stopped: {error}. Its process was killed, ran out of memory "
+            "or could not start. What was finished is kept: run the same command again."
+        ) from error
     executed = nbformat.read(partial, as_version=4)
     for cell in executed.cells:
         if cell.cell_type == "code":
@@ -300,7 +371,9 @@ def _execute(options: argparse.Namespace) -> int:
 
 def _explain(error: Exception, notebook: Path, partial: Path) -> str:
     """Which cell failed and why; the traceback only where the user cannot have caused it."""
-    if error.ename == DeepSignError.__name__:
+    kind = getattr(builtins, error.ename, None)
+    of_the_system = isinstance(kind, type) and issubclass(kind, OSError)  # such as a full disk
+    if error.ename == DeepSignError.__name__ or of_the_system:
         reason = error.evalue
     else:
         source = "\n".join(f"    {line}" for line in error.source.splitlines())
@@ -318,8 +391,28 @@ def _report(options: argparse.Namespace) -> None:
     notebooks = [study.reports / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
     output = study.reports / "index.html"
     reporting.write_report(notebooks, study.metrics, output)
-    reporting.write_index(study.reports.parent)
+    with studies.alone(study.reports.parent / "index.html"):
+        reporting.write_index(study.reports.parent)
     print(f"\nThe report: {output.relative_to(studies.ROOT)}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from deepsign_utils import publishing, reporting
+
+    metrics = reporting.read_metrics(studies.Study(options.run_name or options.study).metrics)
+    file = publishing.publish(metrics, options.study)
+    print(f"Published: {file.relative_to(studies.ROOT)}")
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from deepsign_utils import publishing, reporting
+
+    run = studies.Study(options.run_name or options.study)
+    published = publishing.read_published(options.study)
+    comparison = publishing.compare(published, reporting.read_metrics(run.metrics))
+    print(f"\n{run.name}, compared with what was published of {options.study}.")
+    print(*comparison.in_words(), sep="\n")
+    return 0 if comparison.same else 1
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -116,7 +116,7 @@ def find_layout(root: str | Path, layout: str = "auto") -> Layout:
     if recognised:
         return recognised
     # People unzip a dataset into a folder of its own inside the one that is asked for.
-    nested = [found for path in inside if path.is_dir() if (found := _recognise(root, path, names))]
+    nested = [found for path in inside if _is_dir(path) if (found := _recognise(root, path, names))]
     if len(nested) == 1:
         return nested[0]
     if nested:
@@ -430,9 +430,13 @@ def _found(
 
 def _visible(root: Path, folder: Path) -> list[Path]:
     """Children in a fixed order, without hidden files and what systems leave behind."""
+    try:
+        inside = list(folder.iterdir())
+    except OSError as error:  # no permission, or gone meanwhile
+        raise DeepSignError(f"{_utf8(str(folder))} cannot be read: {error.strerror}") from error
     paths = sorted(
         path
-        for path in folder.iterdir()
+        for path in inside
         if not path.name.startswith(".")
         and path.name != "__MACOSX"
         and not _CLUTTER.fullmatch(path.name)
@@ -444,13 +448,20 @@ def _visible(root: Path, folder: Path) -> list[Path]:
 
 
 def _folders(root: Path, folder: Path) -> list[Path]:
-    return [path for path in _visible(root, folder) if path.is_dir()]
+    return [path for path in _visible(root, folder) if _is_dir(path)]
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:  # such as a name longer than the file system allows
+        return False
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a link to a name like that
         return False
 
 
@@ -486,7 +497,13 @@ def _order(found: Found) -> tuple:
 def _natural(text: str) -> tuple:
     """Sort key that puts 2 before 10."""
     parts = re.split(r"([0-9]+)", text)
-    return tuple((part, 0) if i % 2 == 0 else ("", int(part)) for i, part in enumerate(parts)), text
+    return tuple(_part(part, i % 2 == 1) for i, part in enumerate(parts)), text
+
+
+def _part(text: str, is_number: bool) -> tuple[str, int, str]:
+    # By length, then by digits: a hostile name may hold more digits than `int` takes.
+    digits = text.lstrip("0")
+    return ("", len(digits), digits) if is_number else (text, 0, "")
 
 
 def _some(names: Iterable[str]) -> str:

@@ -18,7 +18,6 @@ References
 """
 
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +38,7 @@ from scipy.stats import norm
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_box
+from deepsign_utils.studies import write_atomically
 
 COLOURS = {
     "genuine": "#0072B2",
@@ -209,12 +209,9 @@ def save(figure: Figure, folder: str | Path, name: str) -> None:
 
 
 def _write(rendered: Mapping[str, str | bytes], folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     drawing = rendered.get("image/svg+xml")
     target = folder / f"{name}.{'png' if drawing is None else 'svg'}"
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_bytes(rendered["image/png"] if drawing is None else drawing.encode())
-    beside.replace(target)
+    write_atomically(target, rendered["image/png"] if drawing is None else drawing)
 
 
 # --- The data -----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import usable_processors
+from deepsign_utils.studies import end_with_parent, usable_processors
 
 MAX_PIXELS = 50_000_000
 """Images with more pixels are refused from their header, before anything is decoded."""
@@ -705,7 +705,7 @@ def _ordered_chunks(
         yield from map(function, chunks)
         return
     # Spawned, not forked: the caller may run TensorFlow's threads, which do not survive a fork.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
     try:
         waiting: deque = deque()
         for chunk in chunks:

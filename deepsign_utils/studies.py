@@ -11,8 +11,13 @@ import contextlib
 import difflib
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
+import re
+import shutil
+import sys
+import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +29,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from deepsign_utils import DeepSignError, __version__
+
+try:
+    import fcntl
+except ImportError:  # Windows, where there is no make either: one process at a time is up to you
+    fcntl = None
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +48,7 @@ CHAPTERS = (
     "05_training",
     "06_evaluation",
 )
+LOCKS = ROOT / "data" / "built" / ".locks"
 STREAMS = ("split", "pairs", "weights", "batches", "augment", "bootstrap", "probes")
 
 
@@ -357,7 +368,7 @@ def provenance(
     inputs: Mapping[str, Path],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """What made a study's numbers: parameters, versions, threads and hashes.
+    """What made a study's numbers: parameters, versions, threads, processor and hashes.
 
     Parameters
     ----------
@@ -383,6 +394,7 @@ def provenance(
         "parameters": {name: used[name] for name in PARAMETERS if name in used},
         "versions": versions | {name: metadata.version(name) for name in packages},
         "threads": dict(threads),
+        "processor": processor(),
         "inputs": {name: digest(file) for name, file in inputs.items()},
         "seconds": dict(seconds),
     }
@@ -436,6 +448,72 @@ def digest(path: Path) -> str:
     return hashlib.sha256(ascii(listing).encode()).hexdigest()
 
 
+SEAL = "SHA256SUMS"
+
+
+def seal(folder: Path) -> None:
+    """Write down the hashes of a folder's files, as ``sha256sum`` does, so that they stay together.
+
+    Hidden files do not count.
+    """
+    files = sorted(file for file in folder.glob("[!.]*") if file.is_file() and file.name != SEAL)
+    write_atomically(folder / SEAL, "".join(f"{digest(file)}  {file.name}\n" for file in files))
+
+
+def check_seal(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder whose files are not those that were sealed.
+
+    It finds damage and files of another model. Whoever wants to deceive can seal anew: take a model
+    only from where you trust it.
+
+    Parameters
+    ----------
+    folder
+        Sealed with ``seal``.
+    names
+        Files that must be among the sealed ones.
+
+    Raises
+    ------
+    DeepSignError
+        Naming the first file that is missing or changed.
+    """
+    again = "take the model folder from its source again, or run `make report` for it again."
+    try:
+        lines = (folder / SEAL).read_text(encoding="utf-8").splitlines()
+        sealed = {name: sum_ for sum_, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError as error:
+        raise DeepSignError(
+            f"{folder / SEAL} is missing, so that nothing tells whether the model's files belong "
+            f"together: {again}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DeepSignError(f"{folder / SEAL} is damaged: {again}") from error
+    for name in dict.fromkeys([*names, *sealed]):
+        file = folder / name
+        if name not in sealed or Path(name).name != name:
+            raise DeepSignError(f"{folder / SEAL} does not vouch for {name}: {again}")
+        if not file.is_file():
+            raise DeepSignError(f"{file} is missing: {again}")
+        if digest(file) != sealed[name]:
+            raise DeepSignError(
+                f"{file} is not the file that was written with this model: it was changed or "
+                f"damaged, or is of another model. Please {again}"
+            )
+
+
+def processor() -> str:
+    """Kind and vector instructions of the processor: they decide arithmetic's last bits."""
+    kind, flags = platform.processor() or "unknown processor", set()
+    with contextlib.suppress(OSError):  # only Linux has it
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = (part.strip() for part in line.partition(":"))
+            kind = value if name == "model name" else kind
+            flags |= set(value.split()) if name in ("flags", "Features") else set()
+    vectors = sorted(flags & {"avx", "avx2", "fma", "avx512f", "amx_tile", "asimd", "sve"})
+    return ", ".join([kind, platform.machine(), *vectors])
+
+
 def fingerprint(
     inputs: Sequence[Path] = (),
     parameters: Mapping[str, Any] | None = None,
@@ -461,11 +539,65 @@ def fingerprint(
 
 
 @contextlib.contextmanager
+def alone(what: Path, inherited: bool = False) -> Iterator[None]:
+    """Hold a lock on a file or folder of the project; whoever comes second says so and waits.
+
+    The system lets the lock go when the process that holds it ends, in whatever way: there is
+    nothing to clear up after a crash.
+
+    Parameters
+    ----------
+    what
+        What is worked on; it need not exist.
+    inherited
+        Whether programs that this process becomes or starts hold the lock too, until the last of
+        them has ended.
+    """
+    if fcntl is None:
+        yield
+        return
+    name = os.path.relpath(what, ROOT)
+    file = LOCKS / f"{what.name}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held = file.open("a")
+    except OSError as error:
+        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
+    with held:
+        os.set_inheritable(held.fileno(), inherited)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process works on {name}; waiting for it.", file=sys.stderr, flush=True)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what processes that were killed left half written below a folder."""
+    for partial in folder.rglob(".*.partial*"):
+        number = re.search(r"\.(\d+)\.partial", partial.name)
+        if number and not _is_running(int(number[1])):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
 def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     """Tell whether a heavy step must run, and remember that it has.
 
     Its fingerprint is kept beside the first output. Where it matches, and every output exists,
-    the step yields False.
+    the step yields False. Two processes that come to the same step do it one after the other, so
+    that the second one finds it done.
 
     Parameters
     ----------
@@ -480,15 +612,16 @@ def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     ...     if needed:
     ...         write_table(table, datasets.read_dataset(folder)[0])
     """
-    text = fingerprint(**made_of)
-    stamp = outputs[0].with_name(f".{outputs[0].name}.fingerprint.json")
-    same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
-    needed = not (same and all(output.exists() for output in outputs))
-    if needed:
-        stamp.unlink(missing_ok=True)
-    yield needed
-    if needed:
-        write_atomically(stamp, text)
+    with alone(outputs[0]):
+        text = fingerprint(**made_of)
+        stamp = outputs[0].with_name(f".{outputs[0].name}.fingerprint.json")
+        same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
+        needed = not (same and all(output.exists() for output in outputs))
+        if needed:
+            stamp.unlink(missing_ok=True)
+        yield needed
+        if needed:
+            write_atomically(stamp, text)
 
 
 def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) -> Path:
@@ -505,6 +638,17 @@ def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) 
     """
     key = hashlib.sha256(content.to_json().encode() + json.dumps(preprocessing).encode())
     return ROOT / "data" / "built" / "shards" / f"{dataset}-{key.hexdigest()[:12]}"
+
+
+def end_with_parent() -> None:
+    """Let a worker process end when the one that started it was killed: it would wait for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def usable_processors() -> int:

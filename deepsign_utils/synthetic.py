@@ -54,7 +54,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import usable_processors
+from deepsign_utils.studies import end_with_parent, usable_processors
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"
@@ -1083,7 +1083,7 @@ def _in_processes(task: Callable, items: Iterable, processes: int | None) -> Ite
         return
     items = iter(items)
     # Spawned, not forked: a fork of a process that runs threads (TensorFlow) may hang.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
     try:
         running = deque(pool.submit(task, item) for item in islice(items, 4 * processes))
         while running:
@@ -1258,6 +1258,7 @@ def write_dataset(
     skill: float | None = None,
     processes: int | None = None,
     progress: bool = True,
+    replace: bool = False,
 ) -> Path:
     """Write virtual writers to ``folder`` in the IDCAR layout, with a manifest.
 
@@ -1275,6 +1276,8 @@ def write_dataset(
         As in `draw_writers`.
     progress : bool
         Show a progress bar.
+    replace : bool
+        Whether another synthetic dataset that the folder holds gives way, once this one is whole.
 
     Returns
     -------
@@ -1305,13 +1308,15 @@ def write_dataset(
     }
     if _holds(folder, parameters):
         return folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    in_the_way = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if in_the_way and not (replace and (folder / PARAMETERS).is_file()):
         raise DeepSignError(
             f"{folder} holds something else than this synthetic dataset (other parameters, another "
             "version of the generator, or other files). Remove it, or name another folder."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = beside.with_name(f"{beside.name}-old")
     try:
         task = partial(
             _write_writer,
@@ -1333,7 +1338,10 @@ def write_dataset(
                 table.writerows(rows)
         (beside / PARAMETERS).write_text(json.dumps(parameters, indent=1) + "\n")
         beside.chmod(0o755)  # mkdtemp's folders are private
+        if in_the_way:
+            folder.replace(old)
         beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder

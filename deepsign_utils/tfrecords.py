@@ -7,6 +7,7 @@ nothing is read that it does not vouch for.
 
 from __future__ import annotations
 
+import glob
 import io
 import itertools
 import json
@@ -77,6 +78,8 @@ def write_shards(
 ) -> dict:
     """Write each split's shards and the manifest; the folder appears only when complete.
 
+    One process at a time may write a folder (``studies.step`` sees to it).
+
     Parameters
     ----------
     folder
@@ -100,18 +103,21 @@ def write_shards(
         If the shards cannot be written (disk full, no permission).
     """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}.partial")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+            shutil.rmtree(left)  # of a process that was killed
         beside.mkdir(parents=True)
         manifest = _write_shards(beside, signatures, cleaned, preprocessing)
         write_json(beside / MANIFEST, manifest)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         beside.rename(folder)
     except (OSError, tf.errors.OpError) as error:
         raise DeepSignError(f"The shards in {folder} cannot be written: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return manifest
 
 
@@ -172,11 +178,11 @@ def read_manifest(folder: Path) -> dict:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         same = manifest["format"] == 1 and manifest["schema"] == SCHEMA
     except FileNotFoundError as error:
-        raise DeepSignError(f"{file} is missing. Run notebook 03 (make report).") from error
+        raise DeepSignError(f"{file} is missing. Run `make report`.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DeepSignError(f"{file} is damaged. Delete {folder} and run notebook 03.") from error
+        raise DeepSignError(f"{file} is damaged. Delete {folder} and run `make report`.") from error
     if not same:
-        raise DeepSignError(f"{file} has another format. Delete {folder} and run notebook 03.")
+        raise DeepSignError(f"{file} has another format. Delete {folder} and run `make report`.")
     return manifest
 
 
@@ -210,11 +216,13 @@ def check_shards(folder: Path, split: str) -> list[Path]:
     for shard in read_manifest(folder)["splits"][split]["shards"]:
         file = folder / shard["file"]
         if not file.is_file():
-            raise DeepSignError(f"The shard {file} is missing. Run notebook 03 again.")
+            raise DeepSignError(
+                f"The shard {file} is missing. Delete {folder} and run `make report`."
+            )
         if file.stat().st_size != shard["bytes"] or digest(file) != shard["sha256"]:
             raise DeepSignError(
                 f"The shard {file} is not the one that was written: its size or hash differs from "
-                f"the manifest. Delete {folder} and run notebook 03."
+                f"the manifest. Delete {folder} and run `make report`."
             )
         files.append(file)
     return files

@@ -40,7 +40,7 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 """An image: a file, a file's content, a Pillow image, or an array of gray levels or RGB(A)."""
 
 MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
-"""What a model folder must hold; `card.md` beside them is for people."""
+"""What a model folder must hold, besides the hashes in SHA256SUMS; `card.md` is for people."""
 
 DEFAULT_THRESHOLD = "eer"
 
@@ -303,8 +303,9 @@ class Verifier:
         Raises
         ------
         DeepSignError
-            If the folder lacks a file, or a file is damaged, does not fit the others, or holds
-            what Keras's safe mode refuses; the message names it.
+            If the folder lacks a file, or a file is damaged, is not the one that the folder was
+            sealed with (``studies.seal``), does not fit the others, or holds what Keras's safe mode
+            refuses; the message names it.
         """
         folder = default_model() if folder is None else Path(folder)
         missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
@@ -314,6 +315,7 @@ class Verifier:
                 f"The model folder {folder} {problem}. A model folder holds "
                 f"{', '.join(MODEL_FILES)}; `make report` makes one."
             )
+        studies.check_seal(folder, MODEL_FILES)
         encoder_file, preprocessing_file, scoring_file = (folder / name for name in MODEL_FILES)
         preprocessing = _named(preprocessing_file, Preprocessing.from_dict)
         scoring_ = _named(scoring_file, scoring.Scoring.from_dict)

@@ -85,6 +85,9 @@ def tiny_study(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project = copy_project(tmp_path_factory.mktemp("project"))
     made = project.make(*report_of(tiny_data))
     assert made.returncode == 0, made.stdout + made.stderr
+    # Tests change the study; what a run that nobody disturbed gave is kept to compare with.
+    shutil.copytree(project.folder / "data/built", project.folder / "data/undisturbed/built")
+    shutil.copytree(project.folder / "reports", project.folder / "data/undisturbed/reports")
     return project
 
 

@@ -53,6 +53,7 @@ def model_folder() -> Path:
     models.save_encoder(encoder, folder / "encoder.keras")
     studies.write_json(folder / "preprocessing.json", CANVAS.to_dict())
     studies.write_json(folder / "scoring.json", _fitted(encoder).to_dict())
+    studies.seal(folder)
     return folder
 
 

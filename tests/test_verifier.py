@@ -1,6 +1,7 @@
 """A trained model applied to anyone's images: in Python, and on the command line."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 from serving import CANVAS, ROOT, model_folder, signature
 
-from deepsign_utils import DeepSignError, models, quality, scoring
+from deepsign_utils import DeepSignError, models, quality, scoring, studies
 from deepsign_utils.__main__ import main
 from deepsign_utils.preprocessing import BlankPageError, clean
-from deepsign_utils.verifier import References, Verifier, occlude
+from deepsign_utils.verifier import MODEL_FILES, References, Verifier, occlude
 
 
 @pytest.fixture(scope="module")
@@ -315,8 +316,67 @@ CURVE = ("references", "1", "curve")
 def test_a_damaged_model_folder_is_refused_by_name(damage, named: str, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder(), tmp_path / "model")
     damage(folder)
+    studies.seal(folder)  # as one would who does not know better
     with pytest.raises(DeepSignError, match=named):
         Verifier.load(folder)
+
+
+def _flip_a_byte(file: str):
+    def damage(folder: Path) -> None:
+        content = bytearray((folder / file).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / file).write_bytes(content)
+
+    return damage
+
+
+def _of_another_study(file: str):
+    def damage(folder: Path) -> None:
+        if file == "encoder.keras":
+            models.save_encoder(
+                models.build_encoder("lightweight_encoder", 32, 64, 2), folder / file
+            )
+        else:  # the same form, other numbers
+            _edit("scoring.json", _set("measured_on", "writers", value=9))(folder)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        *((_flip_a_byte(file), file) for file in MODEL_FILES),
+        (_of_another_study("encoder.keras"), "encoder.keras is not the file"),
+        (_of_another_study("scoring.json"), "scoring.json is not the file"),
+        (_edit("preprocessing.json", _set("fit", value="fill")), "preprocessing.json is not the"),
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
+        (lambda folder: (folder / "SHA256SUMS").write_text(""), "does not vouch for encoder.keras"),
+        (lambda folder: (folder / "SHA256SUMS").write_text("x"), "SHA256SUMS is damaged"),
+        (lambda folder: (folder / "SHA256SUMS").write_bytes(b"\xff"), "SHA256SUMS is damaged"),
+        (lambda folder: _also_sealed(folder, "card.md"), "card.md is missing"),
+        (lambda folder: _also_sealed(folder, "../secret"), "does not vouch for ../secret"),
+    ],
+)
+def test_files_that_were_not_sealed_together_are_refused_by_name(
+    damage, named: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "model")
+    damage(folder)
+    with pytest.raises(DeepSignError, match=re.escape(named)):
+        Verifier.load(folder)
+
+
+def _also_sealed(folder: Path, name: str) -> None:
+    with (folder / "SHA256SUMS").open("a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+
+
+def test_the_seal_is_what_sha256sum_checks(tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "model")
+    command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    checked = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count(": OK") == len(MODEL_FILES)
 
 
 def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: Path) -> None:
@@ -324,6 +384,8 @@ def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: 
     _edit("scoring.json", _set("measured_on", "writers", value=9))(same)
     other = shutil.copytree(model_folder(), tmp_path / "other")
     _edit("preprocessing.json", _set("fit", value="fill"))(other)
+    for folder in (same, other):
+        studies.seal(folder)
 
     assert Verifier.load(same).identity == verifier.identity
     assert Verifier.load(other).identity != verifier.identity

@@ -1,0 +1,165 @@
+"""Published numbers, and what a rerun that misses them is told."""
+
+import copy
+import json
+
+import pytest
+
+from deepsign_utils import DeepSignError, publishing
+
+
+def rate(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+def metrics() -> dict:
+    return {
+        "study": "cedar",
+        "encoder": {"name": "lightweight_encoder", "parameters": 304672},
+        "validation": {"writers": 11, "references": {"1": {"threshold": -0.25}}},
+        "test": {"writers": 17, "references": {"1": {"eer": {"skilled": rate(0.3)}}}},
+        "shortcuts": {"raw": {"size": {"verdict": "flagged"}}},
+        "provenance": {
+            "seed": 0,
+            "parameters": {"study": "cedar", "epochs": 10},
+            "versions": {"numpy": "2.4.0"},
+            "threads": {"tensorflow": 2},
+            "processor": "A, x86_64, avx2",
+            "inputs": {"signatures": "00ff"},
+            "seconds": {"training": 100.0},
+        },
+    }
+
+
+def rerun(changes: dict[str, object]) -> dict:
+    """The same, later, in another folder, with changes by dotted name."""
+    values = copy.deepcopy(metrics())
+    changes = {"study": "again", "provenance.seconds.training": 7.0, **changes}
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        node = values
+        for key in path:
+            node = node[key]
+        node[last] = value
+    return values
+
+
+@pytest.fixture
+def published(tmp_path) -> dict:
+    publishing.publish(metrics(), "cedar", tmp_path)
+    return publishing.read_published("cedar", tmp_path)
+
+
+ELSEWHERE = {"provenance.processor": "B, x86_64, avx512f"}
+EER = "test.references.1.eer.skilled.value"
+THRESHOLD = "validation.references.1.threshold"
+
+
+def test_times_are_not_published(published):
+    assert "seconds" not in published["provenance"]
+
+
+def test_an_equal_rerun_is_reproduced_whatever_its_folder_and_time(published):
+    comparison = publishing.compare(published, rerun({}))
+    assert comparison.same
+    assert comparison.made_with == comparison.differences == []
+    assert comparison.in_words()[-1].startswith(f"{comparison.numbers} of {comparison.numbers} ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (EER, 0.30000000000000004),
+        (EER, 0.30000001),
+        ("test.references.1.eer.skilled.low", 0.2),
+        (THRESHOLD, -0.2500001),
+        ("test.writers", 16),
+        ("test.writers", 17.0),
+        ("shortcuts.raw.size.verdict", "chance"),
+        ("provenance.inputs.signatures", "00fe"),
+        ("provenance.parameters.epochs", 11),
+        ("provenance.seed", 1),
+        ("test.more", 1),
+    ],
+)
+def test_made_alike_every_number_must_be_equal(published, name, value):
+    comparison = publishing.compare(published, rerun({name: value}))
+    assert not comparison.same
+    assert [difference.name for difference in comparison.differences] == [name]
+    assert any(name in line and "DIFFERS" in line for line in comparison.in_words())
+
+
+@pytest.mark.parametrize("name", ["provenance.versions.numpy", *ELSEWHERE])
+def test_what_it_was_made_with_is_named(published, name):
+    words = "\n".join(publishing.compare(published, rerun({name: "9"})).in_words())
+    assert name.removeprefix("provenance.") in words
+    assert "95 % interval" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        (EER, 0.3, True),
+        (EER, 0.349, True),
+        (EER, 0.351, False),
+        (EER, 0.249, False),
+        (EER, None, False),
+        (THRESHOLD, -0.9, True),  # of one trained network: listed only
+        ("shortcuts.raw.size.verdict", "chance", True),
+        ("provenance.inputs.signatures", "00fe", True),
+        ("test.writers", 16, False),
+        ("encoder.name", None, False),
+        ("provenance.parameters.epochs", 11, False),
+        ("provenance.seed", 1, False),
+    ],
+)
+def test_made_elsewhere_a_rate_may_lie_in_its_published_interval(published, name, value, same):
+    comparison = publishing.compare(published, rerun({**ELSEWHERE, name: value}))
+    assert comparison.same is same
+    assert all(name in d.name for d in comparison.differences)
+
+
+def test_a_study_that_was_never_published_is_named_with_those_that_were(published, tmp_path):
+    with pytest.raises(DeepSignError, match=r"study dutch .*Published: cedar"):
+        publishing.read_published("dutch", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"provenance": 1}'])
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / "cedar.json").write_text(text)
+    with pytest.raises(DeepSignError, match=r"cedar\.json is damaged"):
+        publishing.read_published("cedar", tmp_path)
+
+
+def test_what_is_published_in_the_repository_can_be_read():
+    for file in publishing.EXPECTED.glob("*.json"):
+        assert publishing.read_published(file.stem)["test"]["references"]
+        assert len(json.dumps(publishing.read_published(file.stem))) < 50_000
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_published_and_compared_on_the_command_line(tiny_study):
+    """As `make publish` and `make reproduce` do; the exit status is the verdict."""
+    command = ["-m", "deepsign_utils"]
+    metrics = tiny_study.folder / "data/undisturbed/reports/tiny/metrics.json"
+    again = tiny_study.folder / "reports/again/metrics.json"
+    again.parent.mkdir()
+    again.write_text(metrics.read_text())
+
+    missing = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert missing.returncode == 1
+    assert "make publish STUDY=cedar" in missing.stderr
+
+    assert tiny_study.python(*command, "publish", "cedar", "--run", "again").returncode == 0
+    same = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert same.returncode == 0, same.stderr
+    assert ", 0 within tolerance, 0 not." in same.stdout
+
+    other = json.loads(metrics.read_text())
+    other["test"]["references"]["1"]["fnmr"]["value"] += 0.5
+    again.write_text(json.dumps(other))
+    differs = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    assert differs.returncode == 1
+    assert "test.references.1.fnmr.value" in differs.stdout
+    assert "DIFFERS" in differs.stdout
+    again.unlink()
