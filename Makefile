@@ -11,7 +11,7 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report test lint lab serve lock clean environment environment-dev FORCE
+.PHONY: help report sweep bench test lint lab serve lock clean environment environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
@@ -52,13 +52,20 @@ $(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
 		-r requirements-serve.txt
 	@touch $@
 
+$(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-sweep.txt
+	@touch $@
+
 # One resolution for all: what the extras add may not move what the base pins.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
 lock:
 	@$(COMPILE) -o requirements.txt
 	@$(COMPILE) --constraint requirements.txt --extra serve -o requirements-serve.txt
-	@$(COMPILE) --constraint requirements-serve.txt --extra serve --extra dev -o requirements-dev.txt
+	@$(COMPILE) --constraint requirements-serve.txt --extra sweep -o requirements-sweep.txt
+	@$(COMPILE) --constraint requirements-serve.txt --constraint requirements-sweep.txt \
+		--extra serve --extra sweep --extra dev -o requirements-dev.txt
 
 # ------------------------------------------------------------------------------------ report
 BUILT := data/built/$(RUN)
