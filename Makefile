@@ -19,6 +19,9 @@ help:
 	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
 	@echo 'make lab      the notebooks in JupyterLab'
 	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
+	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
+	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
+	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
 	@echo 'make test     all tests'
 	@echo 'make lint     format and style'
 	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
@@ -141,6 +144,13 @@ lab: $(VENV)/.installed
 
 serve: $(VENV)/.installed-serve
 	@$(PY) -m deepsign_utils serve
+
+sweep: $(VENV)/.installed-sweep
+	@test -n '$(SWEEP)' || { echo 'Which? make sweep SWEEP=notebooks/sweeps/example.yaml' >&2; exit 2; }
+	@$(PY) -m deepsign_utils sweep '$(SWEEP)'
+
+bench: $(VENV)/.installed-dev
+	@$(PY) tests/benchmarks/bench.py
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .

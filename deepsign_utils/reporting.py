@@ -865,6 +865,53 @@ def _index_row(folder: Path, metrics: Mapping[str, Any], most: int) -> dict[str,
     }
 
 
+def figure(
+    rendered: Mapping[str, str | bytes], alt: str, caption: str, number: int
+) -> dict[str, Any]:
+    """Describe a drawn figure for a page of `write_page`.
+
+    Parameters
+    ----------
+    rendered
+        From ``plotting.render``.
+    alt, caption, number
+        What stands for it and below it.
+    """
+    kind = next(kind for kind in FIGURE_TYPES if kind in rendered)
+    content = rendered[kind]
+    picture = content.encode() if isinstance(content, str) else content
+    width, height = _size(picture, kind)
+    source = f"data:{kind};base64,{base64.b64encode(picture).decode()}"
+    return {
+        "number": number,
+        "alt": alt,
+        "caption": caption,
+        "source": source,
+        "width": width,
+        "height": height,
+    }
+
+
+def write_page(output: Path, template: str, **context: Any) -> Path:
+    """Write a page in the reports' look from a template and what it needs: one file.
+
+    Parameters
+    ----------
+    output
+        The file to write.
+    template
+        Name of a file in ``TEMPLATE_FOLDER``.
+    **context
+        What the template names.
+
+    Returns
+    -------
+    Path
+        ``output``.
+    """
+    return _write(output, _render(template, **context))
+
+
 def _render(template: str, **context: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE_FOLDER),
