@@ -296,11 +296,11 @@ def _finding(probe: dict[str, Any]) -> str:
     return probe.get("verdict") or ("flagged" if auc["low"] > CHANCE_AUC else plain)
 
 
-def _flatten(node: Any, name: str = "") -> list[tuple[str, str]]:
+def flatten(node: Any, name: str = "") -> list[tuple[str, str]]:
     """Turn nested settings into rows of dotted names and short texts."""
     if isinstance(node, dict):
         below = ((f"{name}.{key}".lstrip("."), child) for key, child in node.items())
-        return [row for key, child in below for row in _flatten(child, key)]
+        return [row for key, child in below for row in flatten(child, key)]
     if isinstance(node, list):
         more = f", … ({len(node)} in all)" if len(node) > 12 else ""
         return [(name, ", ".join(map(str, node[:12])) + more)]
@@ -339,7 +339,7 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
         "facts": [(name, str(value)) for name, value in facts if value not in (None, "")],
         "seconds": [(step, _duration(s)) for step, s in seconds.items() if _finite(s)],
         **{
-            part: _flatten(_mapping(provenance.get(part)))
+            part: flatten(_mapping(provenance.get(part)))
             for part in ("parameters", "versions", "threads", "inputs")
         },
     }

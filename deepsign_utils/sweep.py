@@ -385,7 +385,7 @@ def _cluster(scheduler: str, runs: int, threads: int) -> Iterator[Client]:
     """A client of the scheduler at this address, or of a local cluster where there is none."""
     if scheduler:
         try:
-            client = Client(scheduler, timeout=20)
+            client = Client(scheduler)
         except (OSError, ValueError) as error:
             raise DeepSignError(
                 f"No Dask scheduler answers at DASK_SCHEDULER={scheduler} ({error}). Start one "

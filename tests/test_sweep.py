@@ -199,7 +199,7 @@ class TestOnThisMachine:
         # Then only the failed runs run again
         assert again.returncode == 0, again.stdout + again.stderr
         assert {run for _, run in (log(project) - before)} == set(failed["run"])
-        # When a parameter's values are no longer the same, nor are the runs
+        # And once more: nothing is left to do
         third = project.python("-m", "deepsign_utils", "sweep", str(file))
         assert "6 of them finished before" in third.stdout
 
