@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import measures
 import numpy as np
 import pandas as pd
 import psutil
-
-
-import measures
 
 from deepsign_utils import plotting, reporting, studies
 
