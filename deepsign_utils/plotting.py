@@ -1306,24 +1306,14 @@ def bench_ratios(ratios: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("ratio (logarithmic)")
-    _legend_above(
-        axes,
-        [
-            ("measured", {**_MARK, "marker": "o", "color": colour, "markersize": 9}),
-            (
-                "below its target",
-                {
-                    **_MARK,
-                    "marker": "o",
-                    "color": colour,
-                    "markersize": 9,
-                    "markerfacecolor": "white",
-                },
-            ),
-            ("target", _UPRIGHT),
-        ],
-        columns=3,
-    )
+    dot = {**_MARK, "marker": "o", "color": colour, "markersize": 9}
+    entries = {
+        "measured": dot,
+        "below its target": {**dot, "markerfacecolor": "white"},
+        "target": {**_UPRIGHT, "color": INK},
+    }
+    handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.2)
     return figure
 
 

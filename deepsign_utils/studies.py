@@ -22,7 +22,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock
 
 from deepsign_utils import DeepSignError, __version__
 
@@ -460,8 +459,7 @@ def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     """Tell whether a heavy step must run, and remember that it has.
 
     Its fingerprint is kept beside the first output. Where it matches, and every output exists,
-    the step yields False. Studies that share an output (shards) make it once: a second one waits
-    for the first, then finds it.
+    the step yields False.
 
     Parameters
     ----------
@@ -477,18 +475,14 @@ def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     ...         write_table(table, datasets.read_dataset(folder)[0])
     """
     text = fingerprint(**made_of)
-    folder, name = outputs[0].parent, outputs[0].name
-    stamp = folder / f".{name}.fingerprint.json"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the folder, not in it: a step may replace its whole folder.
-    with FileLock(folder.with_name(f".{folder.name}.{name}.lock")):
-        same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
-        needed = not (same and all(output.exists() for output in outputs))
-        if needed:
-            stamp.unlink(missing_ok=True)
-        yield needed
-        if needed:
-            write_atomically(stamp, text)
+    stamp = outputs[0].with_name(f".{outputs[0].name}.fingerprint.json")
+    same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
+    needed = not (same and all(output.exists() for output in outputs))
+    if needed:
+        stamp.unlink(missing_ok=True)
+    yield needed
+    if needed:
+        write_atomically(stamp, text)
 
 
 def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) -> Path:

@@ -1,9 +1,8 @@
 """A command that ends with whoever started it.
 
-``python -m deepsign_utils.supervisor LOCK COMMAND…`` runs a command while its own standard input
-stays open. When that closes, because the process at its other end was killed, the command and all
-that it started are ended too: a run that another worker takes over is never made twice at once.
-The lock file says so to a supervisor that comes too early: it waits.
+``python -m deepsign_utils.supervisor COMMAND…`` runs a command while its own standard input stays
+open. When that closes, because the process at its other end was killed, the command and all that
+it started are ended too: a run that another worker takes over is not made twice at once.
 """
 
 from __future__ import annotations
@@ -15,20 +14,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
-
-from filelock import FileLock
 
 GRACE = 10  # seconds that a command has to end its own children, such as notebooks' kernels
 
 
-def supervise(lock: Path, command: Sequence[str]) -> int:
-    """Run a command, alone under the lock, as long as standard input is open.
+def supervise(command: Sequence[str]) -> int:
+    """Run a command as long as standard input is open.
 
     Parameters
     ----------
-    lock
-        File; its folder is made.
     command
         Program and arguments.
 
@@ -37,15 +31,12 @@ def supervise(lock: Path, command: Sequence[str]) -> int:
     int
         The command's exit status; negative if a signal ended it.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        watch = threading.Thread(target=_end_with_input, args=[process], daemon=True)
-        watch.start()
-        try:
-            return process.wait()
-        finally:  # interrupted here, or ended there: nothing of it goes on
-            _end(process)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    threading.Thread(target=_end_with_input, args=[process], daemon=True).start()
+    try:
+        return process.wait()
+    finally:  # interrupted here, or ended there: nothing of it goes on
+        _end(process)
 
 
 def _end_with_input(process: subprocess.Popen) -> None:
@@ -64,4 +55,4 @@ def _end(process: subprocess.Popen) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(supervise(sys.argv[1:]))

@@ -287,7 +287,6 @@ def _make(run: Run, archive: str, worker: Any) -> None:
     command = ["make", "report", f"STUDY={run.study}", f"RUN={run.name}"]
     command += [f"PARAMS=-y {shlex.quote(values)}".replace("$", "$$")]
     command += [f"DATA={data}".replace("$", "$$")] if data else []
-    lock = studies.ROOT / "data" / "built" / f".{run.name}.sweep.lock"
     environment = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
     threads = ("DEEPSIGN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment |= dict.fromkeys(threads, str(run.threads))
@@ -295,7 +294,7 @@ def _make(run: Run, archive: str, worker: Any) -> None:
     with (
         (run.reports / LOG).open("w", encoding="utf-8") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "deepsign_utils.supervisor", str(lock), *command],
+            [sys.executable, "-m", "deepsign_utils.supervisor", *command],
             cwd=studies.ROOT,
             env=environment,
             stdin=subprocess.PIPE,  # closes when this process ends, however it ends

@@ -50,7 +50,7 @@ RATIOS: dict[str, tuple[str, str, str, float]] = {
         5,
     ),
     "naive_bytes_over_tfrecord": (
-        "bytes, both images of each pair / TFRecord",
+        "bytes of stored pairs / TFRecord",
         "naive_bytes",
         "tfrecord_bytes",
         np.nan,
@@ -179,7 +179,7 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
     )
     ratios["aimed"] = ratios["target"].notna()
     ratios["missed"] = ratios["value"] < ratios["target"]
-    short = ratios.assign(label=ratios["label"].str.replace(" / ", " /\n").str.replace(", ", ",\n"))
+    short = ratios.assign(label=ratios["label"].str.replace(" / ", " /\n"))
     picture = reporting.figure(
         plotting.render(plotting.bench_ratios(short)),
         "Each ratio as a dot on a logarithmic axis, with a mark at its target.",
