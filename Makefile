@@ -11,7 +11,8 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report sweep bench test lint lab serve lock clean environment environment-dev FORCE
+.PHONY: help report sweep bench test lint lab serve pretrained lock clean images environment \
+	environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
@@ -22,6 +23,7 @@ help:
 	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
 	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
 	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
+	@echo 'make pretrained  train the shipped model on synthetic writers; about two hours'
 	@echo 'make test     all tests'
 	@echo 'make lint     format and style'
 	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
@@ -95,14 +97,20 @@ $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 		$(if $(DATA),--data '$(DATA)') $(PARAMS)
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 
-# The default study draws its own data.
-ifeq ($(STUDY)$(DATA),synthetic)
-IMAGES := data/raw/synthetic/manifest.csv
+# Studies that draw their own data: where to, and how.
+DRAW_synthetic := data/raw/synthetic --seed 1
+DRAW_pretraining := data/raw/synthetic_2500 --writers 2500 --genuine 11 --forgeries 6 --seed 2
+ifeq ($(DATA),)
+ifdef DRAW_$(STUDY)
+DRAWN := $(firstword $(DRAW_$(STUDY)))
+IMAGES := $(DRAWN)/manifest.csv
 $(IMAGES): $(call module,synthetic) | $(VENV)/.installed
-	@test ! -f data/raw/synthetic/synthetic.json || rm -r data/raw/synthetic  # an older generator's
-	@$(PY) -m deepsign_utils synthesize data/raw/synthetic --seed 1
+	@test ! -f $(DRAWN)/synthetic.json || rm -r $(DRAWN)  # an older generator's
+	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY))
 	@touch $@
 endif
+endif
+images: $(IMAGES)
 
 $(NOTEBOOKS): $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(PARAMETERS)/%.yaml $(VENV)/.installed
 	@$(call execute,$*)
@@ -151,6 +159,12 @@ sweep: $(VENV)/.installed-sweep
 
 bench: $(VENV)/.installed-dev
 	@$(PY) tests/benchmarks/bench.py
+
+# The shipped model: what verify and serve use where no model is named, and start_from: pretrained.
+pretrained:
+	@$(MAKE) report STUDY=pretraining
+	@mkdir -p deepsign_utils/pretrained
+	@cp reports/pretraining/model/* deepsign_utils/pretrained/
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff format --check .

@@ -68,6 +68,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     synthesize.set_defaults(run=_synthesize)
 
+    realism = commands.add_parser(
+        "realism",
+        help="set synthetic signatures beside those of datasets: what they measure alike",
+        description="Draw synthetic writers and measure them beside datasets: aspect, density, "
+        "stroke width, curvature, ends and branches. Writes realism.csv, realism.svg and a gallery "
+        "of the synthetic writers; of the datasets, numbers only.",
+    )
+    realism.add_argument(
+        "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
+    )
+    realism.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    realism.set_defaults(run=_realism)
+
     parameters = commands.add_parser(
         "parameters",
         help="check a study's parameters and write them, a file for each chapter",
@@ -165,6 +179,27 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
 
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a trained model on a dataset of writers it never saw",
+        description="Measure a trained model on all writers of a dataset: FMR and FNMR at the "
+        "model's own threshold, and the EER, with 95 %% intervals by bootstrap over writers. The "
+        "model must not have been trained on any of these writers.",
+    )
+    evaluate.add_argument("folder", type=Path, help="a dataset's folder")
+    evaluate.add_argument(
+        "--layout", default="auto", help="auto, idcar, cedar, bhsig260 or manifest"
+    )
+    evaluate.add_argument("--model", **model)
+    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also measure what needs no training: the encoder's random weights, and HOG",
+    )
+    evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="where to keep it")
+    evaluate.set_defaults(run=_evaluate)
+
     audit = commands.add_parser(
         "audit",
         help="measure what gives forgeries away in a dataset without a look at a stroke",
@@ -202,6 +237,31 @@ def _synthesize(options: argparse.Namespace) -> None:
         skill=options.skill,
     )
     print(options.folder)
+
+
+def _realism(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils import plotting, realism
+
+    wrong = [text for text in options.datasets if "=" not in text]
+    if wrong:
+        raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
+    tables = {"synthetic": realism.describe_writers(200, options.seed)}
+    for text in options.datasets:
+        name, folder = text.split("=", 1)
+        tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
+    compared = realism.compare(tables)
+    studies.write_atomically(
+        options.output / "realism.csv", compared.to_csv(index=False, float_format="%.4g")
+    )
+    plotting.save(plotting.realism(tables, realism.STATISTICS), options.output, "realism")
+    images, writers, kinds = realism.gallery(12, options.seed)
+    plotting.save(
+        plotting.specimens(images, writers, kinds, ink_bright=False), options.output, "gallery"
+    )
+    overlaps = compared.pivot(index="statistic", columns="dataset", values="overlap")
+    print(overlaps.loc[list(realism.STATISTICS), list(tables)[1:]].round(2).to_string())
 
 
 def _parameters(options: argparse.Namespace) -> None:
@@ -365,6 +425,24 @@ def _compare(options: argparse.Namespace) -> None:
 def _list_problems(problems: Mapping[Path, str]) -> None:
     for problem in problems.values():
         print(f"Left out: {problem}", file=sys.stderr)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils import evaluation
+    from deepsign_utils.verifier import Verifier
+
+    found = evaluation.evaluate(
+        Verifier.load(options.model),
+        options.folder,
+        np.random.default_rng(options.seed),
+        options.layout,
+        options.baselines,
+    )
+    if options.output:
+        studies.write_json(options.output, found)
+    print(f"\n{evaluation.in_words(found)}")
 
 
 def _audit(options: argparse.Namespace) -> None:

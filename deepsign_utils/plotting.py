@@ -203,6 +203,11 @@ def show(
     )
 
 
+def save(figure: Figure, folder: str | Path, name: str) -> None:
+    """Keep a figure as ``<folder>/<name>.svg``, or ``.png`` if it holds pictures, in one step."""
+    _write(render(figure), Path(folder), name)
+
+
 def _write(rendered: Mapping[str, str | bytes], folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     drawing = rendered.get("image/svg+xml")
@@ -700,6 +705,51 @@ def embedding_map(points: ArrayLike, writers: Sequence[str], kinds: Sequence[str
         if (kinds == kind).any()
     ]
     _legend_above(axes, entries)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def realism(tables: Mapping[str, pd.DataFrame], statistics: Mapping[str, str]) -> Figure:
+    """Small multiples: how each statistic is distributed in each dataset.
+
+    Parameters
+    ----------
+    tables : mapping
+        Dataset's name -> table with a column for each statistic. The first, the simulated one, is
+        drawn in colour; the others quiet beneath it.
+    statistics : mapping
+        Column -> what it is, for the axis.
+
+    Returns
+    -------
+    Figure
+    """
+    _require(bool(tables) and bool(statistics), "There is nothing to compare.")
+    columns = 3
+    rows = -(-len(statistics) // columns)
+    height = rows * (0.9 + 0.28 * len(tables))
+    figure = Figure(figsize=(1.5 * WIDTH, height), layout="constrained")
+    places = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, (name, label) in zip(places.flat, statistics.items(), strict=False):
+        values = [table[name].dropna().to_numpy() for table in tables.values()]
+        parts = axes.boxplot(
+            values,
+            orientation="horizontal",
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            widths=0.6,
+            medianprops={"color": INK, "linewidth": 1.8},
+        )
+        for number, box in enumerate(parts["boxes"]):
+            box.set_facecolor(COLOURS["genuine"] if number == 0 else GRID)
+            box.set_edgecolor(QUIET)
+        axes.set_xlabel(label)
+        axes.set_yticks(range(1, len(tables) + 1), list(tables))
+        axes.grid(axis="y", visible=False)
+    places[0, 0].invert_yaxis()  # shared by all: the first dataset on top
+    for axes in list(places.flat)[len(statistics) :]:
+        axes.set_axis_off()
     return figure
 
 

@@ -49,12 +49,30 @@ CHANCE = 0.55
 NEAR_COPY = 24
 """Largest distance, of 256 bits, between the hashes of two near copies."""
 
+AUDITED = 6_000
+"""Images that an audit looks at, at most: more writers would narrow its intervals little."""
+
 _HALO = 3  # pixels around the ink that the scanner's blur, or resizing, may have touched
 _INK = 64  # canvas level, of 255, from which a pixel counts as ink: a quarter of it is covered
 _TRACE = 8  # canvas level below which a pixel shows no mark, however faint
 _TREES = 50
 _LEAST_LEAF = 5
 _DRAWS = 4000
+
+
+def sample(
+    signatures: pd.DataFrame, rng: np.random.Generator, images: int = AUDITED
+) -> pd.DataFrame:
+    """The signatures of as many writers, drawn at random, as make up `images` images.
+
+    All of them where there are no more, in the order of the table.
+    """
+    if len(signatures) <= images:
+        return signatures
+    counts = signatures["writer"].value_counts().sort_index()
+    counts = counts.iloc[rng.permutation(len(counts))]
+    chosen = counts.index[counts.cumsum() <= images]
+    return signatures[signatures["writer"].isin(chosen)]
 
 
 # Features of a raw file

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"  # the shipped model folder
 CHAPTERS = (
     "01_eda",
     "02_pairing",
@@ -149,7 +150,7 @@ PARAMETERS: dict[str, Parameter] = {
             "str",
             "lightweight_encoder",
             "the network that embeds one image",
-            choices=("lightweight_encoder",),
+            choices=("lightweight_encoder", "regional_encoder"),
         ),
         Parameter(
             "loss",
@@ -164,7 +165,12 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
         Parameter("learning_rate", "float", 0.002, "at its peak, after the warm-up", minimum=1e-8),
-        Parameter("start_from", "str", "", "encoder file to start from; empty: random weights"),
+        Parameter(
+            "start_from",
+            "str",
+            "",
+            "encoder file to start from, or pretrained (the shipped one); empty: random weights",
+        ),
         Parameter("references", "list", [1, 5, 10], "references of an enrolled writer", minimum=1),
         Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),
     )

@@ -204,7 +204,8 @@ def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path
     dataset = study.get("dataset", studies.PARAMETERS["dataset"].default)
     own = study.get("data_root") or f"data/raw/{dataset}"
     images = studies.ROOT / (given or own)
-    if not images.is_dir() and (given or name != "synthetic"):
+    draws_its_own = dataset.startswith("synthetic")
+    if not images.is_dir() and (given or not draws_its_own):
         raise DeepSignError(
             f"{file}: the images of the study '{name}' are missing: there is no folder {images}. "
             f"Put them there, or name their folder: 'data: {{{name}: <folder>}}'."
@@ -366,14 +367,13 @@ def _pack(images: Path) -> bytes:
     return content.getvalue()
 
 
-def _draw_synthetic(sweep: Sweep) -> None:
-    """Draw the default study's images before any run needs them, so that no two runs do."""
-    if not any(run.study == "synthetic" and not run.data for run in sweep.runs):
-        return
+def _draw(sweep: Sweep) -> None:
+    """Have studies that draw their own images draw them before any run, so that no two runs do."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
-    target = "data/raw/synthetic/manifest.csv"
-    if subprocess.run(["make", target], cwd=studies.ROOT, env=environment, check=False).returncode:
-        raise DeepSignError("The synthetic images could not be drawn; why is said above.")
+    for study in dict.fromkeys(run.study for run in sweep.runs if not run.data):
+        command = ["make", "images", f"STUDY={study}"]
+        if subprocess.run(command, cwd=studies.ROOT, env=environment, check=False).returncode:
+            raise DeepSignError(f"The images of {study} could not be drawn; why is said above.")
 
 
 # ------------------------------------------------------------------------------------ all runs
@@ -425,10 +425,10 @@ def run_sweep(sweep: Sweep, scheduler: str = "") -> pd.DataFrame:
     Raises
     ------
     DeepSignError
-        If no scheduler answers, or the synthetic images cannot be drawn. A run that fails raises
+        If no scheduler answers, or a study's images cannot be drawn. A run that fails raises
         nothing: it is a row with status "failed".
     """
-    _draw_synthetic(sweep)
+    _draw(sweep)
     runs = [replace(run, fingerprint=_fingerprint(run)) for run in sweep.runs]
     waiting = [run for run in runs if _finished(run) is None]
     done = len(runs) - len(waiting)

@@ -70,9 +70,8 @@ def default_model() -> Path:
     DeepSignError
         If there is neither.
     """
-    shipped = Path(__file__).parent / "pretrained"
     trained = studies.ROOT / "reports" / "synthetic" / "model"
-    for folder in (shipped, trained):
+    for folder in (studies.PRETRAINED, trained):
         if folder.is_dir():
             return folder
     raise DeepSignError(
@@ -291,6 +290,11 @@ class Verifier:
         self.preprocessing = preprocessing
         self.scoring = scoring_
         self._encoder = encoder
+
+    @property
+    def encoder_name(self) -> str:
+        """The name of the encoder, one of ``models.ENCODERS``."""
+        return self._encoder.name
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Verifier:

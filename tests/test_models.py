@@ -14,6 +14,7 @@ from conftest import ROOT
 from keras import ops
 
 from deepsign_utils import DeepSignError, models
+from deepsign_utils.studies import PRETRAINED
 
 # Layer name, type, output shape, parameters: the mission's table, row by row.
 TABLE = [
@@ -67,6 +68,36 @@ def test_the_default_encoder_is_the_tabled_one():
     assert encoder.count_params() == 304_672
     assert sum(int(np.prod(w.shape)) for w in encoder.trainable_weights) == 303_520
     assert sum(int(np.prod(w.shape)) for w in encoder.non_trainable_weights) == 1_152
+
+
+def test_the_regional_encoder_has_fewer_than_half_a_million_parameters():
+    encoder = models.regional_encoder()
+    assert encoder.name == "regional_encoder"
+    assert encoder.count_params() == 435_744
+    assert encoder.output_shape == (None, 128)
+
+
+def test_the_regional_encoder_tells_where_a_stroke_is_and_the_default_one_hardly_does():
+    # Given one stroke at the left and the same one at the right, away from the borders
+    canvases = np.zeros((2, 32, 64), np.uint8)
+    canvases[0, 12:20, 12:20] = canvases[1, 12:20, 44:52] = 255
+    apart = {}
+    for name in models.ENCODERS:
+        left, right = models.embed(models.build_encoder(name, 32, 64, seed=3), canvases)
+        apart[name] = np.linalg.norm(left - right)
+    assert apart["regional_encoder"] > 20 * apart["lightweight_encoder"]
+
+
+def test_the_regional_encoder_refuses_a_canvas_that_has_no_equal_regions():
+    with pytest.raises(DeepSignError, match="multiple of 16 pixels high and of 32 wide"):
+        models.build_encoder("regional_encoder", 40, 64, seed=0)
+
+
+def test_a_training_starts_from_nothing_from_the_shipped_model_or_from_a_file():
+    assert models.starting_point("") is None
+    assert models.starting_point("pretrained") == PRETRAINED / "encoder.keras"
+    with pytest.raises(DeepSignError, match=r"'reports/x\.keras'"):
+        models.starting_point("reports/x.keras")
 
 
 def test_two_encoders_in_one_process_are_named_alike():

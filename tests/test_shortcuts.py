@@ -464,3 +464,16 @@ def test_shortcuts_of_the_public_sets(real_data, name, labels, each, probe, leas
     canvas = shortcuts.canvas_feature_table(signatures["signature_id"], kept, progress=False)
     background = verdicts(canvas.filter(like="background"), signatures)
     assert background == {"background": "at chance", "all": "at chance"}
+
+
+def test_a_large_dataset_is_audited_on_whole_writers():
+    # Given 50 writers with 10 images each
+    signatures = pd.DataFrame({"signature_id": range(500), "writer": np.arange(500) // 10})
+    # when at most 125 images are wanted,
+    sample = shortcuts.sample(signatures, np.random.default_rng(0), images=125)
+    # then twelve writers are there, with all their images, and the same ones for the same seed.
+    assert (sample["writer"].value_counts() == 10).all()
+    assert sample["writer"].nunique() == 12
+    again = shortcuts.sample(signatures.iloc[::-1], np.random.default_rng(0), images=125)
+    assert set(again["signature_id"]) == set(sample["signature_id"])
+    assert shortcuts.sample(signatures, np.random.default_rng(0), images=500) is signatures

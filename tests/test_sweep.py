@@ -311,7 +311,6 @@ def test_what_a_killed_process_started_ends_with_it(tmp_path):
         sys.executable,
         "-c",
         starter,
-        str(tmp_path / "lock"),
         shutil.which("sh"),
         "-c",
         beat,

@@ -1,0 +1,82 @@
+"""`evaluate` gives the study's own numbers, for any model on any dataset."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from serving import model_folder
+
+from deepsign_utils import DeepSignError, evaluation
+from deepsign_utils.verifier import Verifier
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier.load(model_folder())
+
+
+@pytest.fixture(scope="module")
+def found(verifier, tiny_data) -> dict:
+    rng = np.random.default_rng(0)
+    return evaluation.evaluate(verifier, tiny_data, rng, baselines=True, resamples=50)
+
+
+def test_every_writer_and_image_of_the_dataset_is_counted(found):
+    assert found["writers"] == 10
+    assert found["images"] == 160
+    assert found["left_out"] == {}
+
+
+def test_rates_stand_at_the_models_own_threshold(found, verifier):
+    for k, threshold in found["threshold"].items():
+        assert threshold == verifier.scoring.threshold("eer", int(k))
+    for result in found["references"].values():
+        for rate in (*result["fmr"].values(), result["fnmr"], *result["eer"].values()):
+            assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1
+
+
+def test_the_same_rate_by_hand(found, verifier, tiny_data):
+    # Given each writer's embeddings, when every skilled pair is compared one by one
+    accepted = []
+    for writer in range(1, 11):
+        genuine, forged = (
+            verifier.embed(np.stack([verifier.read(file).canvas for file in folder.glob("*.png")]))
+            for folder in (tiny_data / f"{writer:04d}", tiny_data / f"{writer:04d}_forg")
+        )
+        distances = np.linalg.norm(genuine[:, None] - forged[None], axis=2)
+        accepted.append(-distances >= found["threshold"]["1"])
+
+    # then as many are accepted as `evaluate` says.
+    rate = found["references"]["1"]["fmr"]["skilled"]["value"]
+    assert np.mean(accepted) == pytest.approx(rate, abs=2e-3)
+
+
+def test_what_needs_no_training_stands_beside(found):
+    assert set(found["baselines"]) == {"untrained encoder", "HOG, cosine"}
+    assert found["baselines"]["HOG, cosine"]["random"]["value"] < 0.3
+    assert "1, HOG, cosine" in evaluation.in_words(found)
+
+
+def test_histograms_of_gradients_have_length_one(tiny_data):
+    paths = [f"0001/0001_0{number}.png" for number in (1, 2)]
+    table = evaluation.hog_descriptors(tiny_data, paths)
+    assert table.shape == (2, 7 * 15 * 4 * 9)
+    assert np.allclose(np.linalg.norm(table, axis=1), 1, atol=1e-5)
+
+
+def test_a_folder_without_a_dataset_is_refused(verifier, tmp_path):
+    with pytest.raises(DeepSignError, match=str(tmp_path)):
+        evaluation.evaluate(verifier, tmp_path, np.random.default_rng(0))
+
+
+def test_on_the_command_line(tiny_data, tmp_path):
+    command = [sys.executable, "-m", "deepsign_utils", "evaluate", tiny_data]
+    command += ["--model", model_folder(), "--output", tmp_path / "found.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "160 images of 10 writers, 0 left out." in done.stdout
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert set(written["references"]) == {"1", "3"}
