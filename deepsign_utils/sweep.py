@@ -26,7 +26,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -216,18 +216,26 @@ def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path
 # ------------------------------------------------------------------------------------ one run
 
 
-def _fingerprint(run: Run) -> str:
-    """What a run's result depends on: its parameters, its images and the code of all chapters."""
+def _with_fingerprints(runs: Sequence[Run]) -> list[Run]:
+    """The runs, each with what its result depends on: parameters, images, code of all chapters."""
     package = Path(__file__).parent
     apart = {"sweep.py", "supervisor.py", "__main__.py"}
     code = [file for file in sorted(package.glob("*.py")) if file.name not in apart]
     code += sorted((studies.ROOT / "notebooks").glob("*.ipynb"))
-    study = studies.read_study(studies.ROOT / "notebooks" / "studies" / f"{run.study}.yaml")
-    values = studies.resolve({**study, **run.setting, "seed": run.seed})
-    values = {name: value for name, value in values.items() if name not in ("study", "data_root")}
-    values["threads"] = run.threads  # the last bits of the weights depend on them
-    text = studies.fingerprint(inputs=[*code, run.images], parameters=values)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Once for all runs: a folder of images takes a while to list.
+    of_code = studies.fingerprint(inputs=code)
+    of_images = {images: studies.digest(images) for images in {run.images for run in runs}}
+    result = []
+    for run in runs:
+        study = studies.read_study(studies.ROOT / "notebooks" / "studies" / f"{run.study}.yaml")
+        values = studies.resolve({**study, **run.setting, "seed": run.seed})
+        # Neither changes a number; the threads change the weights' last bits.
+        del values["study"], values["data_root"]
+        values["threads"] = run.threads
+        made_of = json.dumps([of_code, of_images[run.images], values], sort_keys=True)
+        digest = hashlib.sha256(made_of.encode()).hexdigest()
+        result.append(replace(run, fingerprint=digest))
+    return result
 
 
 def _finished(run: Run) -> dict[str, Any] | None:
@@ -429,7 +437,7 @@ def run_sweep(sweep: Sweep, scheduler: str = "") -> pd.DataFrame:
         nothing: it is a row with status "failed".
     """
     _draw(sweep)
-    runs = [replace(run, fingerprint=_fingerprint(run)) for run in sweep.runs]
+    runs = _with_fingerprints(sweep.runs)
     waiting = [run for run in runs if _finished(run) is None]
     done = len(runs) - len(waiting)
     print(f"{len(runs)} runs, {done} of them finished before.", flush=True)

@@ -20,6 +20,7 @@ import psutil
 
 from deepsign_utils import plotting, reporting, studies
 
+WRITERS, RUNS, EPOCHS = 10_000, 1000, 30  # that are planned for
 OUTPUT = studies.ROOT / "reports" / "bench"
 
 # What each ratio divides, and what it should reach on 2 cores.
@@ -72,6 +73,7 @@ ROWS = {
     "pairwise": "scoring pair by pair (pairs/s)",
     "tfrecord_bytes": "one record a signature, and pairs of ids (bytes)",
     "naive_bytes": "both images of every pair (bytes)",
+    "record_bytes": "one record (bytes)",
     "tfrecord_records": "records read and decoded (records/s)",
     "tfrecord_pairs": "pairs read, stored by id (pairs/s)",
     "naive_pairs": "pairs read, both images stored (pairs/s)",
@@ -84,6 +86,22 @@ ROWS = {
     "comparison_seconds": "one comparison over HTTP (s)",
     "comparisons_a_second": "comparisons of all clients at once (comparisons/s)",
     "clients": "clients at once",
+}
+
+
+PLAN = {
+    "writers": "writers, 24 genuine and 30 forged images each",
+    "images": "images",
+    "test_pairs": "test pairs, one reference each",
+    "canvas_bytes": "canvases in the memory-mapped cache (bytes)",
+    "shard_bytes": "shards on disk (bytes)",
+    "cleaning_hours": "cleaning, once for all runs that share it (h)",
+    "training_hours": f"training, {EPOCHS} epochs (h)",
+    "embedding_hours": "embedding the test writers (h)",
+    "intervals_hours": "intervals, 1,000 resamples (h)",
+    "run_hours": "a run, cleaning apart (h)",
+    "runs": "runs",
+    "sweep_hours": "all runs on one such machine; divide by the number of machines (h)",
 }
 
 
@@ -121,7 +139,7 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
     values["in_batch_over_siamese"] = values["in_batch_pairs"] / values["siamese_pairs"]
     print(f"{', '.join(measures.PARTS)}: on one core and all, and how they grow …", flush=True)
     grown = measures.growth(sizes)
-    bench = {
+    bench: dict[str, Any] = {
         "ratios": {
             key: values[over] / values[under] for key, (_, over, under, _) in RATIOS.items()
         },
@@ -133,9 +151,58 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
         "machine": machine(threads),
         "seconds": round(time.perf_counter() - started, 1),
     }
+    bench["plan"] = plan(bench, WRITERS, RUNS)
     studies.write_json(output / "bench.json", bench)
     write_page(bench, output / "index.html")
     return bench
+
+
+def plan(bench: Mapping[str, Any], writers: int, runs: int) -> dict[str, float]:
+    """What a study of so many writers, and so many runs of it, take on this machine.
+
+    The formulas are those of docs/scaling.md.
+
+    Parameters
+    ----------
+    bench
+        ``values``, ``growth`` and ``canvas`` of bench.json.
+    writers
+        Each with 24 genuine signatures and 30 forgeries; 30 % of them test, 20 % validate.
+    runs
+        Studies of a sweep.
+
+    Returns
+    -------
+    dict
+        Counts, bytes, hours by step, and hours of a run and of the sweep.
+    """
+    values, (height, width) = bench["values"], bench["canvas"]
+    each = measures.GENUINE + measures.FORGED
+    images, tested = writers * each, round(0.3 * writers)
+    test_pairs = tested * (2 * 276 + 720)
+    widest = {row["part"]: row for row in bench["growth"] if row["cores"] != 1}
+    of_part = {name: row["seconds"] / row["size"] for name, row in widest.items()}
+    # An epoch visits each training writer eight times, six images each.
+    trained = 0.5 * writers * 48 * EPOCHS
+    hours = {
+        "cleaning": images * of_part["preprocessing"] / 3600,
+        "training": trained / values["training_images"] / 3600,
+        "embedding": tested * each / values["inference_images"] / 3600,
+        "intervals": test_pairs * of_part["bootstrap"] / 3600,
+    }
+    once = hours["cleaning"]
+    run_hours = sum(hours.values()) - once
+    return {
+        "writers": writers,
+        "images": images,
+        "test_pairs": test_pairs,
+        "canvas_bytes": images * height * width,
+        "shard_bytes": images * values["record_bytes"],
+        **{f"{name}_hours": value for name, value in hours.items()},
+        "run_hours": run_hours,
+        "runs": runs,
+        "sweep_hours": once + runs * run_hours,
+    }
 
 
 def machine(threads: Mapping[str, int]) -> dict[str, Any]:
@@ -197,6 +264,7 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
         growth=[_grown(row) for row in bench["growth"]],
         canvas=f"{height} x {width}",
         data=bench["values"]["data"],
+        plan=[(PLAN[key], _plain(bench["plan"][key])) for key in PLAN],
         machine=reporting.flatten(bench["machine"]),
         minutes=bench["seconds"] / 60,
     )

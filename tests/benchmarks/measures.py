@@ -54,6 +54,8 @@ class Sizes:
     synthetic: tuple[int, ...] = (200, 600)
     audit: tuple[int, ...] = (500, 1500)
     bootstrap: tuple[int, ...] = (1000, 10_000, 100_000)
+    pairing: tuple[int, ...] = (1000, 10_000)
+    batches: tuple[int, ...] = (1000, 10_000)
 
 
 TINY = Sizes(
@@ -73,6 +75,8 @@ TINY = Sizes(
     synthetic=(8,),
     audit=(60,),
     bootstrap=(400,),
+    pairing=(200,),
+    batches=(200,),
 )
 
 
@@ -246,6 +250,7 @@ def storage(sizes: Sizes) -> dict[str, float]:
     return {
         "tfrecord_bytes": by_id["bytes"],
         "naive_bytes": naive["bytes"],
+        "record_bytes": (by_id["bytes"] - 8 * len(pairs)) / by_id["records"],
         # A record of the naive layout is one image too.
         "tfrecord_records": by_id["pairs_per_second"] * by_id["records"] / len(pairs),
         "tfrecord_pairs": by_id["pairs_per_second"],
@@ -423,13 +428,36 @@ def _bootstrap(size: int, cores: int) -> Callable[[], Any]:
     return lambda: metrics.evaluate(scores, 0.5, rng, RESAMPLES)
 
 
+def _signatures(size: int) -> pd.DataFrame:
+    """A signature table as long, of writers as Bengali's."""
+    number = np.arange(size)
+    kinds = np.where(number % (GENUINE + FORGED) < GENUINE, "genuine", "forgery")
+    writers = np.char.add("w", (number // (GENUINE + FORGED)).astype(str))
+    return pd.DataFrame({"signature_id": number.astype(np.int32), "writer": writers, "kind": kinds})
+
+
+def _pairing(size: int, cores: int) -> Callable[[], Any]:
+    table = _signatures(size)
+    return lambda: pairing.draw_pairs(table, np.random.default_rng(0))
+
+
+def _batches(size: int, cores: int) -> Callable[[], Any]:
+    from deepsign_utils import training
+
+    table = _signatures(size)
+    writers, kinds = (table[name].to_numpy(str) for name in ("writer", "kind"))
+    return lambda: training.plan_epoch(writers, kinds, training.Settings(), 0, 0)
+
+
 PARTS: dict[str, Callable[[int, int], Callable[[], Any]]] = {
     "preprocessing": _preprocessing,
     "synthetic": _synthetic,
     "audit": _audit,
     "bootstrap": _bootstrap,
+    "pairing": _pairing,
+    "batches": _batches,
 }
-UNITS = {"preprocessing": "image", "synthetic": "image", "audit": "image", "bootstrap": "pair"}
+UNITS = {name: "pair" if name == "bootstrap" else "image" for name in PARTS}
 
 
 def part(name: str, size: int, cores: int) -> dict[str, float]:

@@ -49,6 +49,16 @@ class TestABench:
         assert all(row["seconds"] > 0 and row["peak_bytes"] > 1e6 for row in rows)
         assert {row["part"] for row in rows if row["cores"] == 1} == set(measures.PARTS)
 
+    def test_the_plan_follows_from_what_was_measured(self, written):
+        made = json.loads((written / "bench.json").read_text())
+        planned, values = made["plan"], made["values"]
+        assert planned["images"] == 540_000
+        # half of the writers train: eight visits of six images an epoch
+        assert planned["training_hours"] == pytest.approx(
+            5000 * 48 * 30 / values["training_images"] / 3600
+        )
+        assert planned["sweep_hours"] > 1000 * planned["run_hours"]
+
     def test_names_the_machine_but_no_host_and_no_path(self, written):
         import platform
 
