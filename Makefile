@@ -11,8 +11,8 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report publish reproduce test torture test-newest audit-dependencies lint lab serve \
-	pretrained lock clean environment environment-dev FORCE
+.PHONY: help report publish reproduce sweep bench test torture test-newest audit-dependencies \
+	lint lab serve pretrained lock clean images environment environment-dev FORCE
 
 help:
 	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
@@ -22,6 +22,9 @@ help:
 	@echo 'make publish  a finished run writes down the numbers that reruns have to reach: STUDY=…'
 	@echo 'make lab      the notebooks in JupyterLab'
 	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
+	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
+	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
+	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
 	@echo 'make pretrained  train the shipped model on synthetic writers; about two hours'
 	@echo 'make test     all tests'
 	@echo 'make torture  kills, faults, dirty and hostile data, at length (docs/reliability.md)'
@@ -59,13 +62,20 @@ $(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
 		-r requirements-serve.txt
 	@touch $@
 
+$(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-sweep.txt
+	@touch $@
+
 # One resolution for all: what the extras add may not move what the base pins.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
 lock:
 	@$(COMPILE) -o requirements.txt
 	@$(COMPILE) --constraint requirements.txt --extra serve -o requirements-serve.txt
-	@$(COMPILE) --constraint requirements-serve.txt --extra serve --extra dev -o requirements-dev.txt
+	@$(COMPILE) --constraint requirements-serve.txt --extra sweep -o requirements-sweep.txt
+	@$(COMPILE) --constraint requirements-serve.txt --constraint requirements-sweep.txt \
+		--extra serve --extra sweep --extra dev -o requirements-dev.txt
 
 # ------------------------------------------------------------------------------------ report
 BUILT := data/built/$(RUN)
@@ -116,6 +126,7 @@ $(IMAGES): $(call module,synthetic) | $(VENV)/.installed
 	@touch $@
 endif
 endif
+images: $(IMAGES)
 
 $(NOTEBOOKS): $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(PARAMETERS)/%.yaml $(VENV)/.installed
 	@$(call execute,$*)
@@ -160,6 +171,13 @@ lab: $(VENV)/.installed
 
 serve: $(VENV)/.installed-serve
 	@$(PY) -m deepsign_utils serve
+
+sweep: $(VENV)/.installed-sweep
+	@test -n '$(SWEEP)' || { echo 'Which? make sweep SWEEP=notebooks/sweeps/example.yaml' >&2; exit 2; }
+	@$(PY) -m deepsign_utils sweep '$(SWEEP)'
+
+bench: $(VENV)/.installed-dev
+	@$(PY) tests/benchmarks/bench.py
 
 # The shipped model: what verify and serve use where no model is named, and start_from: pretrained.
 pretrained:

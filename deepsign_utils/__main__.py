@@ -7,6 +7,7 @@ was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not b
 from __future__ import annotations
 
 import argparse
+import atexit
 import builtins
 import glob
 import io
@@ -14,10 +15,12 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, __version__, studies
 
@@ -155,6 +158,16 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     reproduce.add_argument("--run", dest="run_name", help="output folder; default: the study's")
     reproduce.set_defaults(run=_reproduce)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="make many studies: a grid of studies, seeds and parameters",
+        description="Make every study of a grid with every seed and every setting, on this machine "
+        "or on a Dask cluster (DASK_SCHEDULER=tcp://…), and compare them: "
+        "reports/sweeps/<name>/. Finished runs are not made again. Exit status 1 if runs failed.",
+    )
+    sweep.add_argument("file", type=Path, help="YAML file, such as notebooks/sweeps/example.yaml")
+    sweep.set_defaults(run=_sweep)
 
     model = {
         "type": Path,
@@ -350,6 +363,7 @@ def _execute_notebook(options: argparse.Namespace) -> int:
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars
             cwd=studies.ROOT,
+            config=_kernel_of_its_own(),
         )
     except PapermillExecutionError as error:
         print(_explain(error, options.notebook, partial), file=sys.stderr)
@@ -367,6 +381,22 @@ def _execute_notebook(options: argparse.Namespace) -> int:
     nbformat.write(executed, partial)
     partial.replace(options.output)
     return 0
+
+
+def _kernel_of_its_own() -> Config:
+    """Settings by which a kernel talks through socket files, where the system has them.
+
+    Ports are chosen before the kernel takes them, and two kernels that start at once may choose the
+    same ones; nor can another user of the machine reach a socket file.
+    """
+    config = Config()
+    if os.name == "posix":
+        # Not in TMPDIR, which may be too long for a socket's name.
+        folder = tempfile.mkdtemp(prefix="deepsign-", dir="/tmp")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        config.KernelManager.transport = "ipc"
+        config.KernelManager.connection_file = f"{folder}/kernel.json"
+    return config
 
 
 def _explain(error: Exception, notebook: Path, partial: Path) -> str:
@@ -413,6 +443,24 @@ def _reproduce(options: argparse.Namespace) -> int:
     print(f"\n{run.name}, compared with what was published of {options.study}.")
     print(*comparison.in_words(), sep="\n")
     return 0 if comparison.same else 1
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    try:
+        from deepsign_utils import sweep
+    except ImportError as error:
+        raise DeepSignError(
+            f"Sweeps need packages that are not installed ({error.name}): run `make sweep`, "
+            "or install the extra: pip install 'deepsign-utils[sweep]'."
+        ) from error
+
+    grid = sweep.read_sweep(options.file)
+    results = sweep.run_sweep(grid, os.environ.get("DASK_SCHEDULER", ""))
+    output = sweep.write_report(grid, results)
+    failed = int((results["status"] != "finished").sum())
+    print(f"\n{len(results) - failed} runs finished, {failed} failed.")
+    print(f"The comparison: {output.relative_to(studies.ROOT)}")
+    return 1 if failed else 0
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -296,11 +296,11 @@ def _finding(probe: dict[str, Any]) -> str:
     return probe.get("verdict") or ("flagged" if auc["low"] > CHANCE_AUC else plain)
 
 
-def _flatten(node: Any, name: str = "") -> list[tuple[str, str]]:
+def flatten(node: Any, name: str = "") -> list[tuple[str, str]]:
     """Turn nested settings into rows of dotted names and short texts."""
     if isinstance(node, dict):
         below = ((f"{name}.{key}".lstrip("."), child) for key, child in node.items())
-        return [row for key, child in below for row in _flatten(child, key)]
+        return [row for key, child in below for row in flatten(child, key)]
     if isinstance(node, list):
         more = f", … ({len(node)} in all)" if len(node) > 12 else ""
         return [(name, ", ".join(map(str, node[:12])) + more)]
@@ -339,7 +339,7 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
         "facts": [(name, str(value)) for name, value in facts if value not in (None, "")],
         "seconds": [(step, _duration(s)) for step, s in seconds.items() if _finite(s)],
         **{
-            part: _flatten(_mapping(provenance.get(part)))
+            part: flatten(_mapping(provenance.get(part)))
             for part in ("parameters", "versions", "threads", "inputs")
         },
     }
@@ -863,6 +863,53 @@ def _index_row(folder: Path, metrics: Mapping[str, Any], most: int) -> dict[str,
         "eer": rows[0]["eer_skilled"],
         "eer_most": rows[-1]["eer_skilled"] if rows[-1]["references"] == most else None,
     }
+
+
+def figure(
+    rendered: Mapping[str, str | bytes], alt: str, caption: str, number: int
+) -> dict[str, Any]:
+    """Describe a drawn figure for a page of `write_page`.
+
+    Parameters
+    ----------
+    rendered
+        From ``plotting.render``.
+    alt, caption, number
+        What stands for it and below it.
+    """
+    kind = next(kind for kind in FIGURE_TYPES if kind in rendered)
+    content = rendered[kind]
+    picture = content.encode() if isinstance(content, str) else content
+    width, height = _size(picture, kind)
+    source = f"data:{kind};base64,{base64.b64encode(picture).decode()}"
+    return {
+        "number": number,
+        "alt": alt,
+        "caption": caption,
+        "source": source,
+        "width": width,
+        "height": height,
+    }
+
+
+def write_page(output: Path, template: str, **context: Any) -> Path:
+    """Write a page in the reports' look from a template and what it needs: one file.
+
+    Parameters
+    ----------
+    output
+        The file to write.
+    template
+        Name of a file in ``TEMPLATE_FOLDER``.
+    **context
+        What the template names.
+
+    Returns
+    -------
+    Path
+        ``output``.
+    """
+    return _write(output, _render(template, **context))
 
 
 def _render(template: str, **context: Any) -> str:

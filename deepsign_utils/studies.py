@@ -652,7 +652,13 @@ def end_with_parent() -> None:
 
 
 def usable_processors() -> int:
-    """Processors that this process may run on."""
+    """Processors that this process may run on; no more than ``DEEPSIGN_THREADS``, if that is set.
+
+    So one of several runs on a machine starts no more processes than threads.
+    """
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    wanted = os.environ.get("DEEPSIGN_THREADS", "")
+    return min(count, int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else count

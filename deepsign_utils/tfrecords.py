@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -248,7 +249,8 @@ def read_canvases(folder: Path, split: str, memory_map_bytes: int = MEMORY_MAP_B
     folder, split
         Which shards.
     memory_map_bytes
-        Above this size the canvases lie in a memory-mapped file beside the shards.
+        Above this size the canvases lie in a memory-mapped file on the shards' disk, which ends
+        with the process.
 
     Raises
     ------
@@ -263,9 +265,9 @@ def read_canvases(folder: Path, split: str, memory_map_bytes: int = MEMORY_MAP_B
     size = manifest["preprocessing"]["canvas_height"], manifest["preprocessing"]["canvas_width"]
     shape = (count, *size)
     if np.prod(shape) > memory_map_bytes:
-        canvas = np.lib.format.open_memmap(
-            folder / f"{split}.canvases.npy", "w+", dtype=np.uint8, shape=shape
-        )
+        # A file of this process alone, gone with it: another that reads here has its own.
+        with tempfile.TemporaryFile(dir=folder, prefix=f".{split}.canvases.") as file:
+            canvas = np.memmap(file, np.uint8, "w+", shape=shape)
     else:
         canvas = np.empty(shape, np.uint8)
     ids = np.empty(count, np.int32)
@@ -310,7 +312,7 @@ def compare_layouts(
     by_id_seconds = _seconds_to_read(files)
     chosen = pairs.iloc[np.unique(np.linspace(0, len(pairs) - 1, sample).astype(int))]
     row_of = {signature_id: row for row, signature_id in enumerate(ids)}
-    naive = folder / ".naive.tfrecord.partial"
+    naive = folder / f".naive.{os.getpid()}.tfrecord.partial"  # others may measure here too
     try:
         with tf.io.TFRecordWriter(str(naive)) as writer:
             for number, pair in enumerate(chosen[["left", "right"]].to_numpy()):

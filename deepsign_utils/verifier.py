@@ -392,12 +392,18 @@ class Verifier:
         cleaned = clean_files(
             Path(), list(map(str, files)), self.preprocessing, None, progress, "embedding"
         )
-        embeddings, problems = [], {}
-        for block in _blocks(zip(files, cleaned, strict=True), _BATCH):
-            problems |= {file: one.problem for file, one in block if one.problem}
-            canvases = [one.canvas for _, one in block if one.canvas is not None]
-            if canvases:
-                embeddings.append(self.embed(np.stack(canvases)))
+        problems: dict[Path, str] = {}
+
+        def canvases() -> Iterator[np.ndarray]:
+            for file, one in zip(files, cleaned, strict=True):
+                if one.canvas is None:
+                    problems[file] = one.problem
+                else:
+                    yield one.canvas
+
+        # Cleaning goes on in its processes while a batch is embedded here. All batches but the
+        # last are of one size, whatever is left out, so that the network is traced once.
+        embeddings = [self.embed(np.stack(block)) for block in _blocks(canvases(), _BATCH)]
         return np.concatenate(embeddings) if embeddings else np.empty((0, 0)), problems
 
     def enrol(self, images: Sequence[Source]) -> References:

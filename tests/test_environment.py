@@ -32,7 +32,7 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
     assert all("--hash=sha256:" in entry for entry in pinned)
 
 
-@pytest.mark.parametrize("extra", ["serve", "dev"])
+@pytest.mark.parametrize("extra", ["serve", "sweep", "dev"])
 def test_an_extra_adds_to_the_lock_and_changes_nothing_in_it(extra):
     base, more = locked("requirements.txt"), locked(f"requirements-{extra}.txt")
     assert {name: more.get(name) for name in base} == base

@@ -1,0 +1,328 @@
+"""A sweep: its grid is checked before anything runs, and every run ends once, whatever dies."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Project, copy_project
+
+from deepsign_utils import DeepSignError, sweep
+
+GRID = "studies: [cedar]\nseeds: [0, 1]\nparameters:\n  learning_rate: [0.001, 0.002, 0.004]\n"
+
+# Stands in for the notebooks: a `make report` of seconds that says when it starts and ends, and
+# leaves what a study leaves.
+MAKEFILE = "report: ; @{python} cheap_run.py $(RUN) '$(DATA)' $(PARAMS)\n"
+CHEAP_RUN = """
+import json, sys, time
+from pathlib import Path
+
+run, data, _, values = sys.argv[1:]
+values = json.loads(values)
+reports = Path("reports") / run
+
+def note(what):
+    with open("runs.log", "a") as log:
+        log.write(f"{what} {run} {data}\\n")
+
+note("start")
+print("05_training", flush=True)
+time.sleep(float(Path("seconds").read_text()))
+rate = values["learning_rate"]
+if str(rate) == Path("failing").read_text():
+    sys.exit("The disk is full.")
+eer = {"value": rate * 100, "low": rate * 90, "high": rate * 110}
+rates = {"eer": {"skilled": eer, "random": eer}, "fmr": {"skilled": eer}, "fnmr": eer}
+reports.mkdir(parents=True, exist_ok=True)
+(reports / "history.csv").write_text(f"epoch,validation_eer\\n0,0.5\\n1,{0.5 - 50 * rate}\\n")
+(reports / "index.html").write_text("a report")
+(reports / "metrics.json").write_text(
+    json.dumps({"study": run, "test": {"references": {"1": rates, "5": rates}}})
+)
+note("end")
+"""
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "one.png").write_bytes(b"stands for an image")
+    return folder
+
+
+@pytest.fixture
+def grid(tmp_path: Path, images: Path):
+    """Writes a sweep file; returns it."""
+
+    def write(text: str = GRID, name: str = "small") -> Path:
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"{text}data: {{cedar: {images}}}\n")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project with runs of a second instead of minutes."""
+    project = copy_project(tmp_path / "project")
+    (project.folder / "Makefile").write_text(MAKEFILE.format(python=sys.executable))
+    (project.folder / "cheap_run.py").write_text(CHEAP_RUN)
+    (project.folder / "seconds").write_text("0.5")
+    (project.folder / "failing").write_text("none")
+    return project
+
+
+def log(project: Project) -> Counter:
+    """How often each run started and ended."""
+    file = project.folder / "runs.log"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return Counter(tuple(line.split()[:2]) for line in lines)
+
+
+def names(file: Path) -> list[str]:
+    return [run.name for run in sweep.read_sweep(file).runs]
+
+
+class TestTheGrid:
+    def test_holds_every_study_with_every_seed_and_setting(self, grid):
+        runs = sweep.read_sweep(grid()).runs
+        assert len({run.name for run in runs}) == len(runs) == 6
+        assert {(run.seed, run.setting["learning_rate"]) for run in runs} == {
+            (seed, rate) for seed in (0, 1) for rate in (0.001, 0.002, 0.004)
+        }
+
+    def test_names_a_run_the_same_in_a_larger_grid(self, grid):
+        larger = GRID.replace("[0, 1]", "[2, 1, 0]").replace("0.004]", "0.004, 0.008]")
+        assert set(names(grid())) < set(names(grid(larger)))
+
+    def test_the_example_is_one_of_six_runs(self):
+        example = sweep.read_sweep(ROOT / "notebooks" / "sweeps" / "example.yaml")
+        assert len(example.runs) == 6
+        assert {run.study for run in example.runs} == {"synthetic"}
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ("studies: [cedr]", "no study file"),
+            ("studies: []", "one or more"),
+            ("seeds: [0]", "studies is None"),
+            ("studies: [cedar]\nseeds: [0, 0]", "twice"),
+            ("studies: [cedar]\nseeds: [-1]", "0 or more"),
+            ("studies: [cedar]\nparameter: {}", "Did you mean 'parameters'"),
+            ("studies: [cedar]\nparameters: {epoch: [1]}", "Did you mean 'epochs'"),
+            ("studies: [cedar]\nparameters: {epochs: 3}", "must be a list"),
+            ("studies: [cedar]\nparameters: {epochs: [few]}", "a whole number"),
+            ("studies: [cedar]\nparameters: {seed: [1]}", "set by the key 'seeds'"),
+            ("studies: [cedar]\nthreads: 0", "whole number from 1"),
+            ("studies: [cedar]\nretries: many", "whole number from 0"),
+            ("studies: [cedar]\nstaging: fast", "shared or staged"),
+            ("studies: [cedar]", "images of the study 'cedar' are missing"),
+            ("studies: [cedar]\ndata: {cedar: /no/such/folder}", "no folder /no/such/folder"),
+            ("studies: [cedar]\ndata: {idcar: x}", "studies of this sweep"),
+            ("- cedar", "of the form"),
+            ("studies: [cedar", "not valid YAML"),
+        ],
+    )
+    def test_a_wrong_name_or_value_is_refused_before_anything_runs(self, tmp_path, wrong, said):
+        file = tmp_path / "wrong.yaml"
+        file.write_text(wrong)
+        with pytest.raises(DeepSignError, match=said):
+            sweep.read_sweep(file)
+
+    def test_a_missing_file_names_those_that_are_there(self, tmp_path):
+        with pytest.raises(DeepSignError, match=r"example\.yaml"):
+            sweep.read_sweep(tmp_path / "none.yaml")
+
+
+class TestResults:
+    def test_the_best_setting_is_chosen_on_validation_writers_only(self):
+        results = pd.DataFrame(
+            {
+                "study": "cedar",
+                "epochs": [1, 1, 2, 2, 3, 3],
+                "status": ["finished"] * 5 + ["failed"],
+                "validation_eer": [0.20, 0.22, 0.10, 0.30, 0.01, float("nan")],
+                "eer_skilled": [0.02, 0.02, 0.40, 0.40, 0.01, float("nan")],
+            }
+        )
+        means = sweep.settings(results, ("epochs",))
+        # the third is better still, but one of its seeds is missing
+        assert list(means["setting"]) == ["epochs 3", "epochs 2", "epochs 1"]
+        assert list(means["best"]) == [False, True, False]
+
+    def test_a_failed_run_is_told_by_its_last_own_line(self):
+        said = "\x1b[31m05_training stopped in cell [9]:\x1b[0m\n\nNo space is left.\n\n"
+        said += "The notebook as far as it got: x\nmake[1]: *** [Makefile:9: report] Error 1\n"
+        assert sweep.last_error_line(said) == "No space is left."
+
+
+class TestOnThisMachine:
+    def test_failures_are_retried_and_reported_and_only_they_run_again(self, project, grid):
+        # Given a grid of which one setting fails
+        file = grid(GRID + "staging: staged\n")
+        (project.folder / "failing").write_text("0.002")
+        # When it is run
+        made = project.python("-m", "deepsign_utils", "sweep", str(file))
+        # Then the failing runs were tried twice, the others once, and all is told
+        assert made.returncode == 1, made.stdout + made.stderr
+        assert "4 runs finished, 2 failed" in made.stdout
+        results = pd.read_parquet(project.folder / "reports/sweeps/small/results.parquet")
+        assert list(results["run"]) == names(file)
+        failed = results[results["status"] == "failed"]
+        assert set(failed["learning_rate"]) == {0.002}
+        assert set(failed["error"]) == {"The disk is full."}
+        assert set(failed["attempts"]) == {2}
+        assert results.loc[results["learning_rate"] == 0.004, "eer_skilled"].tolist() == [0.4, 0.4]
+        page = (project.folder / "reports/sweeps/small/index.html").read_text()
+        assert "The disk is full." in page
+        assert "learning_rate 0.004" in page
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", page)
+        # and each worker had the images in a folder of its own
+        lines = (project.folder / "runs.log").read_text().splitlines()
+        assert all(line.split()[2] not in ("", str(file.parent / "images")) for line in lines)
+        # When the reason is mended and the sweep run again
+        before = log(project)
+        (project.folder / "failing").write_text("none")
+        again = project.python("-m", "deepsign_utils", "sweep", str(file))
+        # Then only the failed runs run again
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert {run for _, run in (log(project) - before)} == set(failed["run"])
+        # And once more: nothing is left to do
+        third = project.python("-m", "deepsign_utils", "sweep", str(file))
+        assert "6 of them finished before" in third.stdout
+
+    def test_no_scheduler_is_an_error_in_words(self, project, grid):
+        made = project.run(
+            *(sys.executable, "-m", "deepsign_utils", "sweep", str(grid())),
+            DASK_SCHEDULER="tcp://127.0.0.1:9",
+            DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s",
+        )
+        assert made.returncode == 1
+        assert "No Dask scheduler answers" in made.stderr
+        assert "Traceback" not in made.stderr
+
+
+class Cluster:
+    """A scheduler and two workers, each a process of its own, on loopback."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.project, self.folder = project, folder
+        port = self.address.rsplit(":", 1)[1]
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"
+        )
+        self.workers = [self._worker(name) for name in ("one", "two")]
+
+    def _worker(self, name: str) -> subprocess.Popen:
+        options = ("--name", name, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        return self._start("worker", self.address, *options, "--host", "127.0.0.1")
+
+    def _start(self, *command: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *command],
+            cwd=self.project.folder,
+            env={**os.environ, "PYTHONPATH": str(self.project.folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(project: Project, tmp_path: Path):
+    cluster = Cluster(project, tmp_path)
+    yield cluster
+    cluster.stop()
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, grid, cluster):
+    """Given a scheduler and two workers, when one is killed, then all runs end, each once."""
+    (project.folder / "seconds").write_text("2")
+    file = grid()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "deepsign_utils", "sweep", str(file)],
+        cwd=project.folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(project.folder),
+            "DASK_SCHEDULER": cluster.address,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        # both workers are at work, and something is finished already
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            counts = Counter(what for what, _ in log(project).elements())
+            if counts["end"] >= 2 and counts["start"] - counts["end"] == 2:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError(f"the runs did not start: {log(project)}")
+        cluster.workers[0].send_signal(signal.SIGKILL)
+        output, _ = started.communicate(timeout=240)
+    finally:
+        started.kill()
+
+    assert started.returncode == 0, output
+    assert "6 runs finished, 0 failed" in output
+    ended = {run: count for (what, run), count in log(project).items() if what == "end"}
+    assert ended == dict.fromkeys(names(file), 1)
+    # only the run that the killed worker was at began twice
+    starts = sorted(count for (what, _), count in log(project).items() if what == "start")
+    assert starts == [1, 1, 1, 1, 1, 2]
+    results = pd.read_csv(project.folder / "reports/sweeps/small/results.csv")
+    assert set(results["status"]) == {"finished"}
+    markers = project.folder.glob("reports/small-*/sweep.json")
+    assert {json.loads(marker.read_text())["worker"] for marker in markers} == {"one", "two"}
+
+
+def test_what_a_killed_process_started_ends_with_it(tmp_path):
+    """Given a supervised command, when its starter is killed, then the command ends too."""
+    pulse = tmp_path / "pulse"
+    beat = f"while :; do date +%s%N > {pulse}; sleep 0.1; done"
+    starter = (
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-m', 'deepsign_utils.supervisor', *sys.argv[1:]], "
+        "stdin=subprocess.PIPE).wait()"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        starter,
+        shutil.which("sh"),
+        "-c",
+        beat,
+    ]
+    process = subprocess.Popen(command, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not pulse.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    last = None
+    while last != (last := pulse.read_text()) and time.monotonic() < deadline:
+        time.sleep(2)
+    assert time.monotonic() < deadline
