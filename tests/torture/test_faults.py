@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_no_half_dataset(tmp_path):
         assert listing(folder) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_full_disk_stops_a_study_in_a_line_and_room_lets_it_go_on(tiny_data, tmp_path):
     """The whole project lies on a disk that is full after the environment and some of chapter 1."""
     with disk(tmp_path / "disk", "500m") as folder:
@@ -150,7 +150,7 @@ def test_a_full_disk_stops_a_study_in_a_line_and_room_lets_it_go_on(tiny_data, t
         assert (project.folder / first).is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_vanished_input_is_told_in_a_line(tiny_data, tmp_path):
     """The images disappear between chapter 2 and chapter 3."""
     project = copy_project(tmp_path / "project")
@@ -161,7 +161,7 @@ def test_a_vanished_input_is_told_in_a_line(tiny_data, tmp_path):
     assert str(data) in refused(project, data, "reports/tiny/notebooks/03_tfrecord.ipynb")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_shards_that_were_deleted_or_damaged_are_refused_then_made_again(
     tiny_study, tiny_data, tmp_path
 ):
