@@ -42,7 +42,9 @@ from deepsign_utils import DeepSignError, studies
 STAGING = ("shared", "staged")
 MARKER = "sweep.json"
 LOG = "sweep.log"
-MEMORY_OF_A_RUN = 3 * 2**30  # bytes
+# Bytes: what a training holds before its first step, with room for the chapters' other needs, and
+# what each canvas pixel of a batch adds (0.6 GB for 72 canvases of 64 x 128).
+MEMORY_OF_A_RUN, MEMORY_OF_A_PIXEL = 1_500_000_000, 1100
 TOPIC = "deepsign-sweep"
 # What a sweep sets by other keys, or derives.
 _NOT_SWEPT = {"study": "studies", "seed": "seeds", "data_root": "data"}
@@ -69,6 +71,7 @@ class Run:
     data: str  # folder of the images as the study file or the sweep names it; "" is the study's own
     images: Path  # that folder
     threads: int = 1
+    memory: int = MEMORY_OF_A_RUN
     fingerprint: str = ""
 
     @property
@@ -216,8 +219,11 @@ def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path
 # ------------------------------------------------------------------------------------ one run
 
 
-def _with_fingerprints(runs: Sequence[Run]) -> list[Run]:
-    """The runs, each with what its result depends on: parameters, images, code of all chapters."""
+def _resolved(runs: Sequence[Run]) -> list[Run]:
+    """The runs with their memory, and with what their results depend on.
+
+    That is their parameters, their images, and the code of all chapters.
+    """
     package = Path(__file__).parent
     apart = {"sweep.py", "supervisor.py", "__main__.py"}
     code = [file for file in sorted(package.glob("*.py")) if file.name not in apart]
@@ -229,12 +235,16 @@ def _with_fingerprints(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         study = studies.read_study(studies.ROOT / "notebooks" / "studies" / f"{run.study}.yaml")
         values = studies.resolve({**study, **run.setting, "seed": run.seed})
+        batch = values["genuine_per_writer"] + values["forgeries_per_writer"]
+        batch *= values["writers_per_batch"]
+        pixels = batch * values["canvas_height"] * values["canvas_width"]
         # Neither changes a number; the threads change the weights' last bits.
         del values["study"], values["data_root"]
         values["threads"] = run.threads
         made_of = json.dumps([of_code, of_images[run.images], values], sort_keys=True)
         digest = hashlib.sha256(made_of.encode()).hexdigest()
-        result.append(replace(run, fingerprint=digest))
+        memory = MEMORY_OF_A_RUN + MEMORY_OF_A_PIXEL * pixels
+        result.append(replace(run, fingerprint=digest, memory=memory))
     return result
 
 
@@ -388,7 +398,7 @@ def _draw(sweep: Sweep) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(scheduler: str, runs: int, threads: int) -> Iterator[Client]:
+def _cluster(scheduler: str, runs: Sequence[Run], threads: int) -> Iterator[Client]:
     """A client of the scheduler at this address, or of a local cluster where there is none."""
     if scheduler:
         try:
@@ -401,8 +411,8 @@ def _cluster(scheduler: str, runs: int, threads: int) -> Iterator[Client]:
         with client:
             yield client
         return
-    fitting = psutil.virtual_memory().available // MEMORY_OF_A_RUN
-    workers = max(1, min(studies.usable_processors() // threads, fitting, runs))
+    fitting = psutil.virtual_memory().available // max(run.memory for run in runs)
+    workers = max(1, min(studies.usable_processors() // threads, fitting, len(runs)))
     local = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -437,14 +447,14 @@ def run_sweep(sweep: Sweep, scheduler: str = "") -> pd.DataFrame:
         nothing: it is a row with status "failed".
     """
     _draw(sweep)
-    runs = _with_fingerprints(sweep.runs)
+    runs = _resolved(sweep.runs)
     waiting = [run for run in runs if _finished(run) is None]
     done = len(runs) - len(waiting)
     print(f"{len(runs)} runs, {done} of them finished before.", flush=True)
     errors: dict[str, str] = {}
     attempts: Counter[str] = Counter()
     if waiting:
-        with _cluster(scheduler, len(waiting), sweep.threads) as client:
+        with _cluster(scheduler, waiting, sweep.threads) as client:
             for run, error in _completed(client, waiting, sweep, attempts):
                 done += 1
                 if error:
