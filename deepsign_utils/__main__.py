@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="replace a synthetic dataset of other parameters or of an older generator",
     )
+    synthesize.add_argument(
+        "--darker-forgeries",
+        type=float,
+        metavar="SHARE",
+        help="plant a shortcut: the paper of forgeries, and of these only, is darker by this share "
+        "of its brightness (0.2, say)",
+    )
     synthesize.set_defaults(run=_synthesize)
 
     realism = commands.add_parser(
@@ -138,6 +145,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("study", help="name of the study's output folder")
     report.set_defaults(run=_report)
+
+    matrix = commands.add_parser(
+        "matrix",
+        help="train on one dataset, test on another, for all finished studies",
+        description="Apply every finished study's model to every study's test pairs, with its own "
+        "cleaning and its own threshold, and write reports/matrix: index.html and matrix.json.",
+    )
+    matrix.add_argument("studies", nargs="*", metavar="STUDY", help="default: all finished ones")
+    matrix.set_defaults(run=_matrix)
 
     publish = commands.add_parser(
         "publish",
@@ -268,21 +284,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _synthesize(options: argparse.Namespace) -> None:
-    from deepsign_utils import synthetic
+    from deepsign_utils import demonstration, synthetic
 
     folder = options.folder.resolve()
+    drawn = {
+        "writers": options.writers,
+        "genuine": options.genuine,
+        "forgeries": options.forgeries,
+        "seed": options.seed,
+        "skill": options.skill,
+    }
     with studies.alone(folder):
         for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
             shutil.rmtree(left)  # of a process that was killed
-        synthetic.write_dataset(
-            folder,
-            writers=options.writers,
-            genuine=options.genuine,
-            forgeries=options.forgeries,
-            seed=options.seed,
-            skill=options.skill,
-            replace=options.replace,
-        )
+        if options.darker_forgeries is None:
+            synthetic.write_dataset(folder, **drawn, replace=options.replace)
+        else:
+            demonstration.write_planted(folder, options.darker_forgeries, **drawn)
     print(options.folder)
 
 
@@ -323,7 +341,9 @@ def _parameters(options: argparse.Namespace) -> None:
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
     values |= studies.check_values(given, "PARAMS")
-    studies.write_chapter_parameters(values, options.output)
+    demonstration = options.study == studies.DEMONSTRATION
+    chapters = [studies.DEMONSTRATION] if demonstration else studies.CHAPTERS
+    studies.write_chapter_parameters(values, options.output, chapters)
 
 
 def _alone(options: argparse.Namespace) -> None:
@@ -418,12 +438,33 @@ def _report(options: argparse.Namespace) -> None:
     from deepsign_utils import reporting
 
     study = studies.Study(options.study)
-    notebooks = [study.reports / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
-    output = study.reports / "index.html"
-    reporting.write_report(notebooks, study.metrics, output)
+    output, executed = study.reports / "index.html", study.reports / "notebooks"
+    demonstration = executed / f"{studies.DEMONSTRATION}.ipynb"
+    if demonstration.exists():
+        reporting.write_demonstration(demonstration, study.metrics, output)
+    else:
+        # The counterpart's report shows this study beside its own.
+        other = studies.Study(reporting.counterpart(study.name))
+        for one in (other, study):
+            notebooks = [one.reports / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
+            page = one.reports / "index.html"
+            if one is study or (page.exists() and all(file.exists() for file in notebooks)):
+                reporting.write_report(notebooks, one.metrics, page)
     with studies.alone(study.reports.parent / "index.html"):
         reporting.write_index(study.reports.parent)
     print(f"\nThe report: {output.relative_to(studies.ROOT)}")
+
+
+def _matrix(options: argparse.Namespace) -> None:
+    from deepsign_utils import matrix, reporting
+
+    measured = matrix.measure(options.studies or matrix.finished_studies())
+    folder = studies.ROOT / "reports" / matrix.NAME
+    studies.write_json(folder / "matrix.json", measured)
+    output = reporting.write_matrix(folder / "matrix.json", folder / "index.html")
+    with studies.alone(folder.parent / "index.html"):
+        reporting.write_index(folder.parent)
+    print(f"\nThe matrix: {output.relative_to(studies.ROOT)}")
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -26,7 +26,8 @@ def split_writers(
     Parameters
     ----------
     signatures
-        Signature table.
+        Signature table. Where it has the column ``sha256``, writers who share a file may not lie
+        in different splits.
     validation_writers, test_writers
         A share of all writers (rounded, at least one), or a list of writers.
     rng
@@ -40,7 +41,8 @@ def split_writers(
     Raises
     ------
     DeepSignError
-        If a listed writer is not in the data, is in both lists, or no writer is left to train on.
+        If a listed writer is not in the data, is in both lists, or no writer is left to train on;
+        if two writers of different splits share a file byte for byte.
     """
     writers = list(dict.fromkeys(signatures["writer"]))
     if len(writers) < 3:
@@ -75,8 +77,28 @@ def split_writers(
         raise DeepSignError(
             "validation_writers and test_writers leave no writer to train on; lower their shares."
         )
-    return pd.DataFrame(
+    split = pd.DataFrame(
         {"writer": writers, "split": [assigned.get(writer, "train") for writer in writers]}
+    )
+    if "sha256" in signatures:
+        _refuse_straddling(signatures, split)
+    return split
+
+
+def _refuse_straddling(signatures: pd.DataFrame, split: pd.DataFrame) -> None:
+    """A file under two writers would let the test ask about what training has seen."""
+    files = signatures[["path", "writer", "sha256"]].merge(split, on="writer")
+    shared = files[files.groupby("sha256")["split"].transform("nunique") > 1]
+    if shared.empty:
+        return
+    first = shared[shared["sha256"] == shared["sha256"].iloc[0]].drop_duplicates("split")
+    places = " and ".join(
+        f"{row.path} (writer {row.writer}, {row.split})" for row in first.itertuples()
+    )
+    raise DeepSignError(
+        f"{shared['sha256'].nunique()} file(s) lie under writers of different splits, byte for "
+        f"byte the same: {places}. Remove the wrong copy, or list these writers together in "
+        "test_writers or validation_writers."
     )
 
 

@@ -345,6 +345,7 @@ def specimens(
     *,
     ink_bright: bool,
     per_kind: int = 3,
+    noun: str = "writer",
 ) -> Figure:
     """Gallery: a row for each writer, genuine signatures left, forged ones right.
 
@@ -359,6 +360,8 @@ def specimens(
         images (paper bright), which are drawn as they are.
     per_kind : int
         At most so many images of each kind in a row.
+    noun : str
+        What stands before a row's name; empty where the rows are no writers.
 
     Returns
     -------
@@ -390,7 +393,7 @@ def specimens(
             filled = [(_ink_dark(images[i], ink_bright), COLOURS[kind]) for i in places[kind]]
             row += filled + [None] * (count - len(filled))
         rows.append(row)
-    return _gallery(rows, [f"writer {writer}" for writer in chosen], titles)
+    return _gallery(rows, [f"{noun} {name}".strip() for name in chosen], titles)
 
 
 @mpl.rc_context(STYLE)
@@ -1378,6 +1381,65 @@ def _broken(text: str, width: int = 26) -> str:
 # --- Parts that the figures share ---------------------------------------------------------------
 
 
+@mpl.rc_context(STYLE)
+def cross_matrix(rates: pd.DataFrame, title: str) -> Figure:
+    """Heat map of one error rate: trained on the row's study, tested on the column's.
+
+    Parameters
+    ----------
+    rates : DataFrame
+        Fractions, in % in the figure, NaN for none; both axes name the studies. Those on the
+        diagonal, where a study meets its own test writers, are framed.
+    title : str
+        The rate's name.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    DeepSignError
+        If it is empty, or rows and columns differ.
+    """
+    names = list(rates.columns)
+    _require(
+        len(names) > 0 and names == list(rates.index), "A matrix names the same studies twice."
+    )
+    figure, axes = _axes(height=1.6 + 0.62 * len(names))
+    # Light to dark in one hue: an error of 50 % is a tossed coin, and all beyond it as dark.
+    colours = sns.light_palette(COLOURS["skilled"], as_cmap=True)
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.pcolormesh(edges, edges, rates.to_numpy(float), cmap=colours, vmin=0, vmax=0.5)
+    axes.invert_yaxis()  # the first study stands at the top
+    for (row, column), rate in np.ndenumerate(rates.to_numpy(float)):
+        if np.isnan(rate):
+            continue
+        dark = rate > 0.42
+        axes.annotate(
+            f"{100 * rate:.1f}",
+            (column, row),
+            ha="center",
+            va="center",
+            color="white" if dark else INK,
+            weight="bold" if row == column else "normal",
+        )
+    for place in range(len(names)):
+        box = mpl.patches.Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor=INK)
+        axes.add_patch(box)
+    places = np.arange(len(names))
+    crowded = max(map(len, names)) * len(names) > 50
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    axes.set_xticks(places, names, **turned)
+    axes.set_yticks(places, names)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.set_title(f"{title} (%)")
+    axes.set_xlabel("tested on")
+    axes.set_ylabel("trained on")
+    return figure
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise DeepSignError(message)
@@ -1405,6 +1467,7 @@ _SWATCH = {"linestyle": "", "marker": "s", "markersize": 11}
 _MARK = {"linestyle": "", "markersize": 7}
 _UPRIGHT = {"linestyle": "", "marker": "|", "markersize": 14, "markeredgewidth": 1.6}
 _DASHED = (0, (3, 2))
+_DOTTED = (0, (1, 1.2))
 
 
 def _legend_above(
@@ -1483,11 +1546,12 @@ def _looks(
             f"The curve {label!r} has arrays of different length, or empty ones: {lengths}.",
         )
         kinds = [kind for kind in ("skilled", "random", "stroke-blind") if kind in label]
-        looks[label] = (
-            {"color": COLOURS[kinds[-1]], "linestyle": DASHES[kinds[-1]]}
-            if kinds
-            else {"color": next(spare), "linestyle": "-"}
-        )
+        if kinds:
+            look = {"color": COLOURS[kinds[-1]], "linestyle": DASHES[kinds[-1]]}
+            # Of two curves of one kind, the second is dotted.
+            looks[label] = look | ({"linestyle": _DOTTED} if look in looks.values() else {})
+        else:
+            looks[label] = {"color": next(spare), "linestyle": "-"}
     for extra in (bands, points):
         unknown = set(extra or {}) - set(curves)
         _require(not unknown, f"There is no curve called {sorted(unknown)}.")

@@ -32,8 +32,9 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from deepsign_utils import DeepSignError
-from deepsign_utils.studies import write_atomically
+from deepsign_utils import DeepSignError, plotting
+from deepsign_utils.shortcuts import probe_name
+from deepsign_utils.studies import DEMONSTRATION, write_atomically
 
 SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
 
@@ -68,23 +69,31 @@ def read_metrics(path: Path) -> dict[str, Any]:
         made of numbers.
     """
     path = Path(path)
-    again = "Run the evaluation again: make report."
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeepSignError(f"{path} cannot be read ({error.strerror}). {again}") from error
-    except ValueError as error:
-        raise DeepSignError(f"{path} is not valid JSON ({error}). {again}") from error
-    references = _mapping(_mapping(_mapping(metrics).get("test")).get("references"))
+    metrics = _read_json(path)
+    references = _mapping(_mapping(metrics.get("test")).get("references"))
     if not references or "study" not in metrics:
-        raise DeepSignError(f"{path} lacks `study` or `test.references`. {again}")
+        raise DeepSignError(f"{path} lacks `study` or `test.references`. {_AGAIN}")
     if not all(count.isdecimal() for count in references):
-        raise DeepSignError(f"{path}: `test.references` must be keyed by whole numbers. {again}")
-    checked = {part: metrics[part] for part in ("test", "shortcuts") if part in metrics}
-    for where, node in _walk(checked):
+        raise DeepSignError(f"{path}: `test.references` must be keyed by whole numbers. {_AGAIN}")
+    return metrics
+
+
+_AGAIN = "Run the evaluation again: make report."
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A metrics.json, of any kind of study, whose intervals are made of numbers."""
+    try:
+        metrics = _mapping(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DeepSignError(f"{path} cannot be read ({error.strerror}). {_AGAIN}") from error
+    except ValueError as error:
+        raise DeepSignError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
+    parts = ("test", "shortcuts", "demonstration")
+    for where, node in _walk({part: metrics[part] for part in parts if part in metrics}):
         numbers = (node.get(key) for key in ("value", "low", "high"))
         if not all(n is None or isinstance(n, int | float) for n in numbers):
-            raise DeepSignError(f"{path}: `{where}` must hold numbers or null. {again}")
+            raise DeepSignError(f"{path}: `{where}` must hold numbers or null. {_AGAIN}")
     return metrics
 
 
@@ -276,8 +285,9 @@ def _shortcut_rows(shortcuts: Any) -> list[dict[str, Any]]:
     return [
         {
             "stage": stages[stage],
-            "probe": ALL_PROBES if name == "all" else name.replace("_", " "),
+            "probe": probe_name(stage, name),
             "auc": _interval(probe, "auc"),
+            "audit": _interval(probe, "audit", "auc"),
             "eer": _interval(probe, "eer", "skilled"),
             "finding": _finding(probe),
         }
@@ -292,6 +302,8 @@ def _finding(probe: dict[str, Any]) -> str:
     auc = _interval(probe, "auc")
     if auc is None or auc["low"] is None:
         return "not measured"
+    if _mapping(probe.get("audit")).get("verdict") == "flagged":
+        return "flagged"  # on the training and validation writers, who are more
     plain = "at chance" if auc["high"] < CHANCE_AUC else "inconclusive"
     return probe.get("verdict") or ("flagged" if auc["low"] > CHANCE_AUC else plain)
 
@@ -422,6 +434,33 @@ def _or_dash(interval: Interval | None, write: Callable[[Interval], str]) -> str
     return "–" if interval is None else write(interval)
 
 
+def quality_in_words(quality: Mapping[str, Any]) -> str:
+    """Say what was unusable and what was a copy, from ``quality`` of metrics.json.
+
+    Parameters
+    ----------
+    quality
+        ``images`` (used), ``left_out`` (reason -> files), ``exact`` and ``near`` (what
+        `shortcuts.copy_counts` gives).
+    """
+    left_out = sum(quality["left_out"].values())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in quality["left_out"].items())
+    sentences = [
+        f"{quality['images']:,} images are used; "
+        + (f"{left_out:,} are left out ({reasons})." if left_out else "none is left out.")
+    ]
+    for name, which in (("exact", "repeat another byte for byte"), ("near", "nearly copy another")):
+        of = quality[name]
+        crossing = [
+            f"{of[bound]:,} of them across {bound.removeprefix('across_')}"
+            for bound in ("across_writers", "across_kinds", "across_splits")
+            if of[bound]
+        ]
+        where = f": {', '.join(crossing)}" if crossing else ""
+        sentences.append(f"{of['files'] or 'None'} {which}{where}.")
+    return " ".join(sentences)
+
+
 def findings(metrics: Mapping[str, Any]) -> str:
     """Say in a few Markdown points what a study found.
 
@@ -448,6 +487,111 @@ def findings(metrics: Mapping[str, Any]) -> str:
         f"Without comparing anything, from the {row['stage']} alone: EER {format_rate(row['eer'])}."
         for row in alone
         if row["eer"]
+    ]
+    return "\n".join(f"- {point}" for point in points)
+
+
+DEMONSTRATED = (
+    ("naive", "as_is", "Naive recipe", "files as they are; epoch and threshold picked by the test"),
+    ("naive", "one_paper", "the same network", "every test image redrawn on one paper"),
+    ("naive", "swapped", "the same network", "genuine on the forgeries' paper and the reverse"),
+    ("stroke_blind", "raw", "No comparison", "size, paper and encoding of the questioned file"),
+    ("deepsign", "eer", "DeepSign", "ink alone; epoch and threshold from validation writers"),
+    ("stroke_blind", "canvas", "No comparison", "the questioned file's cleaned canvas"),
+)
+"""The rows of the demonstration's table: where the EER stands, who decides, what it sees."""
+
+
+def _demonstrated(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"verifier": verifier, "sees": sees, "eer": _interval(measured, part, name)}
+        for part, name, verifier, sees in DEMONSTRATED
+    ]
+
+
+def demonstration_table(measured: Mapping[str, Any]) -> pd.DataFrame:
+    """The demonstration's error rates, to be read.
+
+    Parameters
+    ----------
+    measured
+        ``demonstration`` of its metrics.json.
+
+    Returns
+    -------
+    DataFrame
+        One row per verifier: what decides, what it sees, the EER on the test pairs.
+    """
+    rows = [
+        (row["verifier"], row["sees"], _or_dash(row["eer"], format_rate))
+        for row in _demonstrated(measured)
+    ]
+    return pd.DataFrame(rows, columns=["verifier", "sees", "EER"]).set_index("verifier")
+
+
+def conclusion(findings: Mapping[str, Any]) -> str:
+    """Say what the naive figure was worth: "mostly paper", "partly paper" or "not shown".
+
+    Parameters
+    ----------
+    findings : mapping
+        `demonstration` of metrics.json: "naive" with the EERs `as_is`, `one_paper` and `swapped`,
+        each with its interval.
+
+    Returns
+    -------
+    str
+        "mostly paper" if with the papers swapped the network is worse than chance, whole interval
+        above 50 %: it then goes by the paper even against the strokes. "partly paper" if on one
+        paper its EER rises, intervals apart. Else "not shown".
+    """
+    naive = findings["naive"]
+    if naive["swapped"]["low"] > 0.5:
+        return "mostly paper"
+    apart = naive["one_paper"]["low"] > naive["as_is"]["high"]
+    return "partly paper" if apart else "not shown"
+
+
+def demonstration_answer(measured: Mapping[str, Any]) -> str:
+    """Say in a few sentences how much of the naive figure was paper.
+
+    Parameters
+    ----------
+    measured
+        ``demonstration`` of its metrics.json.
+    """
+    naive = {name: format_rate(eer) for name, eer in measured["naive"].items()}
+    verdict = {
+        "mostly paper": "Mostly paper",
+        "partly paper": "In part paper",
+        "not shown": "Not shown to be paper",
+    }[conclusion(measured)]
+    ours = measured["deepsign"]
+    return (
+        f"{verdict}: the naive recipe reports an EER of {naive['as_is']}. On one paper for all the "
+        f"same network has {naive['one_paper']}; with the papers swapped, {naive['swapped']}. A "
+        "verifier that sees no stroke and no reference reaches "
+        f"{format_rate(measured['stroke_blind']['raw'])} on the same pairs. DeepSign, which sees "
+        f"the ink alone, has {format_rate(ours['eer'])}, and there a verifier without a reference "
+        f"has {format_rate(measured['stroke_blind']['canvas'])}."
+    )
+
+
+def demonstration_findings(metrics: Mapping[str, Any]) -> str:
+    """Say in a few Markdown points what the demonstration found.
+
+    Parameters
+    ----------
+    metrics
+        Content of its metrics.json.
+    """
+    ours = metrics["demonstration"]["deepsign"]
+    flagged = _flagged(_shortcut_rows(metrics["shortcuts"]))
+    points = [
+        f"**{demonstration_answer(metrics['demonstration'])}**",
+        f"At the threshold fixed on validation writers DeepSign accepts {format_rate(ours['fmr'])} "
+        f"of skilled forgeries and rejects {format_rate(ours['fnmr'])} of genuine signatures.",
+        f"Shortcuts flagged on the test writers: {', '.join(flagged) or 'none'}.",
     ]
     return "\n".join(f"- {point}" for point in points)
 
@@ -735,8 +879,40 @@ def _is_index_row(columns: Tag, index: Tag) -> bool:
 # ------------------------------------------------------------------------------------ pages
 
 
+NORMALISED = "_normalised"
+"""Ending of the run that redraws all strokes with one pen, beside the run of the same name."""
+
+
+def counterpart(study: str) -> str:
+    """The run with the other strokes: `cedar` and `cedar_normalised` belong together."""
+    return study.removesuffix(NORMALISED) if study.endswith(NORMALISED) else study + NORMALISED
+
+
+def _pens(metrics: Mapping[str, Any], beside: Path) -> list[dict[str, Any]]:
+    """The study and its counterpart, as far as both were run, strokes as they are first."""
+    if not beside.is_file():
+        return []
+    rows = []
+    for of in (metrics, read_metrics(beside)):
+        used = _mapping(_mapping(of.get("provenance")).get("parameters"))
+        probe = _mapping(_mapping(of.get("shortcuts")).get("canvas")).get("stroke_width")
+        rows.append(
+            {
+                "study": of["study"],
+                "strokes": used.get("stroke_width"),
+                "pen": _interval(probe, "auc"),
+                **_reference_rows(_results(of))[0],
+            }
+        )
+    if {row["strokes"] for row in rows} != {"as_is", "normalised"}:
+        return []
+    return sorted(rows, key=lambda row: row["strokes"])
+
+
 def write_report(notebooks: Sequence[Path], metrics: Path, output: Path) -> Path:
     """Write a study's report: one HTML file with everything inside.
+
+    Where the study's counterpart (`counterpart`) was run too, both stand side by side in it.
 
     Parameters
     ----------
@@ -759,12 +935,15 @@ def write_report(notebooks: Sequence[Path], metrics: Path, output: Path) -> Path
     DeepSignError
         If metrics.json or a notebook cannot be used; the message names the file.
     """
-    output = Path(output)
+    output, metrics = Path(output), Path(metrics)
     numbers = read_metrics(metrics)
     chapters, figures = _chapters([Path(path) for path in notebooks])
     html = _render(
         "report.html.j2",
         **_context(numbers),
+        pens=_pens(
+            numbers, metrics.parent.parent / counterpart(metrics.parent.name) / metrics.name
+        ),
         headline_figure=next((f for f in figures if f["name"] == "headline"), None),
         chapters=chapters,
         provenance=_provenance(numbers),
@@ -811,10 +990,162 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
             + ([_plural(writers, "test writer")] if writers else [])
         ),
         "published": _interval(test.get("published"), "eer", "skilled"),
+        "quality": quality_in_words(metrics["quality"]) if metrics.get("quality") else "",
         "shortcuts": shortcuts,
-        "flagged": [f"{r['probe']} ({r['stage']})" for r in shortcuts if r["finding"] == "flagged"],
+        "flagged": _flagged(shortcuts),
         "blind": next((r for r in reversed(shortcuts) if r["probe"] == ALL_PROBES), None),
         "command": _command(str(metrics["study"]), str(metrics.get("dataset") or "")),
+    }
+
+
+def _flagged(shortcuts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The flagged probes in plain words."""
+    return [f"{row['probe']} ({row['stage']})" for row in shortcuts if row["finding"] == "flagged"]
+
+
+def write_demonstration(notebook: Path, metrics: Path, output: Path) -> Path:
+    """Write the report of the demonstration: its table and figure first, the notebook below.
+
+    Parameters
+    ----------
+    notebook
+        The executed notebook.
+    metrics
+        Its metrics.json: the source of every number at the top.
+    output
+        The file to write. Written whole or not at all.
+
+    Returns
+    -------
+    Path
+        ``output``.
+
+    Raises
+    ------
+    DeepSignError
+        If metrics.json or the notebook cannot be used; the message names the file.
+    """
+    numbers = _read_json(Path(metrics))
+    if "demonstration" not in numbers:
+        raise DeepSignError(f"{metrics} lacks `demonstration`. {_AGAIN}")
+    chapters, figures = _chapters([Path(notebook)])
+    shortcuts = _shortcut_rows(numbers["shortcuts"])
+    measured = numbers["demonstration"]
+    html = _render(
+        "demonstration.html.j2",
+        study=numbers["study"],
+        dataset=numbers["dataset"],
+        planted=numbers["dataset"] == DEMONSTRATION,
+        answer=demonstration_answer(measured),
+        rows=_demonstrated(measured),
+        ours=measured["deepsign"],
+        writers=numbers["test"]["writers"],
+        pairs=numbers["test"]["pairs"],
+        flagged=_flagged(shortcuts),
+        shortcuts=shortcuts,
+        headline_figure=next((f for f in figures if f["name"] == "headline"), None),
+        chapters=chapters,
+        provenance=_provenance(numbers),
+        command=_command(numbers["study"], DEMONSTRATION),
+    )
+    return _write(Path(output), html)
+
+
+MATRIX_RATES = {
+    "eer": ("EER", "equal error rate, at a threshold that the test pairs pick"),
+    "fmr": ("FMR", "forgeries accepted at the threshold of the study that was trained on"),
+    "fnmr": ("FNMR", "genuine signatures rejected at that same threshold"),
+}
+
+
+def write_matrix(measured: Path, output: Path) -> Path:
+    """Write the report of the cross-dataset matrix, from its JSON alone.
+
+    Parameters
+    ----------
+    measured
+        What `matrix.measure` gave, as JSON.
+    output
+        The file to write. Written whole or not at all.
+
+    Returns
+    -------
+    Path
+        ``output``.
+
+    Raises
+    ------
+    DeepSignError
+        If the JSON cannot be used.
+    """
+    content = _read_json(Path(measured))
+    if not {"studies", "cells"} <= set(content):
+        raise DeepSignError(f"{measured} lacks `studies` or `cells`. Run make matrix again.")
+    names, cells = list(content["studies"]), content["cells"]
+    html = _render(
+        "matrix.html.j2",
+        studies=content["studies"],
+        figures=[_heat_map(names, cells, *item) for item in enumerate(MATRIX_RATES, 1)],
+        rows=[
+            {"trained": trained, "tested": tested, "writers": _mapping(cell).get("writers", 0)}
+            | {rate: _interval(cell, rate) for rate in MATRIX_RATES}
+            for trained, row in cells.items()
+            for tested, cell in row.items()
+        ],
+        answer=matrix_answer(content),
+    )
+    return _write(Path(output), html)
+
+
+def matrix_answer(content: Mapping[str, Any]) -> str:
+    """Say in a sentence how far models carry from one dataset to another.
+
+    Parameters
+    ----------
+    content
+        What `matrix.measure` gave.
+    """
+    cells = content["cells"]
+    own = {name: cells[name][name] for name in cells}
+    away = [(a, b, cells[a][b]) for a in cells for b in cells if a != b and cells[a][b]]
+    if not away:
+        return "Nothing to compare: every test writer was seen in every other study's training."
+    home = sum(of["eer"]["value"] for of in own.values()) / len(own)
+    abroad = sum(of["eer"]["value"] for _, _, of in away) / len(away)
+    worse = sum(of["eer"]["low"] > own[b]["eer"]["high"] for _, b, of in away)
+    trained, tested, worst = max(
+        away, key=lambda cell: max(cell[2]["fmr"]["value"], cell[2]["fnmr"]["value"])
+    )
+    return (
+        f"On its own data a model's EER is {100 * home:.1f}\u00a0% on average; on other data, "
+        f"{100 * abroad:.1f}\u00a0%. In {worse} of {len(away)} cases it does worse than the model "
+        "trained there, intervals apart. What a fixed threshold does elsewhere, at worst: that of "
+        f"{trained} accepts {format_rate(worst['fmr'])} of the forgeries of {tested} and rejects "
+        f"{format_rate(worst['fnmr'])} of its genuine signatures."
+    )
+
+
+def _heat_map(
+    names: Sequence[str], cells: Mapping[str, Any], number: int, rate: str
+) -> dict[str, Any]:
+    """One rate's heat map, as the templates take a figure."""
+    name, meaning = MATRIX_RATES[rate]
+    table = pd.DataFrame(
+        [[(_interval(cells[a][b], rate) or {}).get("value") for b in names] for a in names],
+        index=names,
+        columns=names,
+    )
+    drawing = plotting.render(plotting.cross_matrix(table, name))["image/svg+xml"].encode()
+    width, height = _size(drawing, "image/svg+xml")
+    return {
+        "number": number,
+        "alt": f"Heat map of the {name}, trained on each study and tested on each; all its numbers "
+        "are in the table below.",
+        "caption": f"{name}: {meaning}. Trained on the row's study, tested on the column's; "
+        "framed: a study's own test writers. Empty: all of them were seen in training.",
+        "source": f"data:image/svg+xml;base64,{base64.b64encode(drawing).decode()}",
+        "width": width,
+        "height": height,
     }
 
 
@@ -833,20 +1164,38 @@ def write_index(reports_folder: Path) -> Path:
         The file written.
     """
     folder = Path(reports_folder)
-    studies, broken = [], []
+    studies, demonstrations, broken = [], [], []
     for path in sorted(folder.glob("*/metrics.json")):
         try:
-            studies.append((path.parent, read_metrics(path)))
+            if "demonstration" in (numbers := _read_json(path)):
+                demonstrations.append(_demonstration_row(path.parent, numbers))
+            else:
+                studies.append((path.parent, read_metrics(path)))
         except DeepSignError as error:
             broken.append((path.parent.name, str(error)))
     most = max((int(n) for _, m in studies for n in m["test"]["references"]), default=10)
     html = _render(
         "index.html.j2",
         studies=[_index_row(study, metrics, most) for study, metrics in studies],
+        demonstrations=demonstrations,
+        matrix=(folder / "matrix" / "index.html").exists(),
         broken=broken,
         most=most,
     )
     return _write(folder / "index.html", html)
+
+
+def _demonstration_row(folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    measured = metrics["demonstration"]
+    return {
+        "name": folder.name,
+        "link": f"{quote(folder.name)}/index.html" if (folder / "index.html").exists() else None,
+        "dataset": metrics.get("dataset") or "–",
+        "naive": _interval(measured, "naive", "as_is"),
+        "one_paper": _interval(measured, "naive", "one_paper"),
+        "blind": _interval(measured, "stroke_blind", "raw"),
+        "deepsign": _interval(measured, "deepsign", "eer"),
+    }
 
 
 def _index_row(folder: Path, metrics: Mapping[str, Any], most: int) -> dict[str, Any]:

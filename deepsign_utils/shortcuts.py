@@ -12,6 +12,8 @@ The probes of the raw file are
 - background: gray levels, of the paper and of the ink that stands out from it (how dark a scan
   shows the same ink depends on the scanner);
 - border: gray levels of the outermost rows and columns and of the four corners;
+- marks: the darkest and the brightest single pixel of the paper against its neighbours, and where
+  they lie;
 - mode: file format, compression, pixel mode, resolution and the metadata that the file carries;
 
 those of the cleaned canvas
@@ -19,8 +21,8 @@ those of the cleaned canvas
 - background: what is left outside the ink;
 - stroke_width: mean and spread of twice the distance to the stroke's edge;
 - extent: the ink's box and density;
-- image: the whole canvas, reduced, with its stroke directions. It sees strokes, though it compares
-  nothing, so "all" does without it.
+- image: the whole canvas through a small convolutional layer with fixed filters, pooled. It sees
+  strokes, though it compares nothing, so "all" does without it.
 """
 
 import zlib
@@ -35,7 +37,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import ndimage
-from skimage.feature import hog
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
@@ -45,6 +46,25 @@ from deepsign_utils.preprocessing import ink_mask, load_grayscale, open_image, o
 
 CHANCE = 0.55
 """AUC up to which a probe counts as no better than chance."""
+
+PROBES = {
+    "raw": {
+        "size": "image size",
+        "background": "paper shade",
+        "border": "border of the image",
+        "marks": "single pixels",
+        "mode": "file mode",
+        "all": "all together",
+    },
+    "canvas": {
+        "background": "background",
+        "stroke_width": "stroke width",
+        "extent": "extent of the ink",
+        "image": "whole picture",
+        "all": "all together",
+    },
+}
+"""What each probe looks at, in plain words."""
 
 NEAR_COPY = 24
 """Largest distance, of 256 bits, between the hashes of two near copies."""
@@ -107,6 +127,7 @@ def raw_features(path: str | Path) -> dict[str, float]:
         "size.height": gray.shape[0],
         **_named("background", _background(gray, ink)),
         **_named("border", _border(gray)),
+        **_named("marks", _marks(gray, ink)),
         **_named("mode", mode),
     }
 
@@ -180,6 +201,23 @@ def _border(gray: np.ndarray) -> dict[str, float]:
     }
 
 
+def _marks(gray: np.ndarray, ink: np.ndarray) -> dict[str, float]:
+    """How far the paper's most conspicuous pixel exceeds its 8 neighbours' mean, and its place."""
+    level = gray.astype(np.float32)
+    neighbours = (9 * ndimage.uniform_filter(level, 3, mode="mirror") - level) / 8
+    excess = np.where(_grown(ink), 0, level - neighbours)
+    row, column = np.unravel_index([excess.argmin(), excess.argmax()], gray.shape)
+    return {
+        f"{name}.{feature}": value
+        for which, name in enumerate(("dark", "bright"))
+        for feature, value in (
+            ("excess", excess[row[which], column[which]]),
+            ("row", row[which]),
+            ("column", column[which]),
+        )
+    }
+
+
 def _levels(values: np.ndarray) -> dict[str, float]:
     """Statistics of some pixels' levels; all -1 where there are no such pixels."""
     if values.size == 0:
@@ -215,7 +253,7 @@ def canvas_features(canvas: np.ndarray) -> dict[str, float]:
         **_named("background", _remains(canvas)),
         **_named("stroke_width", _stroke_width(ink)),
         **_named("extent", _extent(ink)),
-        **{f"image.{index}": value for index, value in enumerate(_thumbnail(canvas))},
+        **{f"image.{index}": value for index, value in enumerate(_convolved(canvas))},
     }
 
 
@@ -274,13 +312,43 @@ def _extent(ink: np.ndarray) -> dict[str, float]:
     }
 
 
-def _thumbnail(canvas: np.ndarray) -> np.ndarray:
-    """The canvas at 16 x 32, then 8 stroke directions in 4 x 8 cells: float (768,)."""
-    small = np.asarray(Image.fromarray(canvas).resize((32, 16), Image.Resampling.BOX))
-    height, width = canvas.shape[0] // 4, canvas.shape[1] // 8
-    whole_cells = canvas[: 4 * height, : 8 * width]
-    directions = hog(whole_cells, 8, (height, width), cells_per_block=(1, 1), block_norm="L2")
-    return np.concatenate([small.ravel(), directions])
+def _fixed_filters() -> np.ndarray:
+    """Eight random 5 x 5 filters and one for a lone pixel, of mean 0 and length 1: (9, 25)."""
+    lone = np.zeros((5, 5))
+    lone[1:4, 1:4], lone[2, 2] = -1 / 8, 1
+    filters = np.vstack([np.random.default_rng(0).normal(size=(8, 25)), lone.ravel()])
+    filters -= filters.mean(axis=1, keepdims=True)
+    return (filters / np.linalg.norm(filters, axis=1, keepdims=True)).astype(np.float32)
+
+
+_FILTERS = _fixed_filters()
+
+
+def _convolved(canvas: np.ndarray) -> np.ndarray:
+    """One convolutional layer, rectified in both directions (18 maps) and pooled: (740,).
+
+    Each map's mean in 4 x 8 cells, its sum for each pixel of ink and its maximum; the lone pixels'
+    maximum in 8 x 16 cells.
+    """
+    padded = np.pad(canvas.astype(np.float32) / 255, 2)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (5, 5)).reshape(-1, 25)
+    response = (_FILTERS @ patches.T).reshape(len(_FILTERS), *canvas.shape)
+    maps = np.maximum(np.concatenate([response, -response]), 0)
+    ink = max(np.count_nonzero(canvas >= _INK), 1)
+    return np.concatenate(
+        [
+            _cells(maps, 4, 8).mean(axis=(2, 4)).ravel(),
+            maps.sum(axis=(1, 2)) / ink,
+            maps.max(axis=(1, 2)),
+            _cells(response[-1:], 8, 16).max(axis=(2, 4)).ravel(),
+        ]
+    )
+
+
+def _cells(maps: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Maps (m, H, W) cut into cells: (m, rows, H / rows, columns, W / columns)."""
+    height, width = maps.shape[1] // rows, maps.shape[2] // columns
+    return maps[:, : rows * height, : columns * width].reshape(-1, rows, height, columns, width)
 
 
 def _grown(ink: np.ndarray) -> np.ndarray:
@@ -319,6 +387,11 @@ def probe_columns(features: pd.DataFrame) -> dict[str, list[str]]:
     for column in features.columns:
         columns.setdefault(column.partition(".")[0], []).append(column)
     return columns | {"all": [c for c in features.columns if not c.startswith("image.")]}
+
+
+def probe_name(stage: str, probe: str) -> str:
+    """What a probe of a stage ("raw" or "canvas") looks at, in plain words."""
+    return PROBES[stage].get(probe, probe.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -647,7 +720,96 @@ def verify_with_probes(
     return findings, scores
 
 
-# Near copies
+def with_audit(findings: Mapping[str, dict], audit: pd.DataFrame) -> dict[str, dict]:
+    """Put what other writers gave away beside what the test writers do.
+
+    Parameters
+    ----------
+    findings : mapping
+        From `verify_with_probes`, on test writers.
+    audit : DataFrame
+        From `audit`, on training and validation writers: more of them, so a surer verdict.
+
+    Returns
+    -------
+    dict
+        The findings, each with ``"audit": {"auc": I, "verdict": str}``.
+    """
+    rows = audit.set_index("probe")
+    return {
+        name: of
+        | {
+            "audit": {
+                "auc": {
+                    "value": float(rows.loc[name, "auc"]),
+                    "low": float(rows.loc[name, "low"]),
+                    "high": float(rows.loc[name, "high"]),
+                },
+                "verdict": str(rows.loc[name, "verdict"]),
+            }
+        }
+        for name, of in findings.items()
+    }
+
+
+# Copies
+
+
+def exact_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
+    """Files that repeat an earlier one byte for byte.
+
+    Parameters
+    ----------
+    signatures : DataFrame
+        Signature table: `signature_id`, `writer`, `kind`, `duplicate_of`.
+
+    Returns
+    -------
+    DataFrame
+        As `near_duplicates` gives it; `id_a` is the first of the copies, every distance 0.
+    """
+    repeats = signatures.dropna(subset=["duplicate_of"])
+    originals = signatures.set_index("signature_id").loc[repeats["duplicate_of"]]
+    return pd.DataFrame(
+        {
+            "id_a": originals.index.to_numpy(),
+            "id_b": repeats["signature_id"].to_numpy(),
+            "distance": np.zeros(len(repeats), np.int32),
+            "same_writer": originals["writer"].to_numpy() == repeats["writer"].to_numpy(),
+            "same_kind": originals["kind"].to_numpy() == repeats["kind"].to_numpy(),
+        }
+    )
+
+
+def copy_counts(
+    copies: pd.DataFrame, signatures: pd.DataFrame, split: pd.DataFrame
+) -> dict[str, int]:
+    """How many files are copies of others, and across which bounds.
+
+    Parameters
+    ----------
+    copies : DataFrame
+        From `exact_duplicates` or `near_duplicates`.
+    signatures : DataFrame
+        Signature table.
+    split : DataFrame
+        `writer` and `split`.
+
+    Returns
+    -------
+    dict
+        `files`: files that copy an earlier one; and of these, those that have such a partner
+        `across_writers`, `across_kinds` (a genuine file and a forged one) and `across_splits`.
+    """
+    part = signatures.merge(split, on="writer").set_index("signature_id")["split"]
+    bounds = {
+        "across_writers": ~copies["same_writer"],
+        "across_kinds": ~copies["same_kind"],
+        "across_splits": part[copies["id_a"]].to_numpy() != part[copies["id_b"]].to_numpy(),
+    }
+    return {"files": int(copies["id_b"].nunique())} | {
+        name: int(copies.loc[crosses, "id_b"].nunique()) for name, crosses in bounds.items()
+    }
 
 
 def near_duplicates(

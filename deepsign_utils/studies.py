@@ -49,6 +49,7 @@ CHAPTERS = (
     "06_evaluation",
 )
 LOCKS = ROOT / "data" / "built" / ".locks"
+DEMONSTRATION = "shortcut_demo"  # a study that is one notebook of this name
 STREAMS = ("split", "pairs", "weights", "batches", "augment", "bootstrap", "probes")
 
 
@@ -248,7 +249,9 @@ def notebook_parameters(notebook: Path) -> list[str]:
     return [line.split(":")[0] for line in source.splitlines() if ": " in line.split("=")[0]]
 
 
-def write_chapter_parameters(values: Mapping[str, Any], folder: Path) -> None:
+def write_chapter_parameters(
+    values: Mapping[str, Any], folder: Path, chapters: Sequence[str] = CHAPTERS
+) -> None:
     """Write each chapter's resolved parameters to ``<folder>/<chapter>.yaml``.
 
     A file is rewritten only when its content changes, so that Make reruns just the chapters whose
@@ -256,7 +259,7 @@ def write_chapter_parameters(values: Mapping[str, Any], folder: Path) -> None:
     """
     resolved = resolve(values)
     folder.mkdir(parents=True, exist_ok=True)
-    for chapter in CHAPTERS:
+    for chapter in chapters:
         names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
         chosen = {name: resolved[name] for name in names}
         text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
@@ -291,6 +294,8 @@ class Study:
         self.used_parameters = self.built / "used_parameters"
         self.signatures = self.built / "signatures.parquet"
         self.left_out = self.built / "left_out.parquet"
+        self.near_copies = self.built / "near_copies.parquet"
+        self.quality = self.built / "quality.json"
         self.split = self.built / "split.parquet"
         self.audit_raw = self.built / "audit_raw"
         self.audit_canvas = self.built / "audit_canvas"
@@ -367,6 +372,7 @@ def provenance(
     threads: Mapping[str, int],
     inputs: Mapping[str, Path],
     seconds: Mapping[str, float],
+    chapters: Sequence[str] = CHAPTERS,
 ) -> dict[str, Any]:
     """What made a study's numbers: parameters, versions, threads, processor and hashes.
 
@@ -380,9 +386,11 @@ def provenance(
         Files by name; their SHA-256 is recorded.
     seconds
         Durations by step.
+    chapters
+        The notebooks that the study is made of.
     """
     used: dict[str, Any] = {}
-    for chapter in CHAPTERS:
+    for chapter in chapters:
         file = study.used_parameters / f"{chapter}.json"
         used |= json.loads(file.read_text(encoding="utf-8"))
     # Where the images lie is this machine's business; what they are is in the hashes.

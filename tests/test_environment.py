@@ -66,7 +66,7 @@ def test_importing_the_package_alone_imports_nothing_heavy(module):
 
 
 LIGHT = ("datasets", "synthetic", "preprocessing", "shortcuts")
-LIGHT += ("pairing", "scoring", "metrics", "plotting", "reporting", "exploring")
+LIGHT += ("demonstration", "pairing", "scoring", "metrics", "plotting", "reporting", "exploring")
 
 
 @pytest.mark.parametrize("module", LIGHT)

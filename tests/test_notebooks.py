@@ -7,9 +7,9 @@ import re
 import pytest
 from conftest import ROOT
 
-from deepsign_utils.studies import CHAPTERS
+from deepsign_utils.studies import CHAPTERS, DEMONSTRATION
 
-NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in CHAPTERS]
+NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
 
 
@@ -25,8 +25,8 @@ def code(notebook) -> list[str]:
     return [source(cell) for cell in cells(notebook) if cell["cell_type"] == "code"]
 
 
-def test_the_six_chapters_are_all_there_is():
-    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(CHAPTERS)
+def test_the_six_chapters_and_the_demonstration_are_all_there_is():
+    assert sorted((ROOT / "notebooks").glob("*.ipynb")) == sorted(NOTEBOOKS)
 
 
 @every_notebook
@@ -40,9 +40,9 @@ def test_no_outputs_are_committed(notebook):
 @every_notebook
 def test_the_first_cell_says_what_is_asked_read_and_written(notebook):
     first = cells(notebook)[0]
-    number = int(notebook.stem[:2])
+    number = "" if notebook.stem == DEMONSTRATION else f"{int(notebook.stem[:2])} · "
     assert first["cell_type"] == "markdown"
-    assert re.match(rf"# {number} · \w", source(first))
+    assert re.match(rf"# {number}\w", source(first))
     for word in ("**Question.**", "**Reads**", "**Writes**"):
         assert word in source(first)
 

@@ -48,6 +48,18 @@ def test_listed_writers_test_and_the_others_are_drawn_from():
     assert (split == "validation").sum() == 2
 
 
+def test_writers_of_two_splits_may_not_share_a_file():
+    # Given a file of w3 that lies, byte for byte, under w7 too
+    files = TEN.assign(
+        path=[f"{i}.png" for i in range(100)], sha256=[f"{i:02d}" for i in range(100)]
+    )
+    files.loc[files["path"] == "72.png", "sha256"] = "31"
+    # Then they may lie in one split, and a study that parts them is refused by name
+    pairing.split_writers(files, 0.2, ["w3", "w7"], rng())
+    with pytest.raises(DeepSignError, match=r"31.png \(writer w3, test\) and 72.png \(writer w7, "):
+        pairing.split_writers(files, 0.2, ["w3", "w5"], rng())
+
+
 @pytest.mark.parametrize(
     ("validation", "test", "said"),
     [

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, TINY, Project, copy_project, report_of
 from PIL import Image
 
-from deepsign_utils.studies import CHAPTERS
+from deepsign_utils.studies import CHAPTERS, DEMONSTRATION
 
 pytestmark = pytest.mark.slow
 
@@ -151,8 +151,9 @@ class TestWhatIsRunAgain:
                     found.add(node.module.split(".")[1])
             return found
 
-        database = Project(ROOT).run("make", "-npq", "RUN=x", "reports/x/index.html").stdout
-        for chapter in CHAPTERS:
+        goals = ("-npq", "RUN=x", "reports/x/index.html")
+        database = Project(ROOT).run("make", *goals).stdout
+        for chapter in (*CHAPTERS, DEMONSTRATION):
             cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
             needed = imported("\n".join(c.source for c in cells if c.cell_type == "code"))
             while more := set().union(
@@ -164,6 +165,63 @@ class TestWhatIsRunAgain:
             (rule,) = re.findall(rf"^reports/x/notebooks/{chapter}\.ipynb: (.*)$", database, re.M)
             listed = set(re.findall(r"deepsign_utils/(\w+)\.py", rule)) - {"__init__"}
             assert listed == needed, chapter
+
+
+class TestOtherReports:
+    """What is made of more than one study, or of none: the demonstration, the matrix, one pen."""
+
+    def test_the_demonstration_shows_what_a_naive_figure_is_worth(self, tmp_path):
+        # Given writers whose forgeries lie on darker paper
+        project = copy_project(tmp_path / "project")
+        drawn = ["--writers", "9", "--genuine", "6", "--forgeries", "6", "--seed", "2"]
+        planted = ["--darker-forgeries", "0.2", str(tmp_path / "raw")]
+        project.python("-m", "deepsign_utils", "synthesize", *drawn, *planted)
+        # When the demonstration runs, small
+        small = "-p canvas_height 16 -p canvas_width 32 -p epochs 2 -p bootstrap 50"
+        made = project.make(
+            "report", f"STUDY={DEMONSTRATION}", f"DATA={tmp_path / 'raw'}", f"PARAMS={small}"
+        )
+        assert made.returncode == 0, said(made)
+        # Then both figures stand in its metrics.json, with intervals, and at the top of its report
+        reports = project.folder / "reports" / DEMONSTRATION
+        measured = json.loads((reports / "metrics.json").read_text())["demonstration"]
+        assert measured["stroke_blind"]["raw"]["value"] < 0.05
+        assert measured["naive"]["swapped"]["value"] > measured["naive"]["as_is"]["value"]
+        for eer in (*measured["naive"].values(), measured["deepsign"]["eer"]):
+            assert eer["low"] <= eer["value"] <= eer["high"]
+            assert f"{100 * eer['value']:.1f}" in (reports / "index.html").read_text()
+        assert "shortcut_demo/index.html" in (reports.parent / "index.html").read_text()
+
+    def test_one_pen_and_the_matrix(self, tiny_study, tiny_data):
+        # Given a study, and the same one with normalised strokes
+        arguments = report_of(tiny_data, "-p stroke_width normalised -p epochs 1")
+        made = tiny_study.make(*[a.replace("RUN=tiny", "RUN=tiny_normalised") for a in arguments])
+        assert made.returncode == 0, said(made)
+        reports = tiny_study.folder / "reports"
+        # Then each report shows both
+        for run in ("tiny", "tiny_normalised"):
+            text = (reports / run / "index.html").read_text()
+            assert "The same with one pen" in text
+        # When each is tested on the other
+        made = tiny_study.make("matrix", "STUDIES=tiny tiny_normalised")
+        assert made.returncode == 0, said(made)
+        cells = json.loads((reports / "matrix/matrix.json").read_text())["cells"]
+        # Then at home a model has the rates of its own study
+        for run in ("tiny", "tiny_normalised"):
+            own = json.loads((reports / run / "metrics.json").read_text())
+            own = own["test"]["references"]["1"]
+            at_home = cells[run][run]
+            assert at_home["eer"]["value"] == pytest.approx(own["eer"]["skilled"]["value"])
+            assert at_home["fnmr"] == pytest.approx(own["fnmr"])
+            assert at_home["writers"] == 3
+        assert cells["tiny"]["tiny_normalised"]["eer"] != cells["tiny"]["tiny"]["eer"]
+        assert "matrix/index.html" in (reports / "index.html").read_text()
+
+    def test_a_matrix_of_an_unfinished_study_is_refused(self, project):
+        made = project.make("matrix", "STUDIES=nothing nowhere")
+        assert made.returncode != 0
+        assert "The study 'nothing' is not finished" in said(made)
+        assert "Traceback" not in said(made)
 
 
 class TestOutputsAreReproducible:

@@ -118,6 +118,9 @@ DRAWINGS = {
     "error_against_threshold": lambda: plotting.error_against_threshold(CURVES, 1.5),
     "per_writer": lambda: plotting.per_writer({"a": 0.1, "b": 0.0}, rate(0.06)),
     "references": lambda: plotting.references(reference_results()),
+    "cross_matrix": lambda: plotting.cross_matrix(
+        pd.DataFrame([[0.1, 0.4], [np.nan, 0.2]], ["a", "b"], ["a", "b"]), "EER"
+    ),
 }
 GALLERIES = {
     "specimens": lambda: plotting.specimens([canvas()] * 4, WRITERS, KINDS, ink_bright=True),
@@ -458,6 +461,23 @@ def test_curves_that_are_no_kind_get_colours_of_their_own():
     drawn = colours(figure)
     assert {"#009E73", "#56B4E9"} <= drawn
     assert not drawn & set(plotting.COLOURS.values())
+
+
+def test_two_curves_of_one_kind_differ_in_their_dashes():
+    labels = ("stroke-blind, raw files", "stroke-blind, canvas")
+    first, second = plotting.det({label: curve(1) for label in labels}).axes[0].lines[-2:]
+    assert first.get_color() == second.get_color()
+    assert first.get_linestyle() != second.get_linestyle() or (
+        first._dash_pattern != second._dash_pattern
+    )
+
+
+def test_rows_that_are_no_writers_are_not_called_so():
+    figure = plotting.specimens(
+        [canvas()] * 2, ["cleaned"] * 2, KINDS[:2], ink_bright=True, noun=""
+    )
+    assert "cleaned" in texts(figure)
+    assert "writer" not in texts(figure)
 
 
 def test_a_writer_without_an_eer_is_left_out():

@@ -223,8 +223,8 @@ def test_shortcuts_say_what_was_flagged(page):
         text(row.th): text(row.find(class_="finding"))
         for row in page.find(id="shortcuts").find_next("table").tbody("tr")
     }
-    assert findings == {"size": "flagged", "stroke width": "at chance"}
-    assert "Flagged: size (raw files)" in text(page)
+    assert findings == {"image size": "flagged", "stroke width": "at chance"}
+    assert "Flagged: image size (raw files)" in text(page)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,13 @@ def test_shortcuts_say_what_was_flagged(page):
 def test_probe_without_a_verdict_is_judged_by_its_interval(summary, auc, finding):
     page = summary(shortcuts={"canvas": {"extent": {"auc": interval(auc)}}})
     assert text(page.find(class_="finding")) == finding
+
+
+def test_what_the_audit_of_other_writers_flags_is_flagged(summary):
+    probe = {"auc": interval(0.56, 0.1), "verdict": "inconclusive"}
+    audit = {"auc": interval(0.7), "verdict": "flagged"}
+    page = summary(shortcuts={"canvas": {"stroke_width": probe | {"audit": audit}}})
+    assert "Flagged: stroke width (cleaned canvas)" in text(page)
 
 
 def test_numbers_that_were_not_measured_are_shown_as_missing(summary, metrics):
@@ -305,7 +312,7 @@ def test_tables_for_the_notebook_say_what_metrics_json_says(metrics):
     assert errors.loc[5, "FMR, skilled"] == reporting.format_rate(results["5"]["fmr"]["skilled"])
     assert errors.loc[1, "Cllr"] == "0.40 [0.38,\u00a00.42]"
     probes = reporting.shortcut_table(metrics["shortcuts"]).set_index("probe")
-    assert probes.loc["size", "finding"] == "flagged"
+    assert probes.loc["image size", "finding"] == "flagged"
     assert probes.loc["stroke width", "EER, shortcut alone"] == "–"
 
 
@@ -493,6 +500,144 @@ def test_index_puts_studies_side_by_side_and_lists_what_cannot_be_read(tmp_path,
     assert rows["cedar"][0] == HOSTILE
     assert [a["href"] for a in page.main("a")] == ["synthetic/index.html"]
     assert "half" in text(page.find(class_="limits"))
+
+
+# --- copies, and the same with one pen
+
+
+def test_copies_are_said_in_words(summary):
+    nothing = {"files": 0, "across_writers": 0, "across_kinds": 0, "across_splits": 0}
+    quality = {
+        "images": 5400,
+        "left_out": {"blank": 2, "unreadable": 1},
+        "exact": nothing | {"files": 994},
+        "near": nothing | {"files": 3, "across_writers": 2},
+    }
+    said = (
+        "5,400 images are used; 3 are left out (2 blank, 1 unreadable). 994 repeat another byte "
+        "for byte. 3 nearly copy another: 2 of them across writers."
+    )
+    assert reporting.quality_in_words(quality) == said
+    assert said in text(summary(quality=quality).find(id="summary"))
+
+
+def test_a_study_and_its_counterpart_stand_side_by_side(tmp_path, metrics):
+    # Given a study, and its run with normalised strokes
+    for name, strokes, eer in (("dutch", "as_is", 0.2), ("dutch_normalised", "normalised", 0.3)):
+        metrics["test"]["references"] = {"1": rates(eer)}
+        provenance = {"parameters": {"stroke_width": strokes}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(
+            json.dumps(metrics | {"study": name, "provenance": provenance})
+        )
+    # Then the report of each shows both
+    for name in ("dutch", "dutch_normalised"):
+        folder = tmp_path / name
+        page = parse(reporting.write_report([], folder / "metrics.json", folder / "index.html"))
+        rows = page.find(id="pens").find_next("table").tbody("tr")
+        assert [text(row.th) for row in rows] == ["as they are", "one pen"]
+        assert [text(row("td")[-1]) for row in rows] == [
+            "20.0 % [18.0, 22.0]",
+            "30.0 % [28.0, 32.0]",
+        ]
+    # And without the other, nothing is said of it
+    (tmp_path / "dutch_normalised" / "metrics.json").unlink()
+    page = parse(
+        reporting.write_report([], tmp_path / "dutch/metrics.json", tmp_path / "dutch/index.html")
+    )
+    assert page.find(id="pens") is None
+
+
+# --- the demonstration and the matrix
+
+
+def demonstrated(as_is=0.02, one_paper=0.38, swapped=0.97):
+    return {
+        "naive": {
+            "as_is": interval(as_is),
+            "one_paper": interval(one_paper),
+            "swapped": interval(swapped),
+        },
+        "deepsign": {"eer": interval(0.3), "fmr": interval(0.31), "fnmr": interval(0.28)},
+        "stroke_blind": {"raw": interval(0.02), "canvas": interval(0.5)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Mostly paper"),
+        ({"swapped": 0.45}, "In part paper"),
+        ({"swapped": 0.45, "one_paper": 0.04}, "Not shown to be paper"),
+    ],
+)
+def test_the_demonstration_claims_no_more_than_its_numbers(changes, said):
+    assert reporting.demonstration_answer(demonstrated(**changes)).startswith(f"{said}: ")
+
+
+def test_the_demonstration_opens_with_its_table_and_joins_the_index(tmp_path, metrics):
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    metrics |= {"study": "demo", "demonstration": demonstrated()}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    cells = [new_markdown_cell("# What it is worth"), code("show()", figure("headline", "All."))]
+    notebook = write_notebook(tmp_path / "shortcut_demo.ipynb", cells)
+
+    page = parse(
+        reporting.write_demonstration(notebook, folder / "metrics.json", folder / "index.html")
+    )
+    index = parse(reporting.write_index(tmp_path))
+
+    rows = [[text(c) for c in row(["th", "td"])] for row in page.select(".headline tbody tr")]
+    assert [row[0] for row in rows][:2] == ["Naive recipe", "the same network"]
+    assert [row[2] for row in rows] == [
+        "2.0 % [0.0, 4.0]",
+        "38.0 % [36.0, 40.0]",
+        "97.0 % [95.0, 99.0]",
+        "2.0 % [0.0, 4.0]",
+        "30.0 % [28.0, 32.0]",
+        "50.0 % [48.0, 52.0]",
+    ]
+    assert page.find("figure")
+    assert index.find("a", href="demo/index.html")
+    assert "38.0 %" in text(index.main)
+    assert "Not readable" not in text(index.main)
+
+
+def make_matrix():
+    def cell(eer):
+        of = {"eer": interval(eer), "fmr": interval(eer), "fnmr": interval(eer + 0.1)}
+        return of | {"threshold": -0.5, "writers": 9, "pairs": {"genuine": 1, "skilled": 1}}
+
+    return {
+        "studies": {
+            name: {"dataset": name, "writers": 9, "canvas": "64 x 128, fill"} for name in ("a", "b")
+        },
+        "cells": {"a": {"a": cell(0.1), "b": cell(0.4)}, "b": {"a": None, "b": cell(0.2)}},
+    }
+
+
+def test_the_matrix_shows_every_cell_and_links_the_studies(tmp_path):
+    (tmp_path / "matrix").mkdir()
+    file = tmp_path / "matrix" / "matrix.json"
+    file.write_text(json.dumps(make_matrix()))
+
+    page = parse(reporting.write_matrix(file, tmp_path / "matrix" / "index.html"))
+
+    answer = text(page.find(class_="answer"))
+    assert "EER is 15.0 % on average; on other data, 40.0 %" in answer
+    assert "1 of 1 cases" in answer
+    assert "that of a accepts 40.0 % [38.0, 42.0] of the forgeries of b" in answer
+    rows = [[text(c) for c in row(["th", "td"])] for row in page.select("table tbody tr")][:4]
+    assert rows[1][:4] == ["a", "b", "9", "40.0 % [38.0, 42.0]"]
+    assert rows[2] == ["b", "a", "0", "–", "–", "–"]
+    assert len(page("figure")) == 3
+    assert {a["href"] for a in page.main("a")} == {
+        "../index.html",
+        "../a/index.html",
+        "../b/index.html",
+    }
+    assert parse(reporting.write_index(tmp_path)).find("a", href="matrix/index.html")
 
 
 def test_index_without_studies_says_how_to_make_one(tmp_path):

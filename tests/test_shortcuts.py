@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import planted
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from scipy import ndimage
 
 from deepsign_utils import DeepSignError, pairing, shortcuts
 from deepsign_utils.preprocessing import Preprocessing, clean, clean_files, load_grayscale
@@ -139,7 +141,14 @@ def test_feature_tables_are_indexed_by_signature_and_sorted_into_probes(tmp_path
 
     assert list(raw.index) == list(canvas.index) == [5, 2, 7]
     assert raw.loc[2, "size.width"] == Image.open(tmp_path / signatures["path"][2]).width
-    assert list(shortcuts.probe_columns(raw)) == ["size", "background", "border", "mode", "all"]
+    assert list(shortcuts.probe_columns(raw)) == [
+        "size",
+        "background",
+        "border",
+        "marks",
+        "mode",
+        "all",
+    ]
     probes = shortcuts.probe_columns(canvas)
     assert list(probes) == ["background", "stroke_width", "extent", "image", "all"]
     assert set(probes["all"]) == set(canvas.columns) - set(probes["image"])
@@ -170,7 +179,7 @@ def recoded(image: Image.Image) -> Image.Image:
     [
         (wider, {"size"}),
         (darker_paper, {"background", "border"}),
-        (marked, {"background", "border"}),
+        (marked, {"background", "border", "marks"}),
         (recoded, {"mode"}),
     ],
 )
@@ -179,6 +188,35 @@ def test_a_planted_shortcut_is_flagged_by_name(tmp_path, forge, probes):
     features = shortcuts.raw_feature_table(tmp_path, signatures, progress=False)
     found = verdicts(features, signatures)
     assert {probe for probe in found if found[probe] == "flagged"} == probes | {"all"}
+
+
+@pytest.mark.parametrize("place", [(0, 0), (5, 9), (60, 3)])
+def test_a_lone_pixel_is_found_on_noisy_paper(tmp_path, place):
+    # Given a drawing on noisy paper, and one pixel off it that stands out from its neighbours
+    rng = np.random.default_rng(13)
+    page = np.minimum(np.asarray(draw(rng)), 225)
+    page = np.clip(page + rng.normal(0, 4, page.shape), 0, 255).astype(np.uint8)
+    page[place] = 150
+    Image.fromarray(page).save(tmp_path / "page.png")
+
+    features = shortcuts.raw_features(tmp_path / "page.png")
+
+    assert (features["marks.dark.row"], features["marks.dark.column"]) == place
+    assert features["marks.dark.excess"] == pytest.approx(-75, abs=10)
+
+
+@pytest.mark.parametrize("where", ["one place", "any place"])
+def test_a_pixel_among_the_strokes_of_a_canvas_is_seen_by_the_convolutions(tmp_path, where):
+    # Given canvases of forgeries with one bright pixel, which is ink to all the other probes
+    rng = np.random.default_rng(14)
+    signatures = dataset(tmp_path, rng)
+    kept = canvases(tmp_path, signatures)
+    for row in np.flatnonzero(signatures["kind"] == "forgery"):
+        empty = np.argwhere(ndimage.maximum_filter(kept[row], 5) == 0)
+        place = (1, 1) if where == "one place" else tuple(rng.choice(empty))
+        kept[row][place] = 255
+    features = shortcuts.canvas_feature_table(signatures["signature_id"], kept, progress=False)
+    assert verdicts(features.filter(like="image"), signatures)["image"] == "flagged"
 
 
 def test_a_pen_that_the_forgers_share_is_flagged_on_the_canvas(tmp_path):
@@ -212,6 +250,20 @@ def test_honest_drawings_are_not_flagged(tmp_path):
     found = verdicts(canvas.drop(columns=canvas.filter(like="image")), signatures)
     assert "flagged" not in found.values()
     assert found["background"] == "at chance"
+
+
+@pytest.mark.slow
+def test_what_is_planted_is_named_in_the_report_s_summary_and_honest_data_are_not(tmp_path):
+    """The short form; `make planted` draws 20 honest datasets."""
+    honest = planted.draw(tmp_path / "honest", 0, writers=15, each=6)
+    found, text = planted.flagged(honest)
+    assert found == set()
+    assert "No probe is flagged." in text
+    for name, (change, expected) in planted.PLANTS.items():
+        found, text = planted.flagged(planted.plant(honest, tmp_path / name, change))
+        assert expected in found, name
+        assert "Flagged: " in text
+        assert expected in text, name
 
 
 def test_chance_is_seldom_flagged():
@@ -350,6 +402,23 @@ def test_a_verifier_that_compares_nothing_is_as_good_as_its_shortcut(verified):
     assert [findings[name]["verdict"] for name in ("shade", "size")] == ["flagged", "at chance"]
 
 
+def test_the_audit_of_other_writers_stands_beside_the_findings(verified):
+    _, findings, _ = verified
+    audit = pd.DataFrame(
+        {
+            "probe": ["shade", "size", "all"],
+            "auc": [0.8, 0.5, 0.9],
+            "low": [0.7, 0.4, 0.8],
+            "high": [0.9, 0.6, 1.0],
+            "verdict": ["flagged", "inconclusive", "flagged"],
+        }
+    )
+    both = shortcuts.with_audit(findings, audit)
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    assert both["size"]["audit"] == {"auc": interval, "verdict": "inconclusive"}
+    assert {k: both["shade"][k] for k in findings["shade"]} == findings["shade"]
+
+
 def test_its_scores_form_a_score_table(verified):
     pairs, _, scores = verified
     table = scores["all"]
@@ -366,7 +435,32 @@ def test_it_never_looks_at_the_reference(verified):
     assert (scores["all"].groupby("right")["score"].nunique() == 1).all()
 
 
-# --- near copies ------------------------------------------------------------------------------
+# --- copies ------------------------------------------------------------------------------
+
+
+def test_copies_are_counted_by_the_bounds_that_they_cross():
+    # Given files 0 = 2 (one writer, one kind), 1 = 3 (another kind) and 0 = 4 (another writer)
+    signatures = pd.DataFrame(
+        {
+            "signature_id": [0, 1, 2, 3, 4],
+            "writer": ["a", "a", "a", "a", "b"],
+            "kind": ["genuine", "genuine", "genuine", "forgery", "genuine"],
+            "duplicate_of": pd.array([None, None, 0, 1, 0], "Int32"),
+        }
+    )
+    copies = shortcuts.exact_duplicates(signatures)
+    assert copies[["id_a", "id_b", "distance"]].to_numpy().tolist() == [
+        [0, 2, 0],
+        [1, 3, 0],
+        [0, 4, 0],
+    ]
+    bounds = {"files": 3, "across_writers": 1, "across_kinds": 1}
+    for parts, across in ((["train", "train"], 0), (["train", "test"], 1)):
+        split = pd.DataFrame({"writer": ["a", "b"], "split": parts})
+        expected = bounds | {"across_splits": across}
+        assert shortcuts.copy_counts(copies, signatures, split) == expected
+    nothing = dict.fromkeys([*bounds, "across_splits"], 0)
+    assert shortcuts.copy_counts(copies.iloc[:0], signatures, split) == nothing
 
 
 def copies(image: Image.Image, folder) -> list[Image.Image]:

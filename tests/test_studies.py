@@ -14,7 +14,9 @@ from deepsign_utils import DeepSignError, metrics, studies
 from deepsign_utils.studies import PARAMETERS
 
 STUDIES = sorted((ROOT / "notebooks" / "studies").glob("*.yaml"))
-NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
+NOTEBOOKS = [
+    ROOT / "notebooks" / f"{name}.ipynb" for name in (*studies.CHAPTERS, studies.DEMONSTRATION)
+]
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
