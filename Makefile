@@ -232,7 +232,7 @@ $(NEWEST)/.installed: $(VENV)/.installed
 	@test -n "$$(find $@ -newer pyproject.toml -mtime -1 2>/dev/null)" || { \
 		echo 'Installing the newest versions into $(NEWEST).'; \
 		$(PY) -m venv --clear $(NEWEST) \
-		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[serve,dev]' \
+		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[serve,sweep,dev]' \
 		&& touch $@ $@-dev $@-serve; }
 
 test-newest: $(NEWEST)/.installed
