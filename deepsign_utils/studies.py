@@ -181,7 +181,7 @@ PARAMETERS: dict[str, Parameter] = {
             "start_from",
             "str",
             "",
-            "encoder file to start from, or pretrained (the shipped one); empty: random weights",
+            "encoder file to start from, or pretrained; empty: random weights",
         ),
         Parameter("references", "list", [1, 5, 10], "references of an enrolled writer", minimum=1),
         Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),
