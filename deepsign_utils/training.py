@@ -401,7 +401,9 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def _show(self) -> None:
         row = self.history[-1]
-        self.bar.set_postfix_str(f"loss {row['loss']:.3f}, EER {100 * row['validation_eer']:.1f} %")
+        # Before the first epoch there is none.
+        loss = "" if math.isnan(row["loss"]) else f"loss {row['loss']:.3f}, "
+        self.bar.set_postfix_str(f"{loss}EER {100 * row['validation_eer']:.1f} %")
 
 
 def train(
