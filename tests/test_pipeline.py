@@ -192,6 +192,7 @@ class TestOtherReports:
             assert f"{100 * eer['value']:.1f}" in (reports / "index.html").read_text()
         assert "shortcut_demo/index.html" in (reports.parent / "index.html").read_text()
 
+    @pytest.mark.torture
     def test_one_pen_and_the_matrix(self, tiny_study, tiny_data):
         # Given a study, and the same one with normalised strokes
         arguments = report_of(tiny_data, "-p stroke_width normalised -p epochs 1")
@@ -342,7 +343,7 @@ class TestWhatGoesWrong:
 @pytest.mark.parametrize(
     ("study", "folder", "extra"),
     [
-        ("cedar", "cedar-half", "-p fit fill"),
+        pytest.param("cedar", "cedar-half", "-p fit fill", marks=pytest.mark.torture),
         ("icdar2011_dutch", "icdar2011-dutch-half", ""),
     ],
 )
