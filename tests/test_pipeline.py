@@ -340,10 +340,11 @@ class TestWhatGoesWrong:
         assert times(project)["reports/tiny/notebooks/01_eda.ipynb"] == before
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize(
     ("study", "folder", "extra"),
     [
-        pytest.param("cedar", "cedar-half", "-p fit fill", marks=pytest.mark.torture),
+        ("cedar", "cedar-half", "-p fit fill"),
         ("icdar2011_dutch", "icdar2011-dutch-half", ""),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_dataset_without_a_name_is_answered_on_the_command_line(tmp_path):
     assert "NAME=FOLDER" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["bhsig260-bengali", "cedar-half", "icdar2011-dutch-half"])
+@pytest.mark.parametrize("name", ["cedar-half", "icdar2011-dutch-half"])
 def test_every_statistic_overlaps_with_that_of_real_sets(real_data, name):
     # Given 80 drawn writers and 60 images of a real set, when compared,
     drawn = realism.describe_writers(80, seed=1)
