@@ -130,48 +130,61 @@ def draw_pairs(signatures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
         Pair table: ``left``, ``right`` (int32), ``kind`` genuine | skilled | random, ``writer``
         (the reference's).
     """
-    genuine = signatures[signatures["kind"] == "genuine"]
-    forged = signatures[signatures["kind"] == "forgery"].groupby("writer")["signature_id"]
-    forged_ids = {writer: ids.to_numpy() for writer, ids in forged}
+    genuine = _ids_by_writer(signatures, "genuine")
+    forged = _ids_by_writer(signatures, "forgery")
     none = np.empty(0, np.int32)
-    tables = []
-    for writer, group in genuine.groupby("writer", sort=False):
-        ids = group["signature_id"].to_numpy()
+    everyone = np.concatenate([none, *genuine.values()])
+    parts: list[tuple] = []
+    start = 0
+    for writer, ids in genuine.items():
         first, second = np.triu_indices(len(ids), k=1)
-        forgeries = forged_ids.get(writer, none)
-        others = genuine.loc[genuine["writer"] != writer, "signature_id"].to_numpy()
-        count = len(first) if len(others) else 0
+        forgeries = forged.get(writer, none)
+        count = len(first) if len(ids) < len(everyone) else 0
         references = np.resize(rng.permutation(ids), count)
-        tables += [
-            _pairs(ids[first], ids[second], "genuine", writer),
-            _pairs(np.repeat(ids, len(forgeries)), np.tile(forgeries, len(ids)), "skilled", writer),
-            _pairs(references, _draw_distinct(others, references, rng), "random", writer),
+        strangers = np.empty(count, np.int32)
+        for place in range(min(len(ids), count)):
+            # A reference comes back every len(ids) places.
+            of_one = strangers[place :: len(ids)]
+            drawn = _draw_strangers(everyone, start, len(ids), len(of_one), rng)
+            of_one[:] = np.resize(drawn, len(of_one))
+        parts += [
+            (ids[first], ids[second], "genuine", writer),
+            (np.repeat(ids, len(forgeries)), np.tile(forgeries, len(ids)), "skilled", writer),
+            (references, strangers, "random", writer),
         ]
-    if not tables:
-        return _pairs(none, none, "genuine", "").astype({"writer": str})
-    return pd.concat(tables, ignore_index=True)
-
-
-def _draw_distinct(
-    others: np.ndarray, references: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """One of the others for each reference; none twice with the same one, as far as they reach."""
-    right = np.empty(len(references), np.int32)
-    for reference in np.unique(references):
-        places = np.flatnonzero(references == reference)
-        right[places] = np.resize(rng.permutation(others), len(places))
-    return right
-
-
-def _pairs(left: np.ndarray, right: np.ndarray, kind: str, writer: str) -> pd.DataFrame:
+        start += len(ids)
+    left, right, kinds, writers = zip(*parts, strict=True) if parts else ((), (), (), ())
+    lengths = [len(ids) for ids in left]
     return pd.DataFrame(
         {
-            "left": np.asarray(left, np.int32),
-            "right": np.asarray(right, np.int32),
-            "kind": kind,
-            "writer": writer,
+            "left": np.concatenate([none, *left], dtype=np.int32),
+            "right": np.concatenate([none, *right], dtype=np.int32),
+            "kind": pd.Series(kinds, dtype=str).repeat(lengths).array,
+            "writer": pd.Series(writers, dtype=str).repeat(lengths).array,
         }
     )
+
+
+def _ids_by_writer(signatures: pd.DataFrame, kind: str) -> dict[str, np.ndarray]:
+    """The ids of each writer's signatures of a kind, in the table's order of writers."""
+    wanted = signatures[signatures["kind"] == kind]
+    codes, writers = pd.factorize(wanted["writer"])
+    ids = wanted["signature_id"].to_numpy()[np.argsort(codes, kind="stable")]
+    blocks = np.split(ids, np.cumsum(np.bincount(codes, minlength=len(writers)))[:-1])
+    return dict(zip(writers, blocks, strict=False))  # of no writers, one empty block
+
+
+def _draw_strangers(
+    everyone: np.ndarray, start: int, own: int, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """As many of the others as asked for or as there are, none twice.
+
+    ``everyone`` holds the writer's own in one block. Skipping it, rather than listing the others,
+    keeps the work of a draw the same for any number of writers.
+    """
+    others = len(everyone) - own
+    drawn = rng.choice(others, min(count, others), replace=False)
+    return everyone[drawn + own * (drawn >= start)]
 
 
 def draw_trials(
@@ -199,26 +212,27 @@ def draw_trials(
         ``count`` (how many references). A writer with k genuine signatures or fewer has no trial
         with k references.
     """
-    genuine = signatures[signatures["kind"] == "genuine"]
+    genuine = _ids_by_writer(signatures, "genuine")
+    forged = _ids_by_writer(signatures, "forgery")
+    everyone = np.concatenate([np.empty(0, np.int32), *genuine.values()])
     rows: list[tuple] = []
-    for writer, group in genuine.groupby("writer", sort=False):
-        ids = group["signature_id"].to_numpy()
-        own = signatures["writer"] == writer
-        forgeries = signatures.loc[own & (signatures["kind"] == "forgery"), "signature_id"]
-        others = genuine.loc[genuine["writer"] != writer, "signature_id"].to_numpy()
+    start = 0
+    for writer, ids in genuine.items():
+        forgeries = forged.get(writer, ())
         for count in references:
             if count == 1 or len(ids) <= count:
                 continue
             for draw in range(DRAWS):
                 mixed = rng.permutation(ids)
                 chosen, rest = np.sort(mixed[:count]).tolist(), np.sort(mixed[count:])
-                strangers = rng.choice(others, min(len(rest), len(others)), replace=False)
+                strangers = _draw_strangers(everyone, start, len(ids), len(rest), rng)
                 for kind, questioned in (
                     ("genuine", rest),
                     ("skilled", forgeries),
                     ("random", strangers),
                 ):
                     rows += [(writer, draw, chosen, int(item), kind, count) for item in questioned]
+        start += len(ids)
     columns = ["writer", "draw", "references", "questioned", "kind", "count"]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"draw": "int32", "questioned": "int32", "count": "int32"})

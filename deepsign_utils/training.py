@@ -123,23 +123,24 @@ def plan_epoch(
         If no writer has two genuine signatures.
     """
     rng = np.random.default_rng([seed, epoch])
-    genuine = {w: np.flatnonzero((writers == w) & (kinds == "genuine")) for w in np.unique(writers)}
-    forged = {w: np.flatnonzero((writers == w) & (kinds == "forgery")) for w in genuine}
-    names = [writer for writer, rows in genuine.items() if len(rows) >= 2]
-    if not names:
+    names, codes = np.unique(writers, return_inverse=True)
+    genuine = _rows_by_writer(codes, kinds == "genuine", len(names))
+    forged = _rows_by_writer(codes, kinds == "forgery", len(names))
+    able = [writer for writer, rows in enumerate(genuine) if len(rows) >= 2]
+    if not able:
         raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
-    typical = np.median([len(genuine[writer]) for writer in names])
+    typical = np.median([len(genuine[writer]) for writer in able])
     rounds = math.ceil(typical / settings.genuine_per_writer)
-    in_batch = min(settings.writers_per_batch, len(MIRRORS) * len(names), rounds * len(names))
-    first_mirror = rng.integers(len(MIRRORS), size=len(names))
+    in_batch = min(settings.writers_per_batch, len(MIRRORS) * len(able), rounds * len(able))
+    first_mirror = rng.integers(len(MIRRORS), size=len(able))
     # A writer comes back in the next round mirrored otherwise, so a batch across rounds is fine.
-    visits = np.concatenate([rng.permutation(len(names)) for _ in range(rounds)])
-    mirror_of = (first_mirror[visits] + np.repeat(np.arange(rounds), len(names))) % len(MIRRORS)
+    visits = np.concatenate([rng.permutation(len(able)) for _ in range(rounds)])
+    mirror_of = (first_mirror[visits] + np.repeat(np.arange(rounds), len(able))) % len(MIRRORS)
     steps = len(visits) // in_batch
     each = settings.genuine_per_writer + settings.forgeries_per_writer
     rows = np.empty((steps, in_batch, each), np.int32)
     for visit in range(steps * in_batch):
-        writer = names[visits[visit]]
+        writer = able[visits[visit]]
         questioned = forged[writer] if len(forged[writer]) else genuine[writer]
         rows[visit // in_batch, visit % in_batch] = np.concatenate(
             [
@@ -157,6 +158,14 @@ def plan_epoch(
         labels.reshape(steps, batch, 2),
         mirrors.reshape(steps, batch, 2).astype(np.float32),
     )
+
+
+def _rows_by_writer(codes: np.ndarray, wanted: np.ndarray, writers: int) -> list[np.ndarray]:
+    """The wanted rows of each writer, in order; sorted once rather than looked up by writer."""
+    rows = np.flatnonzero(wanted)
+    rows = rows[np.argsort(codes[rows], kind="stable")]
+    ends = np.cumsum(np.bincount(codes[rows], minlength=writers))
+    return np.split(rows, ends[:-1])
 
 
 def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -127,6 +127,52 @@ def test_random_pairs_use_every_reference_about_equally():
     assert not pairs[pairs["kind"] == "random"].duplicated(["left", "right"]).any()
 
 
+@pytest.mark.parametrize("genuine", [5, 8])
+def test_a_reference_meets_every_stranger_before_one_twice(genuine):
+    # Given two writers only, so that the other's signatures are all the strangers there are
+    pairs = pairing.draw_pairs(table({"a": (genuine, 0), "b": (2, 0)}), rng())
+    # When one of them is the reference more often than there are strangers
+    met = pairs[(pairs["kind"] == "random") & (pairs["writer"] == "a")].groupby("left")["right"]
+    # Then it has met each of them about equally often
+    times = met.value_counts().unstack(fill_value=0)
+    assert times.shape == (genuine, 2)
+    assert (times.max(axis=1) - times.min(axis=1) <= 1).all()
+
+
+def test_every_stranger_is_drawn_about_equally_often():
+    pairs = [pairing.draw_pairs(TEN, np.random.default_rng(seed)) for seed in range(40)]
+    drawn = pd.concat(pairs).query("kind == 'random'")["right"].value_counts()
+    # Given 6,000 draws among 60 signatures: 100 each, and 10 or so more or less
+    assert len(drawn) == 60
+    assert drawn.between(60, 140).all()
+
+
+class CountingGenerator(np.random.Generator):
+    """Counts the items that it is handed to draw from, and those that it is asked for."""
+
+    handled = 0
+
+    def permutation(self, items):
+        self.handled += len(items)
+        return super().permutation(items)
+
+    def choice(self, items, size, replace):
+        self.handled += np.size(items) + size
+        return super().choice(items, size, replace)
+
+
+@pytest.mark.parametrize(
+    "draw", [pairing.draw_pairs, lambda signatures, rng: pairing.draw_trials(signatures, [2], rng)]
+)
+def test_the_draws_grow_with_the_writers_and_no_faster(draw):
+    # Given eight times as many writers
+    few, many = (CountingGenerator(np.random.PCG64(0)) for _ in range(2))
+    draw(table({f"w{i}": (4, 2) for i in range(50)}), few)
+    draw(table({f"w{i}": (4, 2) for i in range(400)}), many)
+    # Then eight times as much is drawn from; all strangers listed for each would be 64 times
+    assert many.handled == 8 * few.handled
+
+
 def test_trials_draw_references_ten_times_and_question_the_rest():
     trials = pairing.draw_trials(TEN, [1, 4], rng())
     assert set(trials["count"]) == {4}
@@ -141,6 +187,12 @@ def test_trials_draw_references_ten_times_and_question_the_rest():
 def test_a_writer_with_too_few_genuine_signatures_has_no_trial():
     trials = pairing.draw_trials(table({"few": (3, 2), "many": (8, 2)}), [3, 5], rng())
     assert trials.groupby("writer")["count"].unique().map(list).to_dict() == {"many": [3, 5]}
+
+
+def test_a_single_writer_meets_no_stranger():
+    alone = table({"a": (4, 2)})
+    assert set(pairing.draw_pairs(alone, rng())["kind"]) == {"genuine", "skilled"}
+    assert set(pairing.draw_trials(alone, [2], rng())["kind"]) == {"genuine", "skilled"}
 
 
 def test_duplicates_are_left_out():

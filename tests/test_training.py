@@ -1,6 +1,7 @@
 """Batches, augmentation, and a training that can be interrupted."""
 
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,23 @@ def test_every_genuine_signature_is_about_equally_often_seen():
 def test_writers_without_two_genuine_signatures_cannot_train():
     with pytest.raises(DeepSignError, match="two genuine signatures"):
         training.plan_epoch(np.array(["a", "b"]), np.array(["genuine"] * 2), SETTINGS, 0, 0)
+
+
+def seconds_to_plan(writers: int) -> float:
+    """Processor time of one epoch's plan; the best of three, against what else is running."""
+    names = np.repeat([f"w{i}" for i in range(writers)], 6)
+    kinds = np.tile(["genuine"] * 4 + ["forgery"] * 2, writers)
+    taken = []
+    for _ in range(3):
+        started = time.process_time()
+        training.plan_epoch(names, kinds, SETTINGS, 0, 0)
+        taken.append(time.process_time() - started)
+    return min(taken)
+
+
+def test_planning_grows_with_the_writers_and_not_with_their_square():
+    # Sixteen times the writers are 256 times the work where each one goes through all the images.
+    assert seconds_to_plan(8000) < 3 * 16 * seconds_to_plan(500)
 
 
 class TestAugment:
