@@ -42,6 +42,7 @@ TEMPLATE_FOLDER = Path(__file__).parent / "report_template"
 FIGURE_TYPES = ("image/svg+xml", "image/png", "image/jpeg")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ALL_PROBES = "all together"
+STAGES = {"raw": "raw files", "canvas": "cleaned canvas"}
 CHANCE_AUC = 0.55  # a probe that stays below is at chance, one that stays above is flagged
 
 Interval = dict[str, float | None]
@@ -281,17 +282,16 @@ def _tiles(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _shortcut_rows(shortcuts: Any) -> list[dict[str, Any]]:
     """One row per probe, as far as they were measured."""
-    stages = {"raw": "raw files", "canvas": "cleaned canvas"}
     return [
         {
-            "stage": stages[stage],
+            "stage": STAGES[stage],
             "probe": probe_name(stage, name),
             "auc": _interval(probe, "auc"),
             "audit": _interval(probe, "audit", "auc"),
             "eer": _interval(probe, "eer", "skilled"),
             "finding": _finding(probe),
         }
-        for stage in stages
+        for stage in STAGES
         for name, probe in _mapping(_mapping(shortcuts).get(stage)).items()
         if isinstance(probe, dict) and "auc" in probe
     ]
@@ -993,6 +993,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "quality": quality_in_words(metrics["quality"]) if metrics.get("quality") else "",
         "shortcuts": shortcuts,
         "flagged": _flagged(shortcuts),
+        "seen": _flagged([row for row in shortcuts if row["stage"] == STAGES["canvas"]]),
         "blind": next((r for r in reversed(shortcuts) if r["probe"] == ALL_PROBES), None),
         "command": _command(str(metrics["study"]), str(metrics.get("dataset") or "")),
     }

@@ -228,6 +228,19 @@ def test_shortcuts_say_what_was_flagged(page):
 
 
 @pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("raw", "The network sees the cleaned canvas alone, where no probe is flagged."),
+        ("canvas", "Part of what the network achieves may rest on what is left"),
+    ],
+)
+def test_a_flag_says_whether_the_network_could_see_it(summary, stage, said):
+    page = summary(shortcuts={stage: {"all": {"auc": interval(0.7), "verdict": "flagged"}}})
+    assert said in text(page)
+    assert ("Not that strokes alone did it." in text(page)) == (stage == "canvas")
+
+
+@pytest.mark.parametrize(
     ("auc", "finding"), [(0.51, "at chance"), (0.56, "inconclusive"), (0.7, "flagged")]
 )
 def test_probe_without_a_verdict_is_judged_by_its_interval(summary, auc, finding):
