@@ -187,9 +187,9 @@ def _parser() -> argparse.ArgumentParser:
 
     model = {
         "type": Path,
+        "default": studies.PRETRAINED,
         "metavar": "FOLDER",
-        "help": "model folder; default: the shipped model, "
-        "else that of the default study (reports/synthetic/model)",
+        "help": "model folder; default: the shipped model",
     }
     threshold = {
         "default": "eer",
@@ -278,7 +278,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", help="address to listen on; default: this machine only")
     serve.add_argument("--port", type=int, help="default: 8000")
-    serve.add_argument("--model", **model)
+    # Without a default of its own: the environment may name a model.
+    serve.add_argument("--model", **(model | {"default": None}))
     serve.set_defaults(run=_serve)
     return parser
 
