@@ -385,6 +385,9 @@ def _execute_notebook(options: argparse.Namespace) -> int:
             stderr_file=sys.stderr,  # progress bars
             cwd=studies.ROOT,
             config=_kernel_of_its_own(),
+            # All is written. Given time, a kernel waits for the tracker that worker processes leave
+            # behind, which no signal ends, and complains of its own shutdown.
+            shutdown_kernel="immediate",
         )
     except PapermillExecutionError as error:
         print(_explain(error, options.notebook, partial), file=sys.stderr)
