@@ -372,7 +372,7 @@ def _execute_notebook(options: argparse.Namespace) -> int:
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")
     partial = options.output.with_name(f"{options.output.stem}.partial.ipynb")
-    parameters = yaml.safe_load(options.parameters.read_text(encoding="utf-8"))
+    parameters = studies.read_study(options.parameters)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(options.notebook.stem, flush=True)
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
-import json
 import math
 import re
 import shlex
@@ -34,7 +33,7 @@ from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, plotting
 from deepsign_utils.shortcuts import probe_name
-from deepsign_utils.studies import DEMONSTRATION, write_atomically
+from deepsign_utils.studies import DEMONSTRATION, read_artefact, write_atomically
 
 SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
 
@@ -83,12 +82,7 @@ _AGAIN = "Run the evaluation again: make report."
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A metrics.json, of any kind of study, whose intervals are made of numbers."""
-    try:
-        metrics = _mapping(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DeepSignError(f"{path} cannot be read ({error.strerror}). {_AGAIN}") from error
-    except ValueError as error:
-        raise DeepSignError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
+    metrics = _mapping(read_artefact(path))
     parts = ("test", "shortcuts", "demonstration")
     for where, node in _walk({part: metrics[part] for part in parts if part in metrics}):
         numbers = (node.get(key) for key in ("value", "low", "high"))
