@@ -168,8 +168,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser(
         "reproduce",
         help="compare a finished run with the study's published numbers",
-        description="Compare a finished run with the study's published numbers, one by one. Exit "
-        "status: 0 reproduced, 1 not.",
+        description="Compare a finished run with the study's published numbers, one by one, and "
+        "what its notebooks show with those of the study's own run, where that has the same "
+        "numbers. Exit status: 0 reproduced, 1 not.",
     )
     reproduce.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     reproduce.add_argument("--run", dest="run_name", help="output folder; default: the study's")
@@ -442,15 +443,15 @@ def _report(options: argparse.Namespace) -> None:
     from deepsign_utils import reporting
 
     study = studies.Study(options.study)
-    output, executed = study.reports / "index.html", study.reports / "notebooks"
-    demonstration = executed / f"{studies.DEMONSTRATION}.ipynb"
+    output = study.reports / "index.html"
+    demonstration = study.notebooks / f"{studies.DEMONSTRATION}.ipynb"
     if demonstration.exists():
         reporting.write_demonstration(demonstration, study.metrics, output)
     else:
         # The counterpart's report shows this study beside its own.
         other = studies.Study(reporting.counterpart(study.name))
         for one in (other, study):
-            notebooks = [one.reports / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
+            notebooks = [one.notebooks / f"{name}.ipynb" for name in studies.CHAPTERS]
             page = one.reports / "index.html"
             if one is study or (page.exists() and all(file.exists() for file in notebooks)):
                 reporting.write_report(notebooks, one.metrics, page)
@@ -482,12 +483,24 @@ def _publish(options: argparse.Namespace) -> None:
 def _reproduce(options: argparse.Namespace) -> int:
     from deepsign_utils import publishing, reporting
 
-    run = studies.Study(options.run_name or options.study)
-    published = publishing.read_published(options.study)
-    comparison = publishing.compare(published, reporting.read_metrics(run.metrics))
+    first, run = studies.Study(options.study), studies.Study(options.run_name or options.study)
+    found = reporting.read_metrics(run.metrics)
+    comparison = publishing.compare(publishing.read_published(options.study), found)
     print(f"\n{run.name}, compared with what was published of {options.study}.")
     print(*comparison.in_words(), sep="\n")
-    return 0 if comparison.same else 1
+    same = comparison.same
+    if run.name != first.name and first.metrics.is_file():
+        print(f"\nThe notebooks of {run.name}, compared with those of {first.name}.")
+        numbers = publishing.compare(reporting.read_metrics(first.metrics), found)
+        if numbers.made_with or numbers.differences:
+            print("Not compared: that run has other numbers, or was made with other versions.")
+        else:
+            compared, differing = publishing.compare_outputs(first.notebooks, run.notebooks)
+            lines = [f"  {cell}: DIFFERS" for cell in differing]
+            lines += [f"{compared - len(differing)} of {compared} outputs equal, pictures apart."]
+            print(*lines, sep="\n")
+            same = same and not differing
+    return 0 if same else 1
 
 
 def _sweep(options: argparse.Namespace) -> int:

@@ -640,7 +640,7 @@ def _chapters(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[st
     anchors = {path.name: f"#chapter-{number}" for number, path in enumerate(paths, 1)}
     chapters, figures = [], []
     for number, path in enumerate(paths, 1):
-        notebook, found = _tidy(_read_notebook(path), number)
+        notebook, found = _tidy(read_notebook(path), number)
         body, _ = exporter.from_notebook_node(notebook)
         title, sections, body = _arrange(body, number, anchors)
         # Pictures go in last: they are megabytes that no HTML parser need read.
@@ -653,13 +653,20 @@ def _chapters(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[st
     return chapters, figures
 
 
-def _read_notebook(path: Path) -> NotebookNode:
+def read_notebook(path: Path) -> NotebookNode:
+    """Read an executed notebook.
+
+    Raises
+    ------
+    DeepSignError
+        If it is missing or damaged.
+    """
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise DeepSignError(
             f"{path} is not a readable notebook ({type(error).__name__}). "
-            "Run make report again to make it anew."
+            "Delete it and run `make report` again: it is made anew."
         ) from error
 
 

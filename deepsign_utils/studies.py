@@ -301,6 +301,7 @@ class Study:
         self.records = self.built / "records.json"
         self.layouts = self.built / "layouts.json"
         self.training = self.built / "training"
+        self.notebooks = self.reports / "notebooks"
         self.model = self.reports / "model"
         self.history = self.reports / "history.csv"
         self.figures = self.reports / "figures"
