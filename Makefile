@@ -148,12 +148,23 @@ endif
 $(NOTEBOOKS): $(EXECUTED)/%.ipynb: notebooks/%.ipynb $(PARAMETERS)/%.yaml $(VENV)/.installed
 	@$(call execute,$*)
 
+# What chapters hand on, by the chapter that writes it.
+AUDIT_TABLES := features.parquet audit.parquet
+FROM_EDA := $(addprefix $(BUILT)/,signatures.parquet quality.json $(AUDIT_TABLES:%=audit_raw/%))
+FROM_PAIRING := $(patsubst %,$(BUILT)/%.parquet,split pairs_validation trials_validation \
+	pairs_test trials_test pairs_published)
+FROM_TFRECORD := $(BUILT)/records.json $(AUDIT_TABLES:%=$(BUILT)/audit_canvas/%)
+FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/history.csv
+USED := $(CHAPTERS:%=$(BUILT)/used_parameters/%.json)
+
 $(EXECUTED)/01_eda.ipynb $(EXECUTED)/shortcut_demo.ipynb: $(IMAGES)
 $(EXECUTED)/02_pairing.ipynb: $(BUILT)/signatures.parquet
-$(EXECUTED)/03_tfrecord.ipynb: $(BUILT)/signatures.parquet $(BUILT)/split.parquet
-$(EXECUTED)/05_training.ipynb: $(BUILT)/records.json $(BUILT)/pairs_validation.parquet
-$(EXECUTED)/06_evaluation.ipynb: $(REPORT)/model/encoder.keras $(BUILT)/pairs_test.parquet \
-	$(BUILT)/quality.json
+$(EXECUTED)/03_tfrecord.ipynb: $(BUILT)/signatures.parquet $(BUILT)/split.parquet \
+	$(BUILT)/pairs_validation.parquet
+$(EXECUTED)/05_training.ipynb: $(BUILT)/records.json $(BUILT)/pairs_validation.parquet \
+	$(BUILT)/trials_validation.parquet
+$(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(FROM_TRAINING) \
+	$(filter-out %/06_evaluation.json,$(USED))
 
 # The modules a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := studies __init__
@@ -172,14 +183,15 @@ $(EXECUTED)/shortcut_demo.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODE
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1)) --missing $@
-$(BUILT)/signatures.parquet $(BUILT)/quality.json: $(EXECUTED)/01_eda.ipynb ; $(call artefact,01_eda)
-$(BUILT)/split.parquet $(BUILT)/pairs_validation.parquet $(BUILT)/pairs_test.parquet: \
-	$(EXECUTED)/02_pairing.ipynb ; $(call artefact,02_pairing)
+$(FROM_EDA): $(EXECUTED)/01_eda.ipynb ; $(call artefact,01_eda)
+$(FROM_PAIRING): $(EXECUTED)/02_pairing.ipynb ; $(call artefact,02_pairing)
+$(filter-out %/records.json,$(FROM_TFRECORD)): $(EXECUTED)/03_tfrecord.ipynb ; $(call artefact,03_tfrecord)
 # records.json names the shards; where they were deleted, they are made again.
 $(BUILT)/records.json: $(EXECUTED)/03_tfrecord.ipynb
 	@test -e "$$(sed -n 's/.*"folder": "\(.*\)".*/\1/p' $@ 2>/dev/null)/manifest.json" \
 		|| $(call execute,03_tfrecord)
-$(REPORT)/model/encoder.keras: $(EXECUTED)/05_training.ipynb ; $(call artefact,05_training)
+$(FROM_TRAINING): $(EXECUTED)/05_training.ipynb ; $(call artefact,05_training)
+$(USED): $(BUILT)/used_parameters/%.json: $(EXECUTED)/%.ipynb ; $(call artefact,$*)
 $(REPORT)/metrics.json: $(EXECUTED)/$(lastword $(CHAPTERS)).ipynb ; $(call artefact,$(lastword $(CHAPTERS)))
 
 # Reads what finished studies left; their scores are kept, so that a second run is quick.

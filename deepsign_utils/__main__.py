@@ -168,8 +168,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser(
         "reproduce",
         help="compare a finished run with the study's published numbers",
-        description="Compare a finished run with the study's published numbers, one by one. Exit "
-        "status: 0 reproduced, 1 not.",
+        description="Compare a finished run with the study's published numbers, one by one, and "
+        "what its notebooks show with those of the study's own run, where that has the same "
+        "numbers. Exit status: 0 reproduced, 1 not.",
     )
     reproduce.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     reproduce.add_argument("--run", dest="run_name", help="output folder; default: the study's")
@@ -187,9 +188,9 @@ def _parser() -> argparse.ArgumentParser:
 
     model = {
         "type": Path,
+        "default": studies.PRETRAINED,
         "metavar": "FOLDER",
-        "help": "model folder; default: the shipped model, "
-        "else that of the default study (reports/synthetic/model)",
+        "help": "model folder; default: the shipped model",
     }
     threshold = {
         "default": "eer",
@@ -278,7 +279,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", help="address to listen on; default: this machine only")
     serve.add_argument("--port", type=int, help="default: 8000")
-    serve.add_argument("--model", **model)
+    # Without a default of its own: the environment may name a model.
+    serve.add_argument("--model", **(model | {"default": None}))
     serve.set_defaults(run=_serve)
     return parser
 
@@ -371,7 +373,7 @@ def _execute_notebook(options: argparse.Namespace) -> int:
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")
     partial = options.output.with_name(f"{options.output.stem}.partial.ipynb")
-    parameters = yaml.safe_load(options.parameters.read_text(encoding="utf-8"))
+    parameters = studies.read_study(options.parameters)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(options.notebook.stem, flush=True)
     try:
@@ -384,6 +386,9 @@ def _execute_notebook(options: argparse.Namespace) -> int:
             stderr_file=sys.stderr,  # progress bars
             cwd=studies.ROOT,
             config=_kernel_of_its_own(),
+            # All is written. Given time, a kernel waits for the tracker that worker processes leave
+            # behind, which no signal ends, and complains of its own shutdown.
+            shutdown_kernel="immediate",
         )
     except PapermillExecutionError as error:
         print(_explain(error, options.notebook, partial), file=sys.stderr)
@@ -438,15 +443,15 @@ def _report(options: argparse.Namespace) -> None:
     from deepsign_utils import reporting
 
     study = studies.Study(options.study)
-    output, executed = study.reports / "index.html", study.reports / "notebooks"
-    demonstration = executed / f"{studies.DEMONSTRATION}.ipynb"
+    output = study.reports / "index.html"
+    demonstration = study.notebooks / f"{studies.DEMONSTRATION}.ipynb"
     if demonstration.exists():
         reporting.write_demonstration(demonstration, study.metrics, output)
     else:
         # The counterpart's report shows this study beside its own.
         other = studies.Study(reporting.counterpart(study.name))
         for one in (other, study):
-            notebooks = [one.reports / "notebooks" / f"{name}.ipynb" for name in studies.CHAPTERS]
+            notebooks = [one.notebooks / f"{name}.ipynb" for name in studies.CHAPTERS]
             page = one.reports / "index.html"
             if one is study or (page.exists() and all(file.exists() for file in notebooks)):
                 reporting.write_report(notebooks, one.metrics, page)
@@ -478,12 +483,24 @@ def _publish(options: argparse.Namespace) -> None:
 def _reproduce(options: argparse.Namespace) -> int:
     from deepsign_utils import publishing, reporting
 
-    run = studies.Study(options.run_name or options.study)
-    published = publishing.read_published(options.study)
-    comparison = publishing.compare(published, reporting.read_metrics(run.metrics))
+    first, run = studies.Study(options.study), studies.Study(options.run_name or options.study)
+    found = reporting.read_metrics(run.metrics)
+    comparison = publishing.compare(publishing.read_published(options.study), found)
     print(f"\n{run.name}, compared with what was published of {options.study}.")
     print(*comparison.in_words(), sep="\n")
-    return 0 if comparison.same else 1
+    same = comparison.same
+    if run.name != first.name and first.metrics.is_file():
+        print(f"\nThe notebooks of {run.name}, compared with those of {first.name}.")
+        numbers = publishing.compare(reporting.read_metrics(first.metrics), found)
+        if numbers.made_with or numbers.differences:
+            print("Not compared: that run has other numbers, or was made with other versions.")
+        else:
+            compared, differing = publishing.compare_outputs(first.notebooks, run.notebooks)
+            lines = [f"  {cell}: DIFFERS" for cell in differing]
+            lines += [f"{compared - len(differing)} of {compared} outputs equal, pictures apart."]
+            print(*lines, sep="\n")
+            same = same and not differing
+    return 0 if same else 1
 
 
 def _sweep(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ by the bytes of their files, are left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from deepsign_utils import (
     scoring,
     studies,
 )
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.verifier import MODEL_FILES, Verifier
 
 NAME = "matrix"
 """Name of the report's folder below ``reports``."""
@@ -42,8 +41,7 @@ def missing(name: str) -> list[str]:
     study = studies.Study(name)
     files = [getattr(study, attribute) for attribute in _NEEDED]
     files += [study.pairs("test"), study.used_parameters / "06_evaluation.json"]
-    files += [study.model / part for part in ("encoder.keras", "preprocessing.json")]
-    files += [study.model / "scoring.json"]
+    files += [study.model / part for part in MODEL_FILES]
     return [str(file.relative_to(studies.ROOT)) for file in files if not file.exists()]
 
 
@@ -102,9 +100,10 @@ def _some(names: Sequence[str]) -> str:
 def _about(name: str) -> dict[str, Any]:
     """What the matrix needs to know of a study."""
     study = studies.Study(name)
-    used = json.loads((study.used_parameters / "06_evaluation.json").read_text())
-    cleaning = json.loads((study.model / "preprocessing.json").read_text())
-    split = pd.read_parquet(study.split)
+    used = studies.read_artefact(study.used_parameters / "06_evaluation.json")
+    studies.check_seal(study.model, MODEL_FILES)
+    cleaning = studies.read_artefact(study.model / "preprocessing.json")
+    split = studies.read_artefact(study.split)
     return {
         "dataset": used["dataset"],
         "writers": int((split["split"] == "test").sum()),
@@ -116,9 +115,13 @@ def _about(name: str) -> dict[str, Any]:
 
 def writers_met(trained: studies.Study, tested: studies.Study) -> set[str]:
     """Writers of one study of whom another one trained or validated on the very same file."""
-    learnt = pd.read_parquet(trained.signatures).merge(pd.read_parquet(trained.split), on="writer")
+    learnt = studies.read_artefact(trained.signatures).merge(
+        studies.read_artefact(trained.split), on="writer"
+    )
     files = set(learnt.loc[learnt["split"] != "test", "sha256"])
-    asked = pd.read_parquet(tested.signatures).merge(pd.read_parquet(tested.split), on="writer")
+    asked = studies.read_artefact(tested.signatures).merge(
+        studies.read_artefact(tested.split), on="writer"
+    )
     asked = asked[asked["split"] == "test"]
     return set(asked.loc[asked["sha256"].isin(files), "writer"])
 
@@ -126,7 +129,7 @@ def writers_met(trained: studies.Study, tested: studies.Study) -> set[str]:
 def _cell(trained: str, tested: str, about: dict[str, Any]) -> dict[str, Any] | None:
     """Error rates of one model on one study's test pairs; None if no two writers are left."""
     model, study = studies.Study(trained).model, about["study"]
-    chosen = scoring.Scoring.from_dict(json.loads((model / "scoring.json").read_text()))
+    chosen = scoring.Scoring.from_dict(studies.read_artefact(model / "scoring.json"))
     scores = _scores(model, study, study.built.parent / NAME / f"{trained}--{tested}.parquet")
     met = writers_met(studies.Study(trained), study)
     scores = scores[~scores["writer"].isin(met)]
@@ -156,8 +159,8 @@ def _scores(model: Path, study: studies.Study, file: Path) -> pd.DataFrame:
         code=[preprocessing, scoring],
     ) as needed:
         if needed:
-            pairs = pd.read_parquet(study.pairs("test"))
-            path_of = pd.read_parquet(study.signatures).set_index("signature_id")["path"]
+            pairs = studies.read_artefact(study.pairs("test"))
+            path_of = studies.read_artefact(study.signatures).set_index("signature_id")["path"]
             ids = np.union1d(pairs["left"], pairs["right"])
             files = [study.data_root / path for path in path_of[ids]]
             if not study.data_root.is_dir():
@@ -168,5 +171,5 @@ def _scores(model: Path, study: studies.Study, file: Path) -> pd.DataFrame:
             embeddings, problems = Verifier.load(model).embed_files(files)
             ids = ids[[file not in problems for file in files]]
             pairs = pairs[pairs["left"].isin(ids) & pairs["right"].isin(ids)]
-            studies.write_table(file, scoring.pair_scores(embeddings, ids, pairs))
-    return pd.read_parquet(file)
+            studies.write_artefact(file, scoring.pair_scores(embeddings, ids, pairs))
+    return studies.read_artefact(file)

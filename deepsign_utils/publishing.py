@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.reporting import read_notebook
 from deepsign_utils.studies import ROOT, write_json
 
 EXPECTED = ROOT / "notebooks" / "studies" / "expected"
+TIMED = "nbval-ignore-output"  # tag of cells that show how long something took
 MADE_WITH = ("versions", "threads", "processor")
 _FREE = ("study",)  # a rerun has a folder of its own
 
@@ -141,6 +143,46 @@ def compare(published: Mapping[str, Any], found: Mapping[str, Any]) -> Compariso
         made_with,
         list(_differences(expected, numbers, bounds)),
     )
+
+
+def compare_outputs(first: Path, again: Path) -> tuple[int, list[str]]:
+    """Compare what the executed notebooks of two runs show, cell by cell.
+
+    Pictures are left out, and so are cells that show times.
+
+    Parameters
+    ----------
+    first, again
+        Folders of executed notebooks; those that are in both are compared.
+
+    Returns
+    -------
+    compared : int
+        Cells with an output in either run.
+    differing : list of str
+        Those whose outputs are not equal, such as "02_pairing, cell 02-11".
+    """
+    compared, differing = 0, []
+    for file in sorted(first.glob("[!.]*.ipynb")):
+        if not (again / file.name).is_file():
+            continue
+        one, other = _outputs(file), _outputs(again / file.name)
+        cells = [cell for cell in dict.fromkeys([*one, *other]) if one.get(cell) or other.get(cell)]
+        compared += len(cells)
+        differing += [f"{file.stem}, cell {c}" for c in cells if one.get(c) != other.get(c)]
+    return compared, differing
+
+
+def _outputs(notebook: Path) -> dict[str, list[dict[str, Any]]]:
+    """What each code cell shows, pictures apart."""
+    return {
+        cell.id: [
+            {k: v for k, v in output.get("data", output).items() if not k.startswith("image/")}
+            for output in cell.outputs
+        ]
+        for cell in read_notebook(notebook).cells
+        if cell.cell_type == "code" and TIMED not in cell.metadata.get("tags", [])
+    }
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:

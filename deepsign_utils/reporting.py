@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
-import json
 import math
 import re
 import shlex
@@ -34,7 +33,7 @@ from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, plotting
 from deepsign_utils.shortcuts import probe_name
-from deepsign_utils.studies import DEMONSTRATION, write_atomically
+from deepsign_utils.studies import DEMONSTRATION, read_artefact, write_atomically
 
 SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
 
@@ -84,12 +83,7 @@ _AGAIN = "Run the evaluation again: make report."
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A metrics.json, of any kind of study, whose intervals are made of numbers."""
-    try:
-        metrics = _mapping(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DeepSignError(f"{path} cannot be read ({error.strerror}). {_AGAIN}") from error
-    except ValueError as error:
-        raise DeepSignError(f"{path} is not valid JSON ({error}). {_AGAIN}") from error
+    metrics = _mapping(read_artefact(path))
     parts = ("test", "shortcuts", "demonstration")
     for where, node in _walk({part: metrics[part] for part in parts if part in metrics}):
         numbers = (node.get(key) for key in ("value", "low", "high"))
@@ -646,7 +640,7 @@ def _chapters(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[st
     anchors = {path.name: f"#chapter-{number}" for number, path in enumerate(paths, 1)}
     chapters, figures = [], []
     for number, path in enumerate(paths, 1):
-        notebook, found = _tidy(_read_notebook(path), number)
+        notebook, found = _tidy(read_notebook(path), number)
         body, _ = exporter.from_notebook_node(notebook)
         title, sections, body = _arrange(body, number, anchors)
         # Pictures go in last: they are megabytes that no HTML parser need read.
@@ -659,13 +653,20 @@ def _chapters(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[dict[st
     return chapters, figures
 
 
-def _read_notebook(path: Path) -> NotebookNode:
+def read_notebook(path: Path) -> NotebookNode:
+    """Read an executed notebook.
+
+    Raises
+    ------
+    DeepSignError
+        If it is missing or damaged.
+    """
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise DeepSignError(
             f"{path} is not a readable notebook ({type(error).__name__}). "
-            "Run make report again to make it anew."
+            "Delete it and run `make report` again: it is made anew."
         ) from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -263,9 +264,7 @@ def write_chapter_parameters(
         names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
         chosen = {name: resolved[name] for name in names}
         text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
-        file = folder / f"{chapter}.yaml"
-        if not file.exists() or file.read_text(encoding="utf-8") != text:
-            write_atomically(file, text)
+        write_atomically(folder / f"{chapter}.yaml", text)
 
 
 class Study:
@@ -302,6 +301,7 @@ class Study:
         self.records = self.built / "records.json"
         self.layouts = self.built / "layouts.json"
         self.training = self.built / "training"
+        self.notebooks = self.reports / "notebooks"
         self.model = self.reports / "model"
         self.history = self.reports / "history.csv"
         self.figures = self.reports / "figures"
@@ -363,7 +363,7 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
         values.get("data_root", ""),
         values.get("seed", 0),
     )
-    write_json(study.used_parameters / f"{chapter}.json", values)
+    write_artefact(study.used_parameters / f"{chapter}.json", values)
     return study
 
 
@@ -391,8 +391,7 @@ def provenance(
     """
     used: dict[str, Any] = {}
     for chapter in chapters:
-        file = study.used_parameters / f"{chapter}.json"
-        used |= json.loads(file.read_text(encoding="utf-8"))
+        used |= read_artefact(study.used_parameters / f"{chapter}.json")
     # Where the images lie is this machine's business; what they are is in the hashes.
     used["data_root"] = Path(used["data_root"]).name
     packages = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
@@ -438,9 +437,65 @@ def write_json(file: Path, content: Any) -> None:
     write_atomically(file, text + "\n")
 
 
-def write_table(file: Path, table: Any) -> None:
-    """Write a data frame as Parquet, atomically."""
-    write_atomically(file, table.to_parquet(index=False))
+def write_artefact(file: Path, content: Any) -> None:
+    """Write what a chapter hands on and, hidden beside it, the hash that vouches for it.
+
+    Parameters
+    ----------
+    file
+        Its ending says how: ``.parquet`` or ``.csv`` for a data frame, ``.json`` for the rest.
+    content
+        What `read_artefact` gives back.
+    """
+    if file.suffix == ".parquet":
+        write_atomically(file, content.to_parquet(index=False))
+    elif file.suffix == ".csv":
+        write_atomically(file, content.to_csv(index=False))
+    else:
+        write_json(file, content)
+    write_atomically(_voucher(file), f"{digest(file)}  {file.name}\n")
+
+
+def read_artefact(file: Path) -> Any:
+    """Read what `write_artefact` wrote.
+
+    Raises
+    ------
+    DeepSignError
+        If it is missing, damaged, or not the one that was written there.
+    """
+    import pandas as pd
+
+    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": json.loads}
+    again = "Delete it and run `make report` again: it is made anew."
+    try:
+        content = file.read_bytes()
+        known = _is_as_written(file)
+    except FileNotFoundError as error:
+        raise DeepSignError(f"{file} is missing. `make report` makes it.") from error
+    except OSError as error:
+        raise DeepSignError(f"{file} cannot be read: {error.strerror}.") from error
+    if not known:
+        raise DeepSignError(
+            f"{file} is not the file that the study wrote: it was damaged or changed, or is of "
+            f"another study. {again}"
+        )
+    try:
+        return readers[file.suffix](content if file.suffix == ".json" else io.BytesIO(content))
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise DeepSignError(f"{file} is damaged and cannot be read. {again}") from error
+
+
+def _voucher(file: Path) -> Path:
+    return file.with_name(f".{file.name}.sha256")
+
+
+def _is_as_written(file: Path) -> bool:
+    """Whether a file is there and, where its hash was written down, still has it."""
+    voucher = _voucher(file)
+    if not (file.exists() and voucher.exists()):
+        return file.exists()
+    return voucher.read_bytes() == f"{digest(file)}  {file.name}\n".encode()
 
 
 def digest(path: Path) -> str:
@@ -486,7 +541,7 @@ def check_seal(folder: Path, names: Sequence[str]) -> None:
     DeepSignError
         Naming the first file that is missing or changed.
     """
-    again = "take the model folder from its source again, or run `make report` for it again."
+    again = "take the model folder from its source again, or delete it and run `make report`."
     try:
         lines = (folder / SEAL).read_text(encoding="utf-8").splitlines()
         sealed = {name: sum_ for sum_, name in (line.split("  ", 1) for line in lines)}
@@ -603,9 +658,9 @@ def _is_running(process: int) -> bool:
 def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     """Tell whether a heavy step must run, and remember that it has.
 
-    Its fingerprint is kept beside the first output. Where it matches, and every output exists,
-    the step yields False. Two processes that come to the same step do it one after the other, so
-    that the second one finds it done.
+    Its fingerprint is kept beside the first output. Where it matches, and every output is there as
+    it was written, the step yields False. Two processes that come to the same step do it one after
+    the other, so that the second one finds it done.
 
     Parameters
     ----------
@@ -618,13 +673,13 @@ def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
     --------
     >>> with step([table], inputs=[folder], code=[datasets]) as needed:  # doctest: +SKIP
     ...     if needed:
-    ...         write_table(table, datasets.read_dataset(folder)[0])
+    ...         write_artefact(table, datasets.read_dataset(folder)[0])
     """
     with alone(outputs[0]):
         text = fingerprint(**made_of)
         stamp = outputs[0].with_name(f".{outputs[0].name}.fingerprint.json")
-        same = stamp.is_file() and stamp.read_text(encoding="utf-8") == text
-        needed = not (same and all(output.exists() for output in outputs))
+        same = stamp.is_file() and stamp.read_bytes() == text.encode()
+        needed = not (same and all(map(_is_as_written, outputs)))
         if needed:
             stamp.unlink(missing_ok=True)
         yield needed

@@ -572,10 +572,10 @@ _RATES = {
 
 
 def _rates(run: Run) -> dict[str, float]:
-    metrics = json.loads((run.reports / "metrics.json").read_text(encoding="utf-8"))
+    metrics = studies.read_artefact(run.reports / "metrics.json")
     results = metrics["test"]["references"]
     fewest = results[min(results, key=int)]
-    history = pd.read_csv(run.reports / "history.csv")
+    history = studies.read_artefact(run.reports / "history.csv")
     row = {"validation_eer": float(history["validation_eer"].min())}
     for name, keys in _RATES.items():
         rate: Any = fewest
@@ -637,7 +637,7 @@ def _plain(value: Any) -> str:
 
 
 def _write_tables(sweep: Sweep, results: pd.DataFrame) -> None:
-    studies.write_table(sweep.reports / "results.parquet", results)
+    studies.write_artefact(sweep.reports / "results.parquet", results)
     studies.write_atomically(sweep.reports / "results.csv", results.to_csv(index=False))
 
 

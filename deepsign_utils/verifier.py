@@ -62,24 +62,6 @@ _SUPPORT = (
 )
 
 
-def default_model() -> Path:
-    """The model that is used where none is named: the shipped one, else the default study's.
-
-    Raises
-    ------
-    DeepSignError
-        If there is neither.
-    """
-    trained = studies.ROOT / "reports" / "synthetic" / "model"
-    for folder in (studies.PRETRAINED, trained):
-        if folder.is_dir():
-            return folder
-    raise DeepSignError(
-        "There is no trained model yet. Run `make report`, which leaves one in "
-        "reports/synthetic/model, or name another model folder (--model)."
-    )
-
-
 class Remark(NamedTuple):
     """A fault of one of the images compared."""
 
@@ -297,8 +279,8 @@ class Verifier:
         return self._encoder.name
 
     @classmethod
-    def load(cls, folder: str | Path | None = None) -> Verifier:
-        """Load a model folder; by default `default_model()`.
+    def load(cls, folder: str | Path = studies.PRETRAINED) -> Verifier:
+        """Load a model folder; by default the shipped one.
 
         Raises
         ------
@@ -307,7 +289,7 @@ class Verifier:
             sealed with (``studies.seal``), does not fit the others, or holds what Keras's safe mode
             refuses; the message names it.
         """
-        folder = default_model() if folder is None else Path(folder)
+        folder = Path(folder)
         missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
         if missing:
             problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"

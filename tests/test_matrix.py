@@ -18,8 +18,8 @@ def two_studies(tmp_path, monkeypatch):
     for name, parts in splits.items():
         study = studies.Study(name)
         files = pd.DataFrame({"writer": writers, "sha256": [f"file of {w}" for w in writers]})
-        studies.write_table(study.signatures, files)
-        studies.write_table(study.split, pd.DataFrame({"writer": writers, "split": parts}))
+        studies.write_artefact(study.signatures, files)
+        studies.write_artefact(study.split, pd.DataFrame({"writer": writers, "split": parts}))
     return studies.Study("one"), studies.Study("two")
 
 

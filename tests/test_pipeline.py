@@ -316,6 +316,28 @@ class TestWhatGoesWrong:
         text = self.refused(project, "report", f"DATA={tmp_path}", "RUN=odd")
         assert "manifest.csv" in text
 
+    def test_a_chapter_that_started_worker_processes_ends_without_a_word(self, project, tmp_path):
+        """Their tracker outlives them; a kernel that waits for it complains when it is stopped."""
+        # given a notebook that leaves such a tracker behind
+        cell = nbformat.v4.new_code_cell(
+            "import multiprocessing, concurrent.futures as futures, tensorflow\n"
+            "with futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:\n"
+            "    print(pool.submit(abs, -7).result())"
+        )
+        language = {"name": "python"}
+        notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": language})
+        nbformat.write(notebook, tmp_path / "pool.ipynb")
+        (tmp_path / "parameters.yaml").write_text("seed: 0\n")
+        # when it is executed
+        files = ["--parameters", tmp_path / "parameters.yaml", "--output", tmp_path / "out.ipynb"]
+        command = ["-m", "deepsign_utils", "execute", tmp_path / "pool.ipynb", *files]
+        made = project.python(*map(str, command))
+        # then nothing is said of tasks, interrupts or a kernel that had to be killed
+        assert made.returncode == 0, made.stderr
+        assert '"7\\n"' in (tmp_path / "out.ipynb").read_text()
+        assert "pending" not in made.stderr
+        assert "IPKernelApp] ERROR" not in made.stderr
+
     def test_a_failing_cell_is_shown_and_run_again_next_time(self, tiny_data, tmp_path):
         project = copy_project(tmp_path)
         notebook = project.folder / "notebooks/02_pairing.ipynb"

@@ -2,7 +2,10 @@
 
 import copy
 import json
+import shutil
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from deepsign_utils import DeepSignError, publishing
@@ -135,6 +138,71 @@ def test_what_is_published_in_the_repository_can_be_read():
     for file in publishing.EXPECTED.glob("*.json"):
         assert publishing.read_published(file.stem)["test"]["references"]
         assert len(json.dumps(publishing.read_published(file.stem))) < 50_000
+
+
+def executed(
+    file: Path, rate: str = "12.0", picture: str = "AAAA", drawn: str = "", text: str = ""
+):
+    """A chapter with a table, a picture, a cell that shows times, and what was printed."""
+    v4 = nbformat.v4
+    outputs = [
+        v4.new_output("execute_result", {"text/plain": f"rate  {rate}", "text/html": rate}),
+        v4.new_output("display_data", {"image/png": picture, "text/plain": drawn or "Bars."}),
+        v4.new_output("stream", text=text or "7 pairs\n"),
+    ]
+    cells = [
+        v4.new_code_cell("", id=f"02-0{number}", outputs=[output])
+        for number, output in enumerate(outputs)
+    ]
+    seconds = v4.new_output("stream", text=f"{id(cells)} s")
+    timed = {"tags": [publishing.TIMED]}
+    cells += [v4.new_code_cell("", id="02-09", outputs=[seconds], metadata=timed)]
+    cells += [v4.new_markdown_cell("Said."), v4.new_code_cell("silent = 1")]
+    file.parent.mkdir(exist_ok=True)
+    nbformat.write(v4.new_notebook(cells=cells), file)
+
+
+@pytest.mark.parametrize(
+    ("changed", "differing"),
+    [
+        ({}, []),
+        ({"picture": "BBBB"}, []),
+        ({"rate": "12.5"}, ["02_pairing, cell 02-00"]),
+        ({"drawn": "Other bars."}, ["02_pairing, cell 02-01"]),
+        ({"text": "8 pairs\n"}, ["02_pairing, cell 02-02"]),
+    ],
+)
+def test_what_two_runs_show_is_compared_but_for_pictures_and_times(tmp_path, changed, differing):
+    # given two runs of a chapter, and one of which a single run is left
+    executed(tmp_path / "first" / "02_pairing.ipynb")
+    executed(tmp_path / "again" / "02_pairing.ipynb", **changed)
+    executed(tmp_path / "first" / "04_model.ipynb")
+    # when they are compared, then each cell whose words differ is named
+    found = publishing.compare_outputs(tmp_path / "first", tmp_path / "again")
+    assert found == (3, differing)
+
+
+@pytest.mark.slow
+def test_a_rerun_is_compared_with_the_notebooks_of_the_first_run(tiny_study):
+    # given a published run, and another one with the same numbers
+    command = ["-m", "deepsign_utils"]
+    reports = tiny_study.folder / "reports"
+    for name in ("first", "again"):
+        shutil.copytree(tiny_study.folder / "data/undisturbed/reports/tiny", reports / name)
+    assert tiny_study.python(*command, "publish", "first").returncode == 0
+    # when their notebooks show the same, then that is said
+    same = tiny_study.python(*command, "reproduce", "first", "--run", "again")
+    assert same.returncode == 0, same.stderr
+    assert "outputs equal, pictures apart." in same.stdout
+    assert "DIFFERS" not in same.stdout
+    # when a table of the rerun shows something else, then it is named
+    file = reports / "again/notebooks/02_pairing.ipynb"
+    file.write_text(file.read_text().replace("skilled", "practised"))
+    other = tiny_study.python(*command, "reproduce", "first", "--run", "again")
+    assert other.returncode == 1
+    assert "02_pairing, cell 02-11: DIFFERS" in other.stdout
+    for name in ("first", "again"):
+        shutil.rmtree(reports / name)
 
 
 @pytest.mark.slow

@@ -136,12 +136,13 @@ def test_a_chapters_parameters_are_rewritten_only_when_they_change(tmp_path):
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "table.parquet"
-    studies.write_table(file, pd.DataFrame({"a": [1]}))
+    studies.write_artefact(file, pd.DataFrame({"a": [1]}))
     (tmp_path / "folder").mkdir()
     with pytest.raises(DeepSignError, match="cannot be written"):
         studies.write_atomically(tmp_path / "folder", "text")
     assert pd.read_parquet(file)["a"].tolist() == [1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "table.parquet"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".table.parquet.sha256", "folder", "table.parquet"]
 
 
 def test_an_unchanged_file_keeps_its_time(tmp_path):
@@ -155,6 +156,81 @@ def test_an_unchanged_file_keeps_its_time(tmp_path):
 def test_json_refuses_numbers_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         studies.write_json(tmp_path / "a.json", {"a": float("nan")})
+
+
+ARTEFACTS = {
+    "split.parquet": pd.DataFrame({"writer": ["a", "b"], "split": ["train", "test"]}),
+    "history.csv": pd.DataFrame({"epoch": [0, 1], "loss": [0.5, 0.25]}),
+    "quality.json": {"images": 12, "left_out": {"blank": 1}},
+}
+
+
+def flipped(content: bytes, at: float) -> bytes:
+    place = int(at * (len(content) - 1))
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+class TestArtefacts:
+    """What chapters hand on is read as it was written, or refused with what to do."""
+
+    def write(self, folder, name):
+        studies.write_artefact(folder / name, ARTEFACTS[name])
+        return folder / name
+
+    def refused(self, file):
+        with pytest.raises(DeepSignError, match=re.escape(str(file))) as error:
+            studies.read_artefact(file)
+        assert "make report" in str(error.value)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    def test_it_comes_back_as_it_was(self, tmp_path, name):
+        read = studies.read_artefact(self.write(tmp_path, name))
+        if isinstance(read, pd.DataFrame):
+            pd.testing.assert_frame_equal(read, ARTEFACTS[name])
+        else:
+            assert read == ARTEFACTS[name]
+
+    def test_every_flipped_bit_is_noticed(self, tmp_path, name):
+        file = self.write(tmp_path, name)
+        whole = file.read_bytes()
+        for at in np.linspace(0, 1, 50):
+            file.write_bytes(flipped(whole, at))
+            assert "Delete it" in self.refused(file)
+
+    @pytest.mark.parametrize("kept", [0, 0.1, 0.5, 0.99])
+    def test_cut_short_it_is_refused(self, tmp_path, name, kept):
+        file = self.write(tmp_path, name)
+        whole = file.read_bytes()
+        file.write_bytes(whole[: int(kept * len(whole))])
+        assert "Delete it" in self.refused(file)
+
+    def test_emptied_it_is_refused_where_nothing_vouches_for_it(self, tmp_path, name):
+        """As in studies of before there were hashes."""
+        (tmp_path / name).touch()
+        assert "cannot be read" in self.refused(tmp_path / name)
+
+    def test_that_of_another_study_is_refused(self, tmp_path, name):
+        file = self.write(tmp_path / "one", name)
+        other = pd.DataFrame({"writer": ["c"]}) if name != "quality.json" else {"images": 3}
+        studies.write_artefact(tmp_path / "other" / name, other)
+        (tmp_path / "other" / name).replace(file)
+        assert "of another study" in self.refused(file)
+
+    def test_a_missing_one_is_named(self, tmp_path, name):
+        assert "is missing" in self.refused(tmp_path / name)
+
+    def test_a_step_makes_a_damaged_one_again(self, tmp_path, name):
+        file = tmp_path / name
+        for damage in (None, b"", b"x"):
+            if damage is not None:
+                file.write_bytes(damage)
+            with studies.step([file]) as needed:
+                assert needed
+                self.write(tmp_path, name)
+        with studies.step([file]) as needed:
+            assert not needed
 
 
 class TestStep:

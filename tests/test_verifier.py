@@ -371,6 +371,10 @@ def _also_sealed(folder: Path, name: str) -> None:
         file.write(f"{'0' * 64}  {name}\n")
 
 
+def test_where_no_model_is_named_the_shipped_one_judges() -> None:
+    assert Verifier.load().identity == Verifier.load(studies.PRETRAINED).identity
+
+
 def test_the_seal_is_what_sha256sum_checks(tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder(), tmp_path / "model")
     command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; by default this machine only")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
-    model: Path | None = Field(None, description="model folder; by default as for `verify`")
+    model: Path = Field(studies.PRETRAINED, description="model folder; by default the shipped one")
     store: Path = Field(
         studies.ROOT / "data" / "service" / "enrolments.sqlite",
         description="SQLite file of the enrolments",

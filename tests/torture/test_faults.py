@@ -72,7 +72,7 @@ def write_figure(folder: Path) -> None:
 WRITERS = {
     "text": lambda folder: studies.write_atomically(folder / "file", NOISE.tobytes()),
     "json": lambda folder: studies.write_json(folder / "file.json", NOISE.tolist()),
-    "table": lambda folder: studies.write_table(
+    "table": lambda folder: studies.write_artefact(
         folder / "file.parquet", pd.DataFrame({"noise": NOISE})
     ),
     "figure": write_figure,
@@ -165,10 +165,7 @@ def test_a_vanished_input_is_told_in_a_line(tiny_data, tmp_path):
 def test_shards_that_were_deleted_or_damaged_are_refused_then_made_again(
     tiny_study, tiny_data, tmp_path
 ):
-    project = copy_project(tmp_path / "project")
-    kept = tiny_study.folder / "data/undisturbed"
-    shutil.copytree(kept / "built", project.folder / "data/built")
-    shutil.copytree(kept / "reports", project.folder / "reports", dirs_exist_ok=True)
+    project = copy_of(tiny_study, tmp_path / "project")
     (shards,) = (project.folder / "data/built/shards").glob("[!.]*")
     whole = listing(shards)
     # given a flipped byte, chapter 6 names the file
@@ -184,6 +181,52 @@ def test_shards_that_were_deleted_or_damaged_are_refused_then_made_again(
     made = project.make(*report_of(tiny_data)[1:], chapter_6)
     assert made.returncode == 0, made.stdout + made.stderr
     assert {k: v for k, v in listing(shards).items() if k in whole} == whole
+
+
+@pytest.mark.torture
+def test_damaged_artefacts_are_named_one_after_the_other_then_made_again(
+    tiny_study, tiny_data, tmp_path
+):
+    project = copy_of(tiny_study, tmp_path / "project")
+    whole = listing(project.folder / "data/built/tiny") | listing(project.folder / "reports/tiny")
+    # given one of each kind that chapters hand on: a bit flipped, cut short, emptied, of another
+    built, reports = project.folder / "data/built/tiny", project.folder / "reports/tiny"
+    damaged = [built / "signatures.parquet", built / "split.parquet", reports / "history.csv"]
+    damaged += [built / "trials_validation.parquet", built / "pairs_test.parquet"]
+    damaged += [built / "audit_canvas/features.parquet", built / "used_parameters/04_model.json"]
+    for number, file in enumerate(damaged):
+        content = file.read_bytes()
+        flipped = content[:50] + bytes([content[50] ^ 1]) + content[51:]
+        other = (built / "pairs_published.parquet").read_bytes()
+        file.write_bytes([flipped, content[:-9], b"", other][number % 4])
+    # when the study is made again, then it names them, one a time, until all were deleted
+    named = 0
+    while (made := project.make(*report_of(tiny_data))).returncode:
+        assert "Traceback" not in made.stdout + made.stderr
+        (file,) = [file for file in damaged if str(file) in made.stderr]
+        assert "Delete it and run `make report` again" in made.stderr
+        file.unlink()
+        named += 1
+    # then everything is as it was
+    assert named >= 6
+    again = listing(built) | listing(reports)
+    tables = [name for name in whole if name.endswith((".parquet", ".csv", "metrics.json"))]
+    assert {name: again[name] for name in tables} == {name: whole[name] for name in tables}
+    # given a damaged metrics.json, which the report alone reads
+    (reports / "metrics.json").write_text("{")
+    assert f"{reports / 'metrics.json'} is not the file" in refused(project, tiny_data, "report")
+    (reports / "metrics.json").unlink()
+    assert project.make(*report_of(tiny_data)).returncode == 0
+    assert (reports / "metrics.json").read_bytes() == whole["metrics.json"]
+
+
+def copy_of(study: Project, folder: Path) -> Project:
+    """A copy of the project in which a study's report was made and nobody disturbed it."""
+    project = copy_project(folder)
+    kept = study.folder / "data/undisturbed"
+    shutil.copytree(kept / "built", project.folder / "data/built")
+    shutil.copytree(kept / "reports", project.folder / "reports", dirs_exist_ok=True)
+    return project
 
 
 def refused(project: Project, data: Path, goal: str) -> str:
