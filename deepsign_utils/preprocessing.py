@@ -9,7 +9,6 @@ canvas pixel is the share of it that ink covers.
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -26,7 +25,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import end_with_parent, usable_processors
+from deepsign_utils.studies import usable_processors, worker_pool
 
 MAX_PIXELS = 50_000_000
 """Images with more pixels are refused from their header, before anything is decoded."""
@@ -704,8 +703,7 @@ def _ordered_chunks(
     if processes < 2:
         yield from map(function, chunks)
         return
-    # Spawned, not forked: the caller may run TensorFlow's threads, which do not survive a fork.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
+    pool = worker_pool(processes)
     try:
         waiting: deque = deque()
         for chunk in chunks:

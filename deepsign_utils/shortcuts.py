@@ -25,25 +25,30 @@ those of the cleaned canvas
   strokes, though it compares nothing, so "all" does without it.
 """
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import ndimage
-from scipy.stats import norm, t
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import GroupKFold
+from scipy.special import ndtr, stdtrit
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, metrics
 from deepsign_utils.preprocessing import ink_mask, load_grayscale, open_image, ordered_map
+
+# scikit-learn is imported where it is used: each worker process imports this module, to measure
+# images, and half of the seconds which that takes are scikit-learn's.
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 CHANCE = 0.55
 """AUC up to which a probe counts as no better than chance."""
@@ -477,6 +482,8 @@ def probe(
         If there are no forged or no genuine images, fewer than two writers, or so few who have
         both kinds that no fold can compare them.
     """
+    from sklearn.model_selection import GroupKFold
+
     features, forged = np.asarray(features, dtype=np.float32), np.asarray(forged, dtype=bool)
     codes = pd.factorize(np.asarray(writers))[0]
     _check_classes(forged)
@@ -550,6 +557,8 @@ def _check_classes(forged: np.ndarray) -> None:
 
 def _fit(features: np.ndarray, forged: np.ndarray, seed: int) -> RandomForestClassifier | None:
     """A forest, or None where the training images leave nothing to learn."""
+    from sklearn.ensemble import RandomForestClassifier
+
     if (features == features[0]).all() or forged.all() or not forged.any():
         return None
     forest = RandomForestClassifier(
@@ -608,11 +617,11 @@ def _auc_interval(
     auc = won.sum() / tried.sum()
     # The percentiles of few writers lie too close together; Hesterberg's expanded ones do not
     # ("What Teachers Should Know About the Bootstrap", The American Statistician 69, 2015).
-    wider, scale = t(df=count - 1), np.sqrt(count / (count - 1))
-    outer = norm.cdf(scale * wider.ppf(0.025))
+    scale = np.sqrt(count / (count - 1))
+    outer = ndtr(scale * stdtrit(count - 1, 0.025))
     low, high = np.nanquantile(aucs, [outer, 1 - outer])
     # So far out lie too few resamples to count: t, with their standard deviation.
-    corrected_low = auc + wider.ppf(0.025 / _ASKED) * scale * np.nanstd(aucs)
+    corrected_low = auc + stdtrit(count - 1, 0.025 / _ASKED) * scale * np.nanstd(aucs)
     return float(auc), float(low), float(high), float(corrected_low)
 
 

@@ -21,6 +21,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -703,7 +704,22 @@ def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) 
     return ROOT / "data" / "built" / "shards" / f"{dataset}-{key.hexdigest()[:12]}"
 
 
-def end_with_parent() -> None:
+def worker_pool(processes: int) -> ProcessPoolExecutor:
+    """So many worker processes, which end when the one that started them does.
+
+    They are not forked from the caller, which may run TensorFlow's threads: those do not survive a
+    fork. On Linux they are forked from a process that has imported what cleaning and drawing need,
+    once for all pools of the caller; elsewhere each starts, and imports, for itself.
+    """
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["deepsign_utils.preprocessing"])
+    else:
+        context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, context, _end_with_parent)
+
+
+def _end_with_parent() -> None:
     """Let a worker process end when the one that started it was killed: it would wait for ever."""
     parent = multiprocessing.parent_process()
 

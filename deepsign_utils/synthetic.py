@@ -30,13 +30,11 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 import shutil
 import tempfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -54,7 +52,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import end_with_parent, usable_processors
+from deepsign_utils.studies import usable_processors, worker_pool
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"
@@ -1082,8 +1080,7 @@ def _in_processes(task: Callable, items: Iterable, processes: int | None) -> Ite
         yield from map(task, items)
         return
     items = iter(items)
-    # Spawned, not forked: a fork of a process that runs threads (TensorFlow) may hang.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), end_with_parent)
+    pool = worker_pool(processes)
     try:
         running = deque(pool.submit(task, item) for item in islice(items, 4 * processes))
         while running:

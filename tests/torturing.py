@@ -30,7 +30,7 @@ def processes(project: Project) -> Iterator[tuple[str, psutil.Process]]:
                 "make": Path(command[0] if command else "").name == "make",
                 "execute": "execute" in command,
                 "kernel": "ipykernel_launcher" in command,
-                "worker": any("spawn_main" in word for word in command),
+                "worker": any("forkserver" in word or "spawn_main" in word for word in command),
             }
             yield next((name for name, is_it in parts.items() if is_it), "other"), process
 
