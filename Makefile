@@ -235,7 +235,7 @@ test: lint
 # What `make test` has no time for. `pytest -m torture` alone leaves the short forms out.
 torture: $(VENV)/.installed-dev
 	@$(PY) -m pytest -m 'torture or not torture' tests/torture tests/test_repeatability.py \
-		tests/test_pipeline.py
+		tests/test_pipeline.py tests/test_datasets.py
 
 # The newest versions that the ranges of pyproject.toml allow, in an environment beside the locked
 # one; made anew when a day has passed.

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from traitlets.config import Config
@@ -336,9 +337,9 @@ def _parameters(options: argparse.Namespace) -> None:
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
         values["data_root"] = str(Path(options.data).resolve())
-    given = {name: yaml.safe_load(value) for name, value in options.p} | dict(options.r)
+    given = {name: _yaml(value) for name, value in options.p} | dict(options.r)
     for text in options.y:
-        mapping = yaml.safe_load(text)
+        mapping = _yaml(text)
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
@@ -346,6 +347,13 @@ def _parameters(options: argparse.Namespace) -> None:
     demonstration = options.study == studies.DEMONSTRATION
     chapters = [studies.DEMONSTRATION] if demonstration else studies.CHAPTERS
     studies.write_chapter_parameters(values, options.output, chapters)
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DeepSignError(f"PARAMS holds {text!r}, which is not valid YAML.") from error
 
 
 def _alone(options: argparse.Namespace) -> None:

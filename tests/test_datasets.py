@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -460,18 +461,28 @@ def test_too_few_complete_writers_are_an_error(tmp_path):
 # Real data
 
 
-@pytest.mark.slow
-def test_bengali_is_read_whole_with_its_duplicates(real_data):
-    signatures, left_out = read(real_data / "bhsig260-bengali")
+def check_bengali(folder: Path, writers: int, copies: int) -> None:
+    signatures, left_out = read(folder)
     assert left_out.empty
     counts = signatures.groupby(["writer", "kind"]).size().unstack()
-    assert len(counts) == 100
+    assert len(counts) == writers
     assert set(counts["genuine"]) == {24}
     assert set(counts["forgery"]) == {30}
-    copies = signatures[signatures["duplicate_of"].notna()]
-    assert len(copies) == 994
-    originals = signatures["writer"].to_numpy()[copies["duplicate_of"].to_numpy(int)]
-    assert (originals == copies["writer"]).all()
+    repeated = signatures[signatures["duplicate_of"].notna()]
+    assert len(repeated) == copies
+    originals = signatures["writer"].to_numpy()[repeated["duplicate_of"].to_numpy(int)]
+    assert (originals == repeated["writer"]).all()
+
+
+def test_bengali_writers_are_read_with_their_duplicates(real_data, tmp_path):
+    for number in map(str, range(1, 11)):
+        shutil.copytree(real_data / "bhsig260-bengali" / number, tmp_path / number)
+    check_bengali(tmp_path, writers=10, copies=39)
+
+
+@pytest.mark.torture
+def test_bengali_is_read_whole_with_its_duplicates(real_data):
+    check_bengali(real_data / "bhsig260-bengali", writers=100, copies=994)
 
 
 def test_cedar_is_read_whole(real_data):

@@ -301,6 +301,11 @@ class TestWhatGoesWrong:
     def test_a_value_of_the_wrong_type(self, project):
         assert "'epochs' is 'many'" in self.refused(project, "report", "PARAMS=-p epochs many")
 
+    @pytest.mark.parametrize("parameters", ["-p epochs '[3'", "-y 'epochs: ['"])
+    def test_a_value_that_is_no_yaml(self, project, parameters):
+        text = self.refused(project, "report", f"PARAMS={parameters}")
+        assert "which is not valid YAML" in text
+
     def test_an_unknown_study(self, project):
         assert "Studies there: bhsig260_bengali" in self.refused(project, "report", "STUDY=cedr")
 

@@ -189,29 +189,26 @@ def test_damaged_artefacts_are_named_one_after_the_other_then_made_again(
 ):
     project = copy_of(tiny_study, tmp_path / "project")
     whole = listing(project.folder / "data/built/tiny") | listing(project.folder / "reports/tiny")
-    # given one of each kind that chapters hand on: a bit flipped, cut short, emptied, of another
+    # given files of four chapters: a bit flipped, cut short, emptied, of another study
     built, reports = project.folder / "data/built/tiny", project.folder / "reports/tiny"
-    damaged = [built / "signatures.parquet", built / "split.parquet", reports / "history.csv"]
-    damaged += [built / "trials_validation.parquet", built / "pairs_test.parquet"]
-    damaged += [built / "audit_canvas/features.parquet", built / "used_parameters/04_model.json"]
-    for number, file in enumerate(damaged):
-        content = file.read_bytes()
-        flipped = content[:50] + bytes([content[50] ^ 1]) + content[51:]
-        other = (built / "pairs_published.parquet").read_bytes()
-        file.write_bytes([flipped, content[:-9], b"", other][number % 4])
-    # when the study is made again, then it names them, one a time, until all were deleted
-    named = 0
+    damaged = [built / "split.parquet", built / "audit_raw/features.parquet"]
+    damaged += [reports / "history.csv", built / "used_parameters/04_model.json"]
+    one, two, _, four = (file.read_bytes() for file in damaged)
+    contents = [one[:50] + bytes([one[50] ^ 1]) + one[51:], two[:-9], b"", four.replace(b"0", b"1")]
+    for file, content in zip(damaged, contents, strict=True):
+        file.write_bytes(content)
+    # when the study is made again, then it names one at a time, until all were deleted
+    named = []
     while (made := project.make(*report_of(tiny_data))).returncode:
         assert "Traceback" not in made.stdout + made.stderr
-        (file,) = [file for file in damaged if str(file) in made.stderr]
         assert "Delete it and run `make report` again" in made.stderr
-        file.unlink()
-        named += 1
-    # then everything is as it was
-    assert named >= 6
+        named += [file for file in damaged if str(file) in made.stderr]
+        named[-1].unlink()
+    assert named == damaged
+    # and everything is as it was
     again = listing(built) | listing(reports)
-    tables = [name for name in whole if name.endswith((".parquet", ".csv", "metrics.json"))]
-    assert {name: again[name] for name in tables} == {name: whole[name] for name in tables}
+    kept = [name for name in whole if name.endswith((".parquet", ".csv", "_model.json"))]
+    assert {name: again[name] for name in kept} == {name: whole[name] for name in kept}
     # given a damaged metrics.json, which the report alone reads
     (reports / "metrics.json").write_text("{")
     assert f"{reports / 'metrics.json'} is not the file" in refused(project, tiny_data, "report")
