@@ -88,6 +88,13 @@ ROWS = {
     "clients": "clients at once",
 }
 
+# Beside it, where PyTorch is installed.
+PYTORCH_ROWS = {
+    "pytorch_inference_images": "the same encoder's inference in PyTorch (images/s)",
+    "pytorch_training_images": "the same training step in PyTorch (images/s)",
+    "inference_over_pytorch": "inference / inference in PyTorch",
+    "training_over_pytorch": "training step / training step in PyTorch",
+}
 
 PLAN = {
     "writers": "writers, 24 genuine and 30 forged images each",
@@ -180,8 +187,9 @@ def plan(bench: Mapping[str, Any], writers: int, runs: int) -> dict[str, float]:
     each = measures.GENUINE + measures.FORGED
     images, tested = writers * each, round(0.3 * writers)
     test_pairs = tested * (2 * 276 + 720)
-    widest = {row["part"]: row for row in bench["growth"] if row["cores"] != 1}
-    of_part = {name: row["seconds"] / row["size"] for name, row in widest.items()}
+    # The last row of a part is its largest size, on all cores that it uses.
+    largest = {row["part"]: row for row in bench["growth"]}
+    of_part = {name: row["seconds"] / row["size"] for name, row in largest.items()}
     # An epoch visits each training writer eight times, six images each.
     trained = 0.5 * writers * 48 * EPOCHS
     hours = {
@@ -255,12 +263,14 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
         1,
     )
     height, width = bench["canvas"]
+    rows = {key: label for key, label in (ROWS | PYTORCH_ROWS).items() if key in bench["values"]}
     reporting.write_page(
         output,
         "bench.html.j2",
         figure=picture,
         ratios=ratios.to_dict("records"),
-        values=[(ROWS[key], _plain(bench["values"][key])) for key in ROWS],
+        values=[(label, _plain(bench["values"][key])) for key, label in rows.items()],
+        pytorch=rows.keys() >= PYTORCH_ROWS.keys(),
         growth=[_grown(row) for row in bench["growth"]],
         canvas=f"{height} x {width}",
         data=bench["values"]["data"],

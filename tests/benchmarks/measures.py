@@ -2,11 +2,13 @@
 
 Times are the best of several, and what is divided by one another is measured in turn, round by
 round, so that a busy moment of the machine meets both. A part whose memory or number of cores
-matters runs as a process of its own: ``python measures.py PART SIZE CORES`` prints JSON.
+matters runs as a process of its own, which imports no more than it needs.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import resource
@@ -14,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from deepsign_utils import metrics, pairing, preprocessing, scoring, shortcuts, synthetic
+from deepsign_utils import pairing, preprocessing, synthetic
 from deepsign_utils.preprocessing import Preprocessing
 from deepsign_utils.studies import ROOT, usable_processors
 
@@ -50,12 +54,12 @@ class Sizes:
     bengali_writers: int = 50
     requests: int = 200
     clients: int = 16
-    preprocessing: tuple[int, ...] = (250, 1000, 2500)
-    synthetic: tuple[int, ...] = (200, 600)
-    audit: tuple[int, ...] = (500, 1500)
+    preprocessing: tuple[int, ...] = (1000, 2000, 4000)
+    synthetic: tuple[int, ...] = (200, 600, 1800)
+    audit: tuple[int, ...] = (500, 1500, 4500)
     bootstrap: tuple[int, ...] = (1000, 10_000, 100_000)
-    pairing: tuple[int, ...] = (1000, 10_000)
-    batches: tuple[int, ...] = (1000, 10_000)
+    pairing: tuple[int, ...] = (1000, 10_000, 100_000)
+    batches: tuple[int, ...] = (1000, 10_000, 100_000)
 
 
 TINY = Sizes(
@@ -104,7 +108,8 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     dict
         ``sgemm_gflops``, ``inference_gflops``, ``inference_images``, ``training_gflops``,
         ``training_images``, ``pipeline_images``, ``in_batch_pairs`` and ``siamese_pairs`` (learnt),
-        all a second.
+        all a second; where PyTorch is installed also ``pytorch_inference_images`` and
+        ``pytorch_training_images``, and ``inference_over_pytorch`` and ``training_over_pytorch``.
     """
     import keras
     from threadpoolctl import threadpool_limits
@@ -141,16 +146,21 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     many = np.zeros((sizes.batch, sizes.height, sizes.width, 1), np.float32)
     many[:] = np.resize(np.asarray(images), many.shape)
     square = np.random.default_rng(0).random((sizes.square, sizes.square), np.float32)
-    with threadpool_limits(threads):
-        seconds = best(
-            {
-                "sgemm": lambda: square @ square,
-                "inference": lambda: encoder.predict_on_batch(many),
-                "training": lambda: in_batch.train_on_batch(images, labels),
-                "siamese": lambda: siamese.train_on_batch([left, right], genuine),
-            },
-            sizes.rounds,
-        )
+    measured = {
+        "sgemm": lambda: square @ square,
+        "inference": lambda: encoder.predict_on_batch(many),
+        "training": lambda: in_batch.train_on_batch(images, labels),
+        "siamese": lambda: siamese.train_on_batch([left, right], genuine),
+    }
+    batch = {
+        "many": many,
+        "images": images.numpy(),
+        "labels": labels.numpy(),
+        "learning_rate": settings.learning_rate,
+        "weight_decay": training.WEIGHT_DECAY,
+    }
+    with threadpool_limits(threads), _pytorch(batch, threads) as in_pytorch:
+        seconds = best(measured | in_pytorch, sizes.rounds)
     # Last and alone: it goes on filling its buffer while something else runs.
     stream = iter(pipeline)
 
@@ -165,6 +175,13 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
         "training_images": len(images) / seconds["training"],
         "pipeline_images": sizes.pipeline_batches * len(images) / seconds["pipeline"],
     }
+    if in_pytorch:
+        rates |= {
+            "pytorch_inference_images": sizes.batch / seconds["pytorch_inference"],
+            "pytorch_training_images": len(images) / seconds["pytorch_training"],
+            "inference_over_pytorch": seconds["pytorch_inference"] / seconds["inference"],
+            "training_over_pytorch": seconds["pytorch_training"] / seconds["training"],
+        }
     return rates | {
         "sgemm_gflops": 2e-9 * sizes.square**3 / seconds["sgemm"],
         "inference_gflops": gflop * rates["inference_images"],
@@ -173,6 +190,34 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
         "in_batch_pairs": per_step / seconds["training"],
         "siamese_pairs": half / seconds["siamese"],
     }
+
+
+@contextmanager
+def _pytorch(batch: Mapping[str, Any], threads: int) -> Iterator[dict[str, Callable[[], Any]]]:
+    """The encoder's inference and training step in PyTorch; none of them if it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "batch.npz"
+        np.savez(file, **batch)
+        with subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("in_pytorch.py"), file, str(threads)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+
+            def ask(what: str) -> None:
+                print(what, file=process.stdin, flush=True)
+                if not process.stdout.readline():
+                    raise RuntimeError("the process that runs PyTorch has ended")
+
+            yield {
+                "pytorch_inference": partial(ask, "inference"),
+                "pytorch_training": partial(ask, "training"),
+            }
 
 
 def _canvases(sizes: Sizes, writers: int) -> Any:
@@ -197,7 +242,7 @@ def _canvases(sizes: Sizes, writers: int) -> Any:
 
 def all_pairs(sizes: Sizes) -> dict[str, float]:
     """Pairs scored a second by embedding every image once, and by predicting pair by pair."""
-    from deepsign_utils import models
+    from deepsign_utils import models, scoring
 
     encoder = models.build_encoder("lightweight_encoder", sizes.height, sizes.width, seed=0)
     siamese = models.siamese_network(encoder)
@@ -266,7 +311,7 @@ def files(sizes: Sizes, real_data: Path | None) -> dict[str, float | str]:
 
     On the published test writers of BHSig260 Bengali where they are at hand, else on drawn ones.
     """
-    from deepsign_utils import models
+    from deepsign_utils import metrics, models, scoring
     from deepsign_utils.verifier import Verifier
 
     encoder = models.build_encoder("lightweight_encoder", sizes.height, sizes.width, seed=0)
@@ -311,10 +356,13 @@ def _drawn_files(folder: Path, count: int) -> pd.DataFrame:
     from PIL import Image
 
     drawn = synthetic.draw_writer(0, index=0, genuine=6, forgeries=6)
-    images = (*drawn.genuine, *drawn.forgeries)
     kinds = ["genuine"] * 6 + ["forgery"] * 6
+    contents = []
+    for image in (*drawn.genuine, *drawn.forgeries):
+        Image.fromarray(image).save(file := io.BytesIO(), "PNG", compress_level=1)
+        contents.append(file.getvalue())
     for number in range(count):
-        Image.fromarray(images[number % 12]).save(folder / f"{number}.png", compress_level=1)
+        (folder / f"{number}.png").write_bytes(contents[number % 12])
     return pd.DataFrame(
         {
             "signature_id": np.arange(count, dtype=np.int32),
@@ -392,6 +440,8 @@ def _synthetic(size: int, cores: int) -> Callable[[], Any]:
 
 
 def _audit(size: int, cores: int) -> Callable[[], Any]:
+    from deepsign_utils import shortcuts
+
     drawn = synthetic.draw_writer(0, index=0, genuine=4, forgeries=4)
     cleaning = Preprocessing(64, 128)
     some = [preprocessing.clean(image, cleaning) for image in (*drawn.genuine, *drawn.forgeries)]
@@ -415,6 +465,8 @@ def _audit(size: int, cores: int) -> Callable[[], Any]:
 
 
 def _bootstrap(size: int, cores: int) -> Callable[[], Any]:
+    from deepsign_utils import metrics
+
     rng = np.random.default_rng(0)
     kinds = np.resize(["genuine", "skilled", "skilled", "random"], size)
     scores = pd.DataFrame(
@@ -457,6 +509,7 @@ PARTS: dict[str, Callable[[int, int], Callable[[], Any]]] = {
     "pairing": _pairing,
     "batches": _batches,
 }
+ON_ONE_CORE = {"bootstrap", "pairing", "batches"}  # however many there are
 UNITS = {name: "pair" if name == "bootstrap" else "image" for name in PARTS}
 
 
@@ -469,11 +522,13 @@ def part(name: str, size: int, cores: int) -> dict[str, float]:
         ``seconds``, and ``peak_bytes``: the most memory that the process held, and how much of it
         the part itself added (``added_bytes``).
     """
-    environment = {**os.environ, "DEEPSIGN_THREADS": str(cores), "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join([str(ROOT), str(Path(__file__).resolve().parent)])
+    environment = {**os.environ, "DEEPSIGN_THREADS": str(cores), "PYTHONPATH": paths}
     for name_of in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name_of] = str(cores)
     made = subprocess.run(
-        [sys.executable, __file__, name, str(size), str(cores)],
+        # Worker processes import a main module anew; like a notebook's, this one has none.
+        [sys.executable, "-c", f"import measures; measures.report({name!r}, {size}, {cores})"],
         env=environment,
         capture_output=True,
         text=True,
@@ -485,15 +540,14 @@ def part(name: str, size: int, cores: int) -> dict[str, float]:
 
 
 def growth(sizes: Sizes) -> list[dict[str, Any]]:
-    """Every part at every size on all cores, and the middle size on one core too."""
-    most = usable_processors()
+    """Every part at every size on all the cores it uses, and the middle size on one core too."""
     rows = []
     for name in PARTS:
         steps = getattr(sizes, name)
+        most = 1 if name in ON_ONE_CORE else usable_processors()
         for size in steps:
-            cores = sorted({1, most}) if size == steps[len(steps) // 2] else [most]
-            for count in cores:
-                rows.append({"part": name, "size": size, "cores": count} | part(name, size, count))
+            for cores in sorted({1, most}) if size == steps[len(steps) // 2] else [most]:
+                rows.append({"part": name, "size": size, "cores": cores} | part(name, size, cores))
     return rows
 
 
@@ -507,7 +561,8 @@ def _peak() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _main(name: str, size: int, cores: int) -> None:
+def report(name: str, size: int, cores: int) -> None:
+    """Measure a part in this process, and print what `part` returns."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     run = PARTS[name](size, cores)
@@ -517,7 +572,3 @@ def _main(name: str, size: int, cores: int) -> None:
     seconds = time.perf_counter() - started
     peak = _peak()
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before}))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
