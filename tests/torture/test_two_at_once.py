@@ -10,6 +10,8 @@ import pytest
 import torturing
 from conftest import Project, copy_project, report_of
 
+from deepsign_utils import publishing
+
 pytestmark = pytest.mark.slow
 WAITS = "waiting for it"
 
@@ -48,7 +50,7 @@ def test_the_second_one_says_so_and_waits(project):
 
 
 def test_studies_side_by_side_do_not_wait(project):
-    first = started(alone(project, "sh", "-c", "echo go; sleep 60"))
+    first = started(alone(project, "sh", "-c", "echo go; exec sleep 60"))
     assert alone(project, "true", run="other").communicate(timeout=60) == ("", "")
     first.kill()
     first.wait()
@@ -120,6 +122,10 @@ def test_two_reports_of_a_study_and_one_of_another_at_once(tmp_path, tiny_data):
     for metrics in (one, two):
         del metrics["study"], metrics["provenance"]["parameters"]["study"]
     assert one == two
+    notebooks = [project.folder / "reports" / run / "notebooks" for run in ("tiny", "other")]
+    compared, differing = publishing.compare_outputs(*notebooks)
+    assert compared > 50
+    assert differing == []
     assert len(list((project.folder / "data/built/shards").iterdir())) == 1
     assert torturing.half_files(project.folder) == []
     index = (project.folder / "reports/index.html").read_text()
