@@ -349,7 +349,7 @@ class _Checkpoint(keras.callbacks.Callback):
                     name: [state[f"{name}_{i}"] for i in range(about["counts"][name])]
                     for name in about["counts"]
                 }
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return  # none yet, or a damaged one: training starts anew
         self.model.set_weights(arrays["weights"])
         self.model.optimizer.build(self.model.trainable_variables)

@@ -219,11 +219,12 @@ class TestResume:
         _, history = fit(study, tmp_path, longer)
         assert equal(fit(study, tmp_path / "fresh", longer)[1].to_numpy(), history.to_numpy())
 
-    def test_a_damaged_checkpoint_starts_the_training_anew(self, study, tmp_path):
+    @pytest.mark.parametrize("kept", [0, 1000])
+    def test_a_damaged_checkpoint_starts_the_training_anew(self, study, tmp_path, kept):
         short = training.Settings(epochs=1, writers_per_batch=4)
         first, _ = fit(study, tmp_path, short)
         state = tmp_path / "state.npz"
-        state.write_bytes(state.read_bytes()[:1000])
+        state.write_bytes(state.read_bytes()[:kept])
         assert equal(first, fit(study, tmp_path, short)[0])
 
 
