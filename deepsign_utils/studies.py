@@ -59,6 +59,7 @@ STREAMS = ("split", "pairs", "weights", "batches", "augment", "bootstrap", "prob
 class Parameter:
     """One line of the parameter table.
 
+    ``type`` is the annotation in the notebooks: one word, as papermill reads no more than that.
     ``minimum`` bounds numbers (and the numbers of a list) from below, inclusively; ``choices``
     lists what a string may be.
     """
@@ -90,7 +91,7 @@ class Parameter:
                 valid = isinstance(value, list | tuple) and bool(value)
                 valid = valid and all(type(item) is int for item in value)
                 value = list(value) if valid else value
-            case "float | list":
+            case "object":
                 value, valid = _share_or_writers(value)
         if not valid:
             raise DeepSignError(
@@ -115,7 +116,7 @@ _IN_WORDS = {
     "float": "a number",
     "str": "a text",
     "list": "a list of whole numbers, such as [1, 5, 10]",
-    "float | list": "a share between 0 and 1, or a list of writers",
+    "object": "a share between 0 and 1, or a list of writers",
 }
 
 
@@ -157,8 +158,8 @@ PARAMETERS: dict[str, Parameter] = {
             "normalised redraws every stroke with one pen",
             choices=("as_is", "normalised"),
         ),
-        Parameter("validation_writers", "float | list", 0.2, "share of the writers, or a list"),
-        Parameter("test_writers", "float | list", 0.3, "share of the writers, or a list"),
+        Parameter("validation_writers", "object", 0.2, "share of the writers, or a list"),
+        Parameter("test_writers", "object", 0.3, "share of the writers, or a list"),
         Parameter(
             "encoder",
             "str",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from papermill import inspect_notebook
 
 from deepsign_utils import DeepSignError, metrics, studies
 from deepsign_utils.studies import PARAMETERS
@@ -51,6 +52,13 @@ def test_a_notebook_repeats_the_parameter_table_word_for_word(notebook):
         name, kind, value, remark = re.fullmatch(r"(\w+): (.+?) = (.+?)  # (.+)", line).groups()
         known = PARAMETERS[name]
         assert (kind, yaml.safe_load(value), remark) == (known.type, known.default, known.help)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
+def test_papermill_reads_every_parameter_of_a_notebook(notebook):
+    # It skips, and warns of, a line whose annotation it does not understand
+    listed = [*inspect_notebook(str(notebook))]
+    assert listed == studies.notebook_parameters(notebook)
 
 
 def test_every_default_is_a_valid_value():
