@@ -75,6 +75,7 @@ WIDTH = 6.4
 STYLE = {
     **sns.axes_style("ticks"),
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "text.parse_math": False,  # a writer's name may hold dollars
     "font.size": 12,
     "axes.labelsize": 12,
     "axes.titlesize": 12,

@@ -485,6 +485,22 @@ def test_a_writer_without_an_eer_is_left_out():
     assert "20 test writers" in texts(figure)
 
 
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda name: plotting.pair_gallery([pair("genuine") | {"caption": name}]),
+        lambda name: plotting.specimens([canvas()] * 2, [name] * 2, KINDS[:2], ink_bright=True),
+        lambda name: plotting.before_after([255 - canvas()], [canvas()], [name]),
+        lambda name: plotting.per_writer({name: 0.1, "b": 0.0}, rate(0.06)),
+        lambda name: plotting.dataset_overview(signatures(3).replace("000", name)),
+        lambda name: plotting.cross_matrix(pd.DataFrame([[0.1]], [name], [name]), "EER"),
+    ],
+)
+def test_a_name_with_dollars_is_no_formula(figure):
+    # As a formula this one cannot be read, and drawing it would stop the notebook
+    plotting.render(figure("$\\frac{1}{$ _^{}"))
+
+
 def test_numbers_of_references_are_sorted_as_numbers():
     ticks = plotting.references(reference_results()).axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks] == ["1", "5", "10"]
