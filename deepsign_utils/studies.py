@@ -717,11 +717,18 @@ def worker_pool(processes: int) -> ProcessPoolExecutor:
         context.set_forkserver_preload(["deepsign_utils.preprocessing"])
     else:
         context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(processes, context, _end_with_parent)
+    return ProcessPoolExecutor(processes, context, _start_worker)
 
 
-def _end_with_parent() -> None:
-    """Let a worker process end when the one that started it was killed: it would wait for ever."""
+def _start_worker() -> None:
+    """Let a worker process do its matrix products by itself, and end when its parent was killed.
+
+    As many threads in each worker as there are processors would wait for one another; and a worker
+    whose parent is gone would wait for ever.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
