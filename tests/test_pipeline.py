@@ -215,7 +215,9 @@ class TestOtherReports:
             assert at_home["eer"]["value"] == pytest.approx(own["eer"]["skilled"]["value"])
             assert at_home["fnmr"] == pytest.approx(own["fnmr"])
             assert at_home["writers"] == 3
-        assert cells["tiny"]["tiny_normalised"]["eer"] != cells["tiny"]["tiny"]["eer"]
+        # and of the same images, on the same pairs, another one judges otherwise
+        assert cells["tiny"]["tiny_normalised"]["eer"] == cells["tiny"]["tiny"]["eer"]
+        assert cells["tiny_normalised"]["tiny"]["eer"] != cells["tiny"]["tiny"]["eer"]
         assert "matrix/index.html" in (reports / "index.html").read_text()
 
     def test_a_matrix_of_an_unfinished_study_is_refused(self, project):
