@@ -161,6 +161,11 @@ def compare_outputs(first: Path, again: Path) -> tuple[int, list[str]]:
         Cells with an output in either run.
     differing : list of str
         Those whose outputs are not equal, such as "02_pairing, cell 02-11".
+
+    Raises
+    ------
+    DeepSignError
+        If a notebook is damaged.
     """
     compared, differing = 0, []
     for file in sorted(first.glob("[!.]*.ipynb")):
