@@ -6,8 +6,8 @@ exist nowhere) or draw a flourish, or both. The programme is written by a sigma-
 rapid hand movements: each stroke follows an arc with a lognormal speed, and successive strokes
 overlap in time. A *genuine specimen* disturbs targets, proportions and timing a little, more across
 days (sessions) than within one. A *skilled forger* sees the image of one to three specimens and
-redraws it: proportions misjudged, letters pulled towards the forger's own, slower, less fluent,
-with tremor, and with pen lifts where the writer had none.
+redraws it: proportions misjudged, letters pulled towards the forger's own, slower, less fluent. The
+careful ones misjudge less and shake more, and lift the pen where the writer did not.
 
 Ink, paper and scanner are drawn for each specimen by itself, from the same distribution whether it
 is genuine or forged; the line's width follows the speed of the pen only in relation to the rest of
@@ -597,8 +597,8 @@ def _relaid(points: np.ndarray, rng: np.random.Generator, amount: float) -> np.n
     width = max(np.ptp(x), 1e-6)
     along = (x - x.min()) / width
     waves = np.arange(1, 4)
-    shift = np.sin(np.pi * along[:, None] * waves) @ (rng.normal(0, 0.022, 3) / waves)
-    above, below, growth = np.exp(rng.normal(0, (0.07, 0.09, 0.09)) * amount)
+    shift = np.sin(np.pi * along[:, None] * waves) @ (rng.normal(0, 0.032, 3) / waves)
+    above, below, growth = np.exp(rng.normal(0, (0.10, 0.12, 0.12)) * amount)
     y = np.clip(y, 0, 1) + np.maximum(y - 1, 0) * above + np.minimum(y, 0) * below
     return np.column_stack([x + amount * width * shift, y * growth ** (2 * along - 1)])
 
@@ -613,7 +613,7 @@ def _disturbed(
     low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
     centre, extent = (low + high) / 2, np.hypot(*(high - low).T) + 0.3
     # What is large is displaced more, and tilted less.
-    offset = rng.normal(0, 0.055, (len(first), 2)) * (amount * extent**0.6)[:, None]
+    offset = rng.normal(0, 0.065, (len(first), 2)) * (amount * extent**0.6)[:, None]
     scale = np.exp(rng.normal(0, 0.06, (len(first), 2)) * amount)
     tilt = rng.normal(0, 0.05, len(first)) * amount / np.maximum(extent / 2, 1)
     around = (points - centre[letter]) * scale[letter]
@@ -704,20 +704,42 @@ def _specimen(
 
 @dataclass(frozen=True)
 class Forger:
-    """Somebody who imitates one writer, from ``seen`` specimens."""
+    """Somebody who imitates one writer, from ``seen`` specimens.
+
+    ``care`` in 0..1 trades likeness for fluency: a careful forger keeps the proportions, and pays
+    with a slow line that shakes and is taken up again.
+    """
 
     hand: Hand
     shapes: np.ndarray
     skill: float
+    care: float
     seen: tuple[tuple[np.ndarray, Hand], ...]  # targets and hand of each
 
 
 def _draw_forger(writer: Writer, seed: int, index: int, number: int, skill: float | None) -> Forger:
     rng = np.random.default_rng([seed, index, 2, number])
     hand = _draw_hand(rng, (seed, index, 3, number))
-    skill = float(rng.beta(2.0, 2.8)) if skill is None else skill
+    skill = float(rng.beta(2.0, 3.6)) if skill is None else skill
+    care = float(rng.random())
     seen = tuple(_intended(writer, rng, rng) for _ in range(rng.integers(1, 4)))
-    return Forger(hand, _personal_shapes(writer.programme, hand), skill, seen)
+    return Forger(hand, _personal_shapes(writer.programme, hand), skill, care, seen)
+
+
+def _taken_up_again(programme: Programme, rng: np.random.Generator, rate: float) -> Programme:
+    """The pen is lifted inside a line, by chance, and set down again nearby."""
+    inside = programme.down & np.append(programme.down[1:], False)
+    lifted = inside & (rng.random(len(inside)) < rate)
+    order = np.repeat(np.arange(len(inside)), 1 + lifted)
+    again = np.diff(order, prepend=-1) == 0
+    aside = again[:, None] * rng.normal(0, 0.13, (len(order), 2))
+    return Programme(
+        programme.points[order] + aside,
+        programme.down[order] & ~again,
+        programme.sharp[order],
+        programme.letter[order],
+        programme.keys,
+    )
 
 
 def _redrawn(programme: Programme, rng: np.random.Generator, rate: float) -> Programme:
@@ -743,10 +765,10 @@ def _forgery(forger: Forger, writer: Writer, rng: np.random.Generator) -> tuple[
     error = float(np.clip(1 - forger.skill + rng.normal(0, 0.08), 0.02, 1))
     seen, model = forger.seen[rng.integers(len(forger.seen))]
     own, letter = forger.hand, writer.programme.letter
-    points = seen + (0.1 + 0.75 * error) * (forger.shapes - writer.shapes)
+    points = seen + (0.15 + 0.85 * error) * (forger.shapes - writer.shapes)
     # What a forger misjudges once is misjudged in every forgery; the rest is the moment's.
     misjudged = np.random.default_rng([*own.seed, 7])
-    points = _disturbed(points, letter, misjudged, 0.3 + 2.6 * error)
+    points = _disturbed(points, letter, misjudged, 0.3 + (3.0 - 1.6 * forger.care) * error)
     points = _disturbed(points, letter, rng, 0.6 + 0.7 * error)
     # Errors alone would make a forgery larger than what was seen: nobody is that one-sided.
     aspect = np.exp(misjudged.normal(0, 0.1 * error))
@@ -765,13 +787,14 @@ def _forgery(forger: Forger, writer: Writer, rng: np.random.Generator) -> tuple[
         slope=_towards(model.slope, own.slope, 0.6 * error),
         arch=_towards(model.arch, own.arch, 0.6 * error),
         roundness=_towards(model.roundness, own.roundness, error),
-        overlap=max(0.08, _towards(model.overlap, 0.15, 0.25 + 0.6 * error)),
-        tremor=own.tremor + 0.015 + 0.07 * error * rng.random(),
+        overlap=max(0.08, _towards(model.overlap, 0.15, 0.15 + (0.3 + 0.5 * forger.care) * error)),
+        tremor=own.tremor + 0.01 + 0.2 * forger.care * error * rng.uniform(0.4, 1),
     )
     hand = _vary_hand(hand, rng, 0.8)
     programme = replace(writer.programme, points=points)
     programme = _slipped(programme, misjudged, 0.15 * error)
     programme = _slipped(programme, rng, 0.03 + 0.04 * error)
+    programme = _taken_up_again(programme, rng, 0.08 * forger.care * error)
     return _redrawn(programme, rng, 0.25 * error), hand
 
 
