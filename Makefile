@@ -154,7 +154,7 @@ FROM_EDA := $(addprefix $(BUILT)/,signatures.parquet quality.json $(AUDIT_TABLES
 FROM_PAIRING := $(patsubst %,$(BUILT)/%.parquet,split pairs_validation trials_validation \
 	pairs_test trials_test pairs_published)
 FROM_TFRECORD := $(BUILT)/records.json $(AUDIT_TABLES:%=$(BUILT)/audit_canvas/%)
-FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/history.csv
+FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/history.csv $(REPORT)/whitening.csv
 USED := $(CHAPTERS:%=$(BUILT)/used_parameters/%.json)
 
 $(EXECUTED)/01_eda.ipynb $(EXECUTED)/shortcut_demo.ipynb: $(IMAGES)
@@ -175,7 +175,7 @@ $(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datase
 $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL))
+$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) whitening)
 $(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier quality)
 $(EXECUTED)/shortcut_demo.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \

@@ -6,6 +6,7 @@ least the threshold. Everything that is fitted or chosen here must be given the 
 validation writers only.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -180,6 +181,19 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
     left, right = _rows(ids, pairs["left"]), _rows(ids, pairs["right"])
     distance = distances(embeddings, left, right)
     return pairs.assign(distance=distance, score=-distance)
+
+
+def pair_errors(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> dict[str, float]:
+    """EER of pairs, by kind of forgery; NaN where a kind has no pairs.
+
+    Parameters are those of `pair_scores`.
+    """
+    table = pair_scores(embeddings, ids, pairs)
+    scores = {kind: group["score"].to_numpy() for kind, group in table.groupby("kind")}
+    return {
+        kind: metrics.eer(scores["genuine"], scores[kind]) if kind in scores else math.nan
+        for kind in metrics.FORGED_KINDS
+    }
 
 
 def trial_scores(

@@ -306,6 +306,7 @@ class Study:
         self.notebooks = self.reports / "notebooks"
         self.model = self.reports / "model"
         self.history = self.reports / "history.csv"
+        self.whitening = self.reports / "whitening.csv"
         self.figures = self.reports / "figures"
         self.scores = self.reports / "scores.parquet"
         self.metrics = self.reports / "metrics.json"

@@ -37,7 +37,7 @@ import psutil
 import yaml
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
 
-from deepsign_utils import DeepSignError, studies
+from deepsign_utils import DeepSignError, studies, whitening
 
 STAGING = ("shared", "staged")
 MARKER = "sweep.json"
@@ -254,7 +254,7 @@ def _finished(run: Run) -> dict[str, Any] | None:
         marker = json.loads((run.reports / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = all((run.reports / name).is_file() for name in ("metrics.json", "history.csv"))
+    whole = all((run.reports / name).is_file() for name in ("metrics.json", "whitening.csv"))
     return marker if whole and marker.get("fingerprint") == run.fingerprint else None
 
 
@@ -575,8 +575,8 @@ def _rates(run: Run) -> dict[str, float]:
     metrics = studies.read_artefact(run.reports / "metrics.json")
     results = metrics["test"]["references"]
     fewest = results[min(results, key=int)]
-    history = studies.read_artefact(run.reports / "history.csv")
-    row = {"validation_eer": float(history["validation_eer"].min())}
+    errors = studies.read_artefact(run.reports / "whitening.csv")
+    row = {"validation_eer": float(whitening.decisive_errors(errors).min())}
     for name, keys in _RATES.items():
         rate: Any = fewest
         for key in keys:

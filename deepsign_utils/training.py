@@ -23,7 +23,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from deepsign_utils import DeepSignError, metrics, scoring
+from deepsign_utils import DeepSignError, scoring
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.models import embed, training_network
 from deepsign_utils.studies import stream, usable_processors, write_atomically
@@ -292,14 +292,8 @@ def validation_errors(
     encoder: keras.Model, data: Canvases, pairs: pd.DataFrame
 ) -> dict[str, float]:
     """EER of the validation pairs, by kind of forgery; NaN where a kind has no pairs."""
-    table = scoring.pair_scores(embed(encoder, data.canvas), data.signature_id, pairs)
-    scores = {kind: group["score"].to_numpy() for kind, group in table.groupby("kind")}
-    return {
-        f"validation_eer_{kind}": (
-            metrics.eer(scores["genuine"], scores[kind]) if kind in scores else math.nan
-        )
-        for kind in metrics.FORGED_KINDS
-    }
+    errors = scoring.pair_errors(embed(encoder, data.canvas), data.signature_id, pairs)
+    return {f"validation_eer_{kind}": error for kind, error in errors.items()}
 
 
 class _Checkpoint(keras.callbacks.Callback):

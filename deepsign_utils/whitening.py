@@ -1,0 +1,128 @@
+"""What varies within a writer, learnt from training writers and taken out of the comparison.
+
+A trained encoder's embeddings still move a lot in some directions between two genuine signatures of
+one writer, and little in others; a distance that counts all directions alike lets the first drown
+the second. Within-writer whitening makes them vary alike (Hatch, Kajarekar and Stolcke,
+"Within-Class Covariance Normalization for SVM-based Speaker Recognition", Interspeech 2006).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from deepsign_utils import DeepSignError, scoring
+
+# Shares of an even spread mixed into the measured one; infinite: nothing is whitened.
+SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, math.inf)
+
+
+def within_writer_covariance(embeddings: np.ndarray, writers: np.ndarray, views: int) -> np.ndarray:
+    """Covariance of embeddings about their writer's mean.
+
+    Mirrored, a writer is another one, whose views are the same ones in another order: each order
+    counts as a writer, so that the covariance knows no left or right, above or below.
+
+    Parameters
+    ----------
+    embeddings
+        float (n, d), of genuine signatures: those of the ``views`` mirror views side by side, as
+        `models.view_encoder` gives them.
+    writers
+        (n,), any type that can be sorted.
+    views
+        How many, a power of two.
+
+    Returns
+    -------
+    ndarray
+        float64 (d, d).
+
+    Raises
+    ------
+    DeepSignError
+        If no writer has two signatures.
+    """
+    _, codes, counts = np.unique(writers, return_inverse=True, return_counts=True)
+    if counts.max(initial=0) < 2:
+        raise DeepSignError("No writer has two genuine signatures: how they vary is unknown.")
+    means = np.zeros((len(counts), embeddings.shape[1]))
+    np.add.at(means, codes, embeddings)
+    about = embeddings - (means / counts[:, None])[codes]
+    covariance = about.T @ about / len(embeddings)
+    blocks = covariance.reshape(views, -1, views, embeddings.shape[1] // views)
+    orders = [np.arange(views) ^ mirror for mirror in range(views)]
+    mean = sum(blocks[order][:, :, order] for order in orders) / views
+    return mean.reshape(covariance.shape)
+
+
+def whitening(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    """The symmetric matrix A (d, d) for which ``embeddings @ A`` vary alike in every direction.
+
+    Parameters
+    ----------
+    covariance
+        float (d, d), of the embeddings within a writer; its scale does not matter.
+    shrinkage
+        How much of an even spread to mix in, against directions in which the training writers
+        hardly varied by chance; infinite gives the unit matrix.
+
+    Returns
+    -------
+    ndarray
+        float32 (d, d).
+    """
+    size = len(covariance)
+    if math.isinf(shrinkage):
+        return np.eye(size, dtype=np.float32)
+    even = covariance * (size / np.trace(covariance)) + shrinkage * np.eye(size)
+    values, vectors = np.linalg.eigh(even)
+    return ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32)
+
+
+def whitened(embeddings: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Embeddings (n, d) times a whitening matrix (d, d), brought back to length 1: float32."""
+    moved = embeddings @ matrix
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+
+def whitening_errors(
+    covariance: np.ndarray,
+    embeddings: np.ndarray,
+    signature_id: np.ndarray,
+    pairs: pd.DataFrame,
+) -> pd.DataFrame:
+    """EER on validation pairs with each of `SHRINKAGES`.
+
+    Parameters
+    ----------
+    covariance
+        float (d, d), of training writers.
+    embeddings, signature_id
+        float (n, d) and int (n,), of validation writers, not whitened.
+    pairs
+        Their pair table.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``shrinkage``, a column for each kind of forgery; NaN where there are none.
+    """
+    rows = {}
+    for shrinkage in SHRINKAGES:
+        moved = whitened(embeddings, whitening(covariance, shrinkage))
+        rows[shrinkage] = scoring.pair_errors(moved, signature_id, pairs)
+    return pd.DataFrame(rows).T.rename_axis("shrinkage")
+
+
+def decisive_errors(errors: pd.DataFrame) -> pd.Series:
+    """EER by shrinkage against skilled forgeries, or random ones where there are no others."""
+    return errors["skilled"] if errors["skilled"].notna().any() else errors["random"]
+
+
+def choose_shrinkage(errors: pd.DataFrame) -> float:
+    """The shrinkage with the lowest decisive EER; of equal ones the largest: it changes least."""
+    decisive = decisive_errors(errors)
+    return float(errors.index[decisive == decisive.min()].max())
