@@ -221,6 +221,16 @@ class TestDrawWriter:
         clumsy, usual, nearly_perfect = distance(0.0), distance(0.5), distance(1.0)
         assert nearly_perfect < usual < clumsy
 
+    def test_a_forger_lifts_the_pen_more_often_than_the_writer(self):
+        more = []
+        for drawn in draw_writers(40, genuine=3, forgeries=6, seed=5, skill=0.2):
+            genuine, forged = (
+                np.mean([describe(image)["pieces"] for image in images])
+                for images in (drawn.genuine, drawn.forgeries)
+            )
+            more.append(np.log(forged / genuine))
+        assert np.mean(more) > 0.03
+
 
 class TestDrawWriters:
     def test_yields_the_same_writers_in_any_number_of_processes(self):
