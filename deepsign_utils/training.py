@@ -23,9 +23,9 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from deepsign_utils import DeepSignError, scoring
+from deepsign_utils import DeepSignError, scoring, whitening
 from deepsign_utils.losses import LOSSES
-from deepsign_utils.models import embed, training_network
+from deepsign_utils.models import VIEWS, embed, training_network, view_encoder, whitened_encoder
 from deepsign_utils.studies import stream, usable_processors, write_atomically
 from deepsign_utils.tfrecords import Canvases
 
@@ -476,3 +476,34 @@ def train(
         )
     encoder.set_weights(checkpoint.best)
     return pd.DataFrame(checkpoint.history)
+
+
+def whiten(
+    encoder: keras.Model, data: Canvases, validation: Canvases, validation_pairs: pd.DataFrame
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Finish a trained encoder: it embeds mirror images as well, and its embeddings are whitened.
+
+    Parameters
+    ----------
+    encoder
+        As trained.
+    data, validation, validation_pairs
+        As in `train`: how genuine signatures vary is learnt from the training writers; how far to
+        trust that, the validation pairs choose.
+
+    Returns
+    -------
+    encoder : keras.Model
+        See `models.whitened_encoder`.
+    errors : DataFrame
+        See `whitening.whitening_errors`.
+    """
+    views = view_encoder(encoder)
+    genuine = data.kind == "genuine"
+    covariance = whitening.within_writer_covariance(
+        embed(views, data.canvas[genuine]), data.writer[genuine], len(VIEWS)
+    )
+    seen = embed(views, validation.canvas)
+    errors = whitening.whitening_errors(covariance, seen, validation.signature_id, validation_pairs)
+    matrix = whitening.whitening(covariance, whitening.choose_shrinkage(errors))
+    return whitened_encoder(encoder, matrix), errors

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, models, pairing, training
+from deepsign_utils import DeepSignError, models, pairing, scoring, training
 from deepsign_utils.tfrecords import Canvases
 
 SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
@@ -177,6 +177,19 @@ def test_training_learns_something_that_holds_for_other_writers(study, tmp_path,
     assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[1]
     untrained, trained = history["validation_eer"].iloc[[0, -1]]
     assert trained < untrained / 2
+
+
+def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(study):
+    data, validation, pairs = study
+    encoder = models.build_encoder("lightweight_encoder", 16, 32, 0)
+    finished, errors = training.whiten(encoder, data, validation, pairs)
+
+    seen = models.embed(finished, validation.canvas)
+    assert seen.shape == (len(validation.canvas), 512)
+    measured = scoring.pair_errors(seen, validation.signature_id, pairs)["skilled"]
+    assert measured == pytest.approx(errors["skilled"].min(), abs=0.005)
+    # and noise, which untrained weights do not know from the stripes' slant, is out of the way
+    assert measured < 0.8 * errors["skilled"][np.inf]
 
 
 class TestResume:
