@@ -336,6 +336,7 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
         ("seed", metrics.get("seed", provenance.get("seed"))),
         ("encoder", encoder.get("name")),
         ("encoder's parameters", _count(encoder.get("parameters"))),
+        ("whitening's parameters", _count(encoder.get("whitening"))),
         ("validation writers", _count(validation.get("writers"))),
         ("test writers", _count(test.get("writers"))),
         *((f"threshold, {_plural(int(n), 'reference')}", text) for n, text in thresholds.items()),
@@ -974,6 +975,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "synthetic": "synthetic" in str(metrics.get("dataset")).lower(),
         "encoder": encoder.get("name") or "encoder",
         "weights": _count(encoder.get("parameters")),
+        "whitening": _count(encoder.get("whitening")),
         "canvas": " x ".join(
             str(parameters[side])
             for side in ("canvas_height", "canvas_width")

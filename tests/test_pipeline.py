@@ -45,7 +45,11 @@ class TestWhatComesOut:
     def test_metrics_in_their_fixed_form(self, tiny_study):
         metrics = json.loads((tiny_study.folder / "reports/tiny/metrics.json").read_text())
         assert (metrics["study"], metrics["dataset"], metrics["seed"]) == ("tiny", "synthetic", 0)
-        assert metrics["encoder"] == {"name": "lightweight_encoder", "parameters": 304672}
+        assert metrics["encoder"] == {
+            "name": "lightweight_encoder",
+            "parameters": 304672,
+            "whitening": 512 * 512,
+        }
         assert set(metrics["validation"]["references"]) == {"1", "3"}
         # two of ten writers validate, three test: 28 genuine, 64 skilled and 28 random pairs each
         assert metrics["validation"]["writers"] == 2
