@@ -49,7 +49,7 @@ def regional_encoder(height: int = 128, width: int = 256) -> keras.Model:
     parameters.
 
     What is where counts in a signature, and a single average forgets it. A few dozen training
-    writers are soon learnt by heart this way; thousands (synthetic ones, ``start_from``) are not.
+    writers are soon learnt by heart this way; thousands (synthetic ones) are not.
 
     Parameters
     ----------
@@ -218,6 +218,11 @@ def view_encoder(encoder: keras.Model) -> keras.Model:
 
     A network that took mirrored writers for other writers sees in each view something else; their
     errors partly cancel out.
+
+    Parameters
+    ----------
+    encoder
+        Maps float images (n, height, width, 1) to embeddings (n, d).
 
     Returns
     -------

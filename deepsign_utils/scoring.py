@@ -184,9 +184,17 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
 
 
 def pair_errors(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> dict[str, float]:
-    """EER of pairs, by kind of forgery; NaN where a kind has no pairs.
+    """EER of pairs, by kind of forgery.
 
-    Parameters are those of `pair_scores`.
+    Parameters
+    ----------
+    embeddings, ids, pairs
+        As in `pair_scores`.
+
+    Returns
+    -------
+    dict of float
+        A share from 0 to 1 for ``skilled`` and for ``random``; NaN where a kind has no pairs.
     """
     table = pair_scores(embeddings, ids, pairs)
     scores = {kind: group["score"].to_numpy() for kind, group in table.groupby("kind")}

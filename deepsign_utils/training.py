@@ -29,8 +29,8 @@ from deepsign_utils.models import VIEWS, embed, training_network, view_encoder, 
 from deepsign_utils.studies import stream, usable_processors, write_atomically
 from deepsign_utils.tfrecords import Canvases
 
-# Identity, left-right, up-down and both: each makes another, unseen hand of a writer.
-MIRRORS = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
+# The signs of both axes in each of the mirror views: each makes another, unseen hand of a writer.
+MIRRORS = np.where(VIEWS, -1, 1).astype(np.float32)
 WARM_UP = 0.05
 WEIGHT_DECAY = 1e-4
 

@@ -108,7 +108,8 @@ def whitening_errors(
     Returns
     -------
     DataFrame
-        Indexed by ``shrinkage``, a column for each kind of forgery; NaN where there are none.
+        Indexed by ``shrinkage``; EER as a share from 0 to 1, a column for each kind of forgery, NaN
+        where there are none.
     """
     rows = {}
     for shrinkage in SHRINKAGES:
