@@ -169,7 +169,7 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 # The modules a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := studies __init__
 OF_FIGURES := plotting preprocessing
-OF_MODEL := models losses scoring metrics tfrecords training whitening
+OF_MODEL := models losses scoring metrics tfrecords training finishing whitening
 $(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing reporting shortcuts \
 	metrics)
 $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)

@@ -21,6 +21,8 @@ from deepsign_utils.studies import PRETRAINED, ROOT
 EMBEDDING_SIZE = 128
 # Keras's 0.99 averages over the last hundreds of steps: too slow for trainings this short.
 BATCH_NORM_MOMENTUM = 0.9
+# Share of the canvas's width that half a signature takes; the halves overlap by an eighth.
+HALF_WIDTH = 9 / 16
 
 
 def lightweight_encoder(height: int = 128, width: int = 256) -> keras.Model:
@@ -132,7 +134,7 @@ def build_encoder(
         The random weights depend on it alone.
     start_from
         Encoder file whose weights to take; it may have been trained on another size of canvas, and
-        be whitened: then those of the encoder inside.
+        be finished: then those of the encoder inside.
 
     Raises
     ------
@@ -195,71 +197,8 @@ def load_encoder(file: Path) -> keras.Model:
         raise DeepSignError(f"{file} cannot be loaded as a Keras model: {reason}") from error
 
 
-# Whether a view is mirrored left-right, up-down. View i of an image is view i ^ k of the same image
-# mirrored as in view k.
-VIEWS = ((False, False), (True, False), (False, True), (True, True))
-
-
-def _four_views(encoder: keras.Model):
-    """Image input, and its four mirror views' embeddings in a row: (n, 4 d)."""
-    image = keras.Input(encoder.input_shape[1:], name="image")
-    mirrored = [
-        ops.flip(image, [axis for axis, flipped in ((2, across), (1, down)) if flipped])
-        if across or down
-        else image
-        for across, down in VIEWS
-    ]
-    views = ops.reshape(ops.stack(mirrored, axis=1), (-1, *encoder.input_shape[1:]))
-    return image, ops.reshape(encoder(views), (-1, len(VIEWS) * encoder.output_shape[-1]))
-
-
-def view_encoder(encoder: keras.Model) -> keras.Model:
-    """One embedding of an image and its mirror images.
-
-    A network that took mirrored writers for other writers sees in each view something else; their
-    errors partly cancel out.
-
-    Parameters
-    ----------
-    encoder
-        Maps float images (n, height, width, 1) to embeddings (n, d).
-
-    Returns
-    -------
-    keras.Model
-        Maps float images (n, height, width, 1) to embeddings (n, 4 d) of length 1: those of the
-        views in the order of ``VIEWS``, side by side.
-    """
-    image, views = _four_views(encoder)
-    x = layers.UnitNormalization(name="embed_l2norm")(views)
-    return keras.Model(image, x, name=encoder.name)
-
-
-def whitened_encoder(encoder: keras.Model, matrix: np.ndarray) -> keras.Model:
-    """The encoder as it is deployed: four views, whitened (see ``whitening``).
-
-    Parameters
-    ----------
-    encoder
-        As trained; it becomes a layer of the new model, under its own name.
-    matrix
-        float (4 d, 4 d).
-
-    Returns
-    -------
-    keras.Model
-        Maps float images (n, height, width, 1) to embeddings (n, 4 d) of length 1.
-    """
-    image, views = _four_views(encoder)
-    whitening = layers.Dense(len(matrix), use_bias=False, trainable=False, name="whitening")
-    x = layers.UnitNormalization(name="embed_l2norm")(whitening(views))
-    model = keras.Model(image, x, name=encoder.name)
-    whitening.set_weights([matrix])
-    return model
-
-
 def bare_encoder(encoder: keras.Model) -> keras.Model:
-    """The trained encoder inside a whitened one; any other encoder itself."""
+    """The trained encoder inside a finished one (see ``finishing``); any other encoder itself."""
     inside = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
     return inside[0] if inside else encoder
 

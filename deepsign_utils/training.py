@@ -23,14 +23,17 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from deepsign_utils import DeepSignError, scoring, whitening
+from deepsign_utils import DeepSignError, scoring
 from deepsign_utils.losses import LOSSES
-from deepsign_utils.models import VIEWS, embed, training_network, view_encoder, whitened_encoder
+from deepsign_utils.models import HALF_WIDTH, embed, training_network
 from deepsign_utils.studies import stream, usable_processors, write_atomically
 from deepsign_utils.tfrecords import Canvases
 
-# The signs of both axes in each of the mirror views: each makes another, unseen hand of a writer.
-MIRRORS = np.where(VIEWS, -1, 1).astype(np.float32)
+# Each way to look at a writer's signatures makes another, unseen hand: the signs of the horizontal
+# and the vertical axis, and the part shown (-1 the left half, 0 the whole, 1 the right half).
+HANDS = np.array(
+    [(1 - 2 * (k & 1), 1 - (k & 2), (k + 1) % 3 - 1) for k in range(12)], dtype=np.float32
+)
 WARM_UP = 0.05
 WEIGHT_DECAY = 1e-4
 
@@ -93,11 +96,11 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
 def plan_epoch(
     writers: np.ndarray, kinds: np.ndarray, settings: Settings, seed: int, epoch: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which images meet in which batch of an epoch, and how they are mirrored.
+    """Which images meet in which batch of an epoch, and how they are looked at.
 
     Every writer is visited as often as it takes to see about each genuine signature once. At each
-    visit the writer is mirrored in one of four ways and counted as another writer; no batch holds
-    the same mirrored writer twice.
+    visit the writer's signatures are looked at in one of twelve ways (`HANDS`), which makes another
+    writer of them; no batch holds the same one twice.
 
     Parameters
     ----------
@@ -114,8 +117,8 @@ def plan_epoch(
         int32 (steps, batch): which image.
     labels : ndarray
         int32 (steps, batch, 2): writer number inside the batch; 1 genuine, 0 forged.
-    mirrors : ndarray
-        float32 (steps, batch, 2): 1 or -1 for the horizontal and the vertical axis.
+    hands : ndarray
+        float32 (steps, batch, 3): rows of `HANDS`.
 
     Raises
     ------
@@ -131,11 +134,11 @@ def plan_epoch(
         raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
     typical = np.median([len(genuine[writer]) for writer in able])
     rounds = math.ceil(typical / settings.genuine_per_writer)
-    in_batch = min(settings.writers_per_batch, len(MIRRORS) * len(able), rounds * len(able))
-    first_mirror = rng.integers(len(MIRRORS), size=len(able))
-    # A writer comes back in the next round mirrored otherwise, so a batch across rounds is fine.
+    in_batch = min(settings.writers_per_batch, len(HANDS) * len(able), rounds * len(able))
+    first_hand = rng.integers(len(HANDS), size=len(able))
+    # A writer comes back in the next round as another one, so a batch across rounds is fine.
     visits = np.concatenate([rng.permutation(len(able)) for _ in range(rounds)])
-    mirror_of = (first_mirror[visits] + np.repeat(np.arange(rounds), len(able))) % len(MIRRORS)
+    hand_of = (first_hand[visits] + np.repeat(np.arange(rounds), len(able))) % len(HANDS)
     steps = len(visits) // in_batch
     each = settings.genuine_per_writer + settings.forgeries_per_writer
     rows = np.empty((steps, in_batch, each), np.int32)
@@ -148,15 +151,15 @@ def plan_epoch(
                 _draw(questioned, settings.forgeries_per_writer, rng),
             ]
         )
-    used = mirror_of[: steps * in_batch].reshape(steps, in_batch, 1)
+    used = hand_of[: steps * in_batch].reshape(steps, in_batch, 1)
     number = np.broadcast_to(np.arange(in_batch)[None, :, None], rows.shape)
     labels = np.stack([number, kinds[rows] == "genuine"], axis=-1).astype(np.int32)
-    mirrors = np.broadcast_to(MIRRORS[used], (*rows.shape, 2))
+    hands = np.broadcast_to(HANDS[used], (*rows.shape, 3))
     batch = in_batch * each
     return (
         rows.reshape(steps, batch),
         labels.reshape(steps, batch, 2),
-        mirrors.reshape(steps, batch, 2).astype(np.float32),
+        hands.reshape(steps, batch, 3),
     )
 
 
@@ -174,7 +177,7 @@ def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(
-    images: tf.Tensor, mirrors: tf.Tensor, seed: tf.Tensor, bounds: Augmentation
+    images: tf.Tensor, hands: tf.Tensor, seed: tf.Tensor, bounds: Augmentation
 ) -> tf.Tensor:
     """Change each image as another specimen, pen and scan would.
 
@@ -182,8 +185,8 @@ def augment(
     ----------
     images
         uint8 (n, height, width), ink bright on 0.
-    mirrors
-        float32 (n, 2), 1 or -1 for the horizontal and the vertical axis.
+    hands
+        float32 (n, 3), rows of `HANDS`.
     seed
         int32 (2,): the result depends on it and on the inputs alone.
     bounds
@@ -197,16 +200,21 @@ def augment(
     count, height, width = tf.unstack(tf.shape(images))
     draw = tf.random.stateless_uniform([8, count], seed, -1.0, 1.0)
     angle = draw[0] * (bounds.rotation * math.pi / 180)
-    scale_x = tf.exp(draw[1] * bounds.scale) * mirrors[:, 0]
-    scale_y = tf.exp(draw[2] * bounds.scale) * mirrors[:, 1]
+    scale_x = tf.exp(draw[1] * bounds.scale) * hands[:, 0]
+    scale_y = tf.exp(draw[2] * bounds.scale) * hands[:, 1]
     shear = draw[3] * bounds.shear
     size_x, size_y = tf.cast(width, tf.float32), tf.cast(height, tf.float32)
     cos, sin = tf.cos(angle), tf.sin(angle)
     # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
     a, b = scale_x * cos, scale_x * (shear * cos - sin)
     c, d = scale_y * sin, scale_y * (shear * sin + cos)
+    # Half a signature fills the canvas.
+    part = hands[:, 2]
+    zoom = tf.where(part == 0, 1.0, HALF_WIDTH)
+    a, b = zoom * a, zoom * b
     centre_x, centre_y = (size_x - 1) / 2, (size_y - 1) / 2
-    shift_x = centre_x * (1 - a) - centre_y * b + draw[4] * bounds.shift * size_x
+    shift = zoom * draw[4] * bounds.shift + part * (1 - HALF_WIDTH) / 2
+    shift_x = centre_x * (1 - a) - centre_y * b + shift * size_x
     shift_y = centre_y * (1 - d) - centre_x * c + draw[5] * bounds.shift * size_y
     zero = tf.zeros_like(a)
     transforms = tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
@@ -248,20 +256,20 @@ def batches(
     def gather() -> Iterator[tuple]:
         for epoch in range(first_epoch, settings.epochs):
             plan = plan_epoch(data.writer, data.kind, settings, batch_seed, epoch)
-            for step, (rows, labels, mirrors) in enumerate(zip(*plan, strict=True)):
-                yield data.canvas[rows], labels, mirrors, (augment_seed, epoch * steps + step)
+            for step, (rows, labels, hands) in enumerate(zip(*plan, strict=True)):
+                yield data.canvas[rows], labels, hands, (augment_seed, epoch * steps + step)
 
     signature = (
         tf.TensorSpec((size, height, width), tf.uint8),
         tf.TensorSpec((size, 2), tf.int32),
-        tf.TensorSpec((size, 2), tf.float32),
+        tf.TensorSpec((size, 3), tf.float32),
         tf.TensorSpec((2,), tf.int32),
     )
     dataset = tf.data.Dataset.from_generator(gather, output_signature=signature)
     bounds = Augmentation()
 
-    def finish(images, labels, mirrors, step_seed):
-        return augment(images, mirrors, step_seed, bounds), labels
+    def finish(images, labels, hands, step_seed):
+        return augment(images, hands, step_seed, bounds), labels
 
     return dataset.map(finish, num_parallel_calls=2).prefetch(4), steps
 
@@ -476,34 +484,3 @@ def train(
         )
     encoder.set_weights(checkpoint.best)
     return pd.DataFrame(checkpoint.history)
-
-
-def whiten(
-    encoder: keras.Model, data: Canvases, validation: Canvases, validation_pairs: pd.DataFrame
-) -> tuple[keras.Model, pd.DataFrame]:
-    """Finish a trained encoder: it embeds mirror images as well, and its embeddings are whitened.
-
-    Parameters
-    ----------
-    encoder
-        As trained.
-    data, validation, validation_pairs
-        As in `train`: how genuine signatures vary is learnt from the training writers; how far to
-        trust that, the validation pairs choose.
-
-    Returns
-    -------
-    encoder : keras.Model
-        See `models.whitened_encoder`.
-    errors : DataFrame
-        See `whitening.whitening_errors`.
-    """
-    views = view_encoder(encoder)
-    genuine = data.kind == "genuine"
-    covariance = whitening.within_writer_covariance(
-        embed(views, data.canvas[genuine]), data.writer[genuine], len(VIEWS)
-    )
-    seen = embed(views, validation.canvas)
-    errors = whitening.whitening_errors(covariance, seen, validation.signature_id, validation_pairs)
-    matrix = whitening.whitening(covariance, whitening.choose_shrinkage(errors))
-    return whitened_encoder(encoder, matrix), errors

@@ -19,7 +19,9 @@ from deepsign_utils import DeepSignError, scoring
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, math.inf)
 
 
-def within_writer_covariance(embeddings: np.ndarray, writers: np.ndarray, views: int) -> np.ndarray:
+def within_writer_covariance(
+    embeddings: np.ndarray, writers: np.ndarray, orders: list[list[int]]
+) -> np.ndarray:
     """Covariance of embeddings about their writer's mean.
 
     Mirrored, a writer is another one, whose views are the same ones in another order: each order
@@ -28,12 +30,11 @@ def within_writer_covariance(embeddings: np.ndarray, writers: np.ndarray, views:
     Parameters
     ----------
     embeddings
-        float (n, d), of genuine signatures: those of the ``views`` mirror views side by side, as
-        `models.view_encoder` gives them.
+        float (n, d), of genuine signatures: those of v views side by side, d / v numbers each.
     writers
         (n,), any type that can be sorted.
-    views
-        How many, a power of two.
+    orders
+        Orders of the v views, as `finishing.orders` gives them.
 
     Returns
     -------
@@ -52,9 +53,9 @@ def within_writer_covariance(embeddings: np.ndarray, writers: np.ndarray, views:
     np.add.at(means, codes, embeddings)
     about = embeddings - (means / counts[:, None])[codes]
     covariance = about.T @ about / len(embeddings)
+    views = len(orders[0])
     blocks = covariance.reshape(views, -1, views, embeddings.shape[1] // views)
-    orders = [np.arange(views) ^ mirror for mirror in range(views)]
-    mean = sum(blocks[order][:, :, order] for order in orders) / views
+    mean = sum(blocks[order][:, :, order] for order in orders) / len(orders)
     return mean.reshape(covariance.shape)
 
 
@@ -82,14 +83,33 @@ def whitening(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
     return ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32)
 
 
-def whitened(embeddings: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Embeddings (n, d) times a whitening matrix (d, d), brought back to length 1: float32."""
-    moved = embeddings @ matrix
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+def whitened(embeddings: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
+    """Each block of the embeddings times its matrix and brought to length 1, then all of them.
+
+    Parameters
+    ----------
+    embeddings
+        float (n, d): blocks of b numbers side by side.
+    matrices
+        For each block, float (b, b).
+
+    Returns
+    -------
+    ndarray
+        float (n, d), of length 1.
+    """
+    ends = np.cumsum([len(matrix) for matrix in matrices])
+    blocks = np.split(embeddings, ends[:-1], axis=1)
+    moved = [_of_length_one(b @ matrix) for b, matrix in zip(blocks, matrices, strict=True)]
+    return _of_length_one(np.concatenate(moved, axis=1))
+
+
+def _of_length_one(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def whitening_errors(
-    covariance: np.ndarray,
+    covariances: list[np.ndarray],
     embeddings: np.ndarray,
     signature_id: np.ndarray,
     pairs: pd.DataFrame,
@@ -98,10 +118,10 @@ def whitening_errors(
 
     Parameters
     ----------
-    covariance
-        float (d, d), of training writers.
+    covariances
+        Of each block, float (b, b), of training writers.
     embeddings, signature_id
-        float (n, d) and int (n,), of validation writers, not whitened.
+        float (n, d) and int (n,), of validation writers, not whitened: blocks side by side.
     pairs
         Their pair table.
 
@@ -113,7 +133,8 @@ def whitening_errors(
     """
     rows = {}
     for shrinkage in SHRINKAGES:
-        moved = whitened(embeddings, whitening(covariance, shrinkage))
+        matrices = [whitening(covariance, shrinkage) for covariance in covariances]
+        moved = whitened(embeddings, matrices)
         rows[shrinkage] = scoring.pair_errors(moved, signature_id, pairs)
     return pd.DataFrame(rows).T.rename_axis("shrinkage")
 

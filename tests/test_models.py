@@ -122,43 +122,6 @@ def test_embeddings_have_length_one_and_do_not_depend_on_the_block(small_encoder
     assert models.embed(small_encoder, canvases[:0]).shape == (0, 128)
 
 
-def test_a_view_encoder_holds_the_embeddings_of_the_mirror_images(small_encoder, canvases):
-    views = models.embed(models.view_encoder(small_encoder), canvases).reshape(5, 4, 128)
-    for view, mirrored in enumerate(
-        (canvases, canvases[:, :, ::-1], canvases[:, ::-1], canvases[:, ::-1, ::-1])
-    ):
-        expected = models.embed(small_encoder, np.ascontiguousarray(mirrored))
-        assert np.allclose(views[:, view] * 2, expected, atol=1e-4)
-
-
-def test_a_mirrored_image_has_the_same_views_in_another_order(small_encoder, canvases):
-    views = models.view_encoder(small_encoder)
-    plain = models.embed(views, canvases).reshape(5, 4, 128)
-    for mirror, (across, down) in enumerate(models.VIEWS):
-        changed = canvases[:, :: -1 if down else 1, :: -1 if across else 1]
-        seen = models.embed(views, np.ascontiguousarray(changed)).reshape(5, 4, 128)
-        assert np.allclose(seen, plain[:, np.arange(4) ^ mirror], atol=1e-5)
-
-
-def test_a_whitened_encoder_is_saved_whole_and_gives_its_inside_back(
-    small_encoder, canvases, tmp_path
-):
-    matrix = np.random.default_rng(1).normal(0, 1, (512, 512)).astype(np.float32)
-    whitened = models.whitened_encoder(small_encoder, matrix)
-    expected = models.embed(models.view_encoder(small_encoder), canvases) @ matrix
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    models.save_encoder(whitened, tmp_path / "encoder.keras")
-    loaded = models.load_encoder(tmp_path / "encoder.keras")
-    assert loaded.name == "lightweight_encoder"
-    assert loaded.count_params() == 304_672 + 512 * 512 < 1_000_000
-    assert np.allclose(models.embed(loaded, canvases), expected, atol=1e-4)
-
-    # and a training can start from it
-    started = models.build_encoder("lightweight_encoder", 16, 32, 9, tmp_path / "encoder.keras")
-    for ours, theirs in zip(started.get_weights(), small_encoder.get_weights(), strict=True):
-        assert np.array_equal(ours, theirs)
-
-
 def test_the_siamese_network_gives_the_distance_of_the_embeddings(small_encoder, canvases):
     images = models.as_images(canvases)
     siamese = models.siamese_network(small_encoder)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, models, pairing, scoring, training
+from deepsign_utils import DeepSignError, models, pairing, training
 from deepsign_utils.tfrecords import Canvases
 
 SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
@@ -56,21 +56,21 @@ def test_every_batch_is_made_of_whole_writers(writers, genuine, forged, in_batch
     names = np.repeat([f"w{i}" for i in range(writers)], genuine + forged)
     kinds = np.tile(["genuine"] * genuine + ["forgery"] * forged, writers)
     plan = training.Settings(writers_per_batch=in_batch)
-    rows, labels, mirrors = training.plan_epoch(names, kinds, plan, 5, epoch)
+    rows, labels, hands = training.plan_epoch(names, kinds, plan, 5, epoch)
 
     assert len(rows) >= 1
-    for row, label, mirror in zip(rows, labels, mirrors, strict=True):
+    for row, label, hand in zip(rows, labels, hands, strict=True):
         assert np.array_equal(label[:, 1] == 1, kinds[row] == "genuine")
         seen = set()
         for number in np.unique(label[:, 0]):
             of = label[:, 0] == number
-            # then: one writer, one mirror, the wanted numbers of each kind
+            # then: one writer, looked at in one way, the wanted numbers of each kind
             assert len(set(names[row[of]])) == 1
-            assert len(np.unique(mirror[of], axis=0)) == 1
+            assert len(np.unique(hand[of], axis=0)) == 1
             count = (label[of, 1] == 1).sum()
             assert count == (3 if forged else 6)
-            seen.add((names[row[of]][0], tuple(mirror[of][0])))
-        # no mirrored writer twice under two numbers
+            seen.add((names[row[of]][0], tuple(hand[of][0])))
+        # no such writer twice under two numbers
         assert len(seen) == len(np.unique(label[:, 0]))
 
 
@@ -88,6 +88,10 @@ def test_every_genuine_signature_is_about_equally_often_seen():
     seen = np.bincount(np.concatenate(epochs).ravel(), minlength=len(data.writer))
     genuine = seen[data.kind == "genuine"]
     assert genuine.min() > 0.6 * genuine.mean()
+
+
+def test_no_two_hands_are_the_same():
+    assert len(np.unique(training.HANDS, axis=0)) == len(training.HANDS) == 12
 
 
 def test_writers_without_two_genuine_signatures_cannot_train():
@@ -116,16 +120,16 @@ class TestAugment:
     still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
 
-    def run(self, mirrors=((1, 1),) * 4, seed=(1, 2), bounds=still) -> np.ndarray:
+    def run(self, hands=((1, 1, 0),) * 4, seed=(1, 2), bounds=still) -> np.ndarray:
         return training.augment(
-            tf.constant(self.images), tf.constant(mirrors, tf.float32), tf.constant(seed), bounds
+            tf.constant(self.images), tf.constant(hands, tf.float32), tf.constant(seed), bounds
         ).numpy()
 
     def test_nothing_changes_within_no_bounds(self):
         assert np.allclose(self.run()[..., 0], self.images / 255, atol=1e-5)
 
     def test_mirrors_are_exact(self):
-        flipped = self.run([(-1, 1), (1, -1), (-1, -1), (1, 1)])[..., 0]
+        flipped = self.run([(-1, 1, 0), (1, -1, 0), (-1, -1, 0), (1, 1, 0)])[..., 0]
         expected = [
             self.images[0, :, ::-1],
             self.images[1, ::-1],
@@ -133,6 +137,18 @@ class TestAugment:
             self.images[3],
         ]
         assert np.allclose(flipped, np.stack(expected) / 255, atol=1e-4)
+
+    def test_halves_fill_the_canvas(self):
+        # given a ramp from the left to the right edge
+        ramp = np.broadcast_to(np.linspace(0, 255, 32).round().astype(np.uint8), (3, 16, 32))
+        hands = tf.constant([(1, 1, -1), (1, 1, 1), (-1, 1, -1)], tf.float32)
+        left, right, mirrored = training.augment(ramp, hands, (1, 2), self.still).numpy()[
+            :, 8, :, 0
+        ]
+        # then each shows nine sixteenths of it; mirrored, the left half stays the left half
+        assert np.allclose(left[1:], np.linspace(0, 1, 32)[1:] * 9 / 16, atol=0.01)
+        assert np.allclose(right, left + 7 / 16, atol=0.02)
+        assert np.allclose(mirrored, left[::-1], atol=1e-4)
 
     def test_the_seed_decides(self):
         bounds = training.Augmentation()
@@ -146,8 +162,8 @@ class TestAugment:
         bar = np.zeros((64, 32, 32), np.uint8)
         bar[:, 12:18, 6:26] = 255
         bounds = training.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
-        ones = tf.ones((64, 2))
-        ink = training.augment(tf.constant(bar), ones, tf.constant((0, 0)), bounds).numpy()
+        whole = tf.constant([(1.0, 1.0, 0.0)] * 64)
+        ink = training.augment(tf.constant(bar), whole, tf.constant((0, 0)), bounds).numpy()
         ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
         assert ink.min() < 0.9
         assert ink.max() > 1.2
@@ -177,19 +193,6 @@ def test_training_learns_something_that_holds_for_other_writers(study, tmp_path,
     assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[1]
     untrained, trained = history["validation_eer"].iloc[[0, -1]]
     assert trained < untrained / 2
-
-
-def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(study):
-    data, validation, pairs = study
-    encoder = models.build_encoder("lightweight_encoder", 16, 32, 0)
-    finished, errors = training.whiten(encoder, data, validation, pairs)
-
-    seen = models.embed(finished, validation.canvas)
-    assert seen.shape == (len(validation.canvas), 512)
-    measured = scoring.pair_errors(seen, validation.signature_id, pairs)["skilled"]
-    assert measured == pytest.approx(errors["skilled"].min(), abs=0.005)
-    # and noise, which untrained weights do not know from the stripes' slant, is out of the way
-    assert measured < 0.8 * errors["skilled"][np.inf]
 
 
 class TestResume:

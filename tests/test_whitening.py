@@ -8,6 +8,9 @@ import pytest
 
 from deepsign_utils import DeepSignError, whitening
 
+ALONE = [[0]]
+MIRRORS = [[view ^ mirror for view in range(4)] for mirror in range(4)]
+
 
 @pytest.fixture(scope="module")
 def hands() -> tuple[np.ndarray, np.ndarray]:
@@ -21,8 +24,8 @@ def hands() -> tuple[np.ndarray, np.ndarray]:
 def test_the_covariance_is_about_each_writers_own_mean(hands):
     embeddings, writers = hands
     moved = embeddings + 10 * writers[:, None]
-    covariance = whitening.within_writer_covariance(embeddings, writers, 1)
-    assert np.allclose(covariance, whitening.within_writer_covariance(moved, writers, 1))
+    covariance = whitening.within_writer_covariance(embeddings, writers, ALONE)
+    assert np.allclose(covariance, whitening.within_writer_covariance(moved, writers, ALONE))
     assert covariance[0, 0] == pytest.approx((5 * 0.05) ** 2, rel=0.2)
     assert np.diag(covariance)[1:] == pytest.approx([0.05**2] * 7, rel=0.35)
 
@@ -31,8 +34,8 @@ def test_mirrored_writers_count_as_well(hands):
     # given the same signatures, mirrored left-right: views 0 and 1, and 2 and 3, change places
     embeddings, writers = hands
     mirrored = embeddings.reshape(-1, 4, 2)[:, [1, 0, 3, 2]].reshape(-1, 8)
-    covariance = whitening.within_writer_covariance(embeddings, writers, 4)
-    assert np.allclose(covariance, whitening.within_writer_covariance(mirrored, writers, 4))
+    covariance = whitening.within_writer_covariance(embeddings, writers, MIRRORS)
+    assert np.allclose(covariance, whitening.within_writer_covariance(mirrored, writers, MIRRORS))
     # then what is loud in one view is so in all
     loud = np.diag(covariance).reshape(4, 2)
     assert np.allclose(loud, loud[0])
@@ -41,14 +44,24 @@ def test_mirrored_writers_count_as_well(hands):
 
 def test_whitened_embeddings_vary_alike_in_all_directions(hands):
     embeddings, writers = hands
-    covariance = whitening.within_writer_covariance(embeddings, writers, 1)
+    covariance = whitening.within_writer_covariance(embeddings, writers, ALONE)
     moved = embeddings @ whitening.whitening(covariance, 1e-6)
-    after = whitening.within_writer_covariance(moved, writers, 1)
+    after = whitening.within_writer_covariance(moved, writers, ALONE)
     assert np.allclose(after, np.eye(8) * after[0, 0], atol=1e-3 * after[0, 0])
 
 
+def test_blocks_are_whitened_apart_and_weigh_alike(hands):
+    embeddings, _ = hands
+    left, right = np.diag([1.0, 2, 3]), 100 * np.eye(5)
+    moved = whitening.whitened(embeddings, [left, right])
+    lengths = np.linalg.norm(moved[:, :3], axis=1), np.linalg.norm(moved[:, 3:], axis=1)
+    assert np.allclose(lengths, np.sqrt(0.5))
+    assert np.allclose(moved[:, 3:], whitening.whitened(embeddings[:, 3:], [right]) * np.sqrt(0.5))
+    assert np.allclose(moved[:, :3], whitening.whitened(embeddings[:, :3], [left]) * np.sqrt(0.5))
+
+
 def test_shrinkage_leads_from_whitened_to_untouched(hands):
-    covariance = whitening.within_writer_covariance(*hands, 1)
+    covariance = whitening.within_writer_covariance(*hands, ALONE)
     spread = [
         np.ptp(np.linalg.eigvalsh(whitening.whitening(covariance, shrinkage)))
         for shrinkage in whitening.SHRINKAGES
@@ -82,8 +95,8 @@ def test_whitening_finds_the_forger_where_a_loud_direction_hides_him():
         columns=["left", "right", "kind", "writer"],
     )
     genuine = kinds == "genuine"
-    covariance = whitening.within_writer_covariance(embeddings[genuine], writers[genuine], 1)
-    errors = whitening.whitening_errors(covariance, embeddings, np.arange(240), pairs)
+    covariance = whitening.within_writer_covariance(embeddings[genuine], writers[genuine], ALONE)
+    errors = whitening.whitening_errors([covariance], embeddings, np.arange(240), pairs)
 
     # then the validation error says so, and the choice follows it
     assert list(errors.index) == list(whitening.SHRINKAGES)
@@ -102,4 +115,4 @@ def test_of_equal_errors_the_one_that_changes_least_is_chosen():
 
 def test_one_signature_a_writer_is_too_little():
     with pytest.raises(DeepSignError, match="two genuine signatures"):
-        whitening.within_writer_covariance(np.zeros((3, 8)), np.arange(3), 4)
+        whitening.within_writer_covariance(np.zeros((3, 8)), np.arange(3), MIRRORS)

@@ -1,0 +1,91 @@
+"""A trained encoder becomes the deployed one: several views of a signature, whitened."""
+
+import keras
+import numpy as np
+import pytest
+from test_training import drawn_writers, pairs_of
+
+from deepsign_utils import finishing, models, scoring, whitening
+
+EVERY = [view for views in finishing.BLOCKS.values() for view in views]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> keras.Model:
+    return models.build_encoder("lightweight_encoder", 16, 32, seed=3)
+
+
+@pytest.fixture(scope="module")
+def canvases() -> np.ndarray:
+    return drawn_writers(1, 3, 2).canvas
+
+
+def views_of(encoder, canvases) -> np.ndarray:
+    """(n, v, 128)"""
+    seen = models.embed(finishing.view_encoder(encoder), np.ascontiguousarray(canvases))
+    return seen.reshape(len(canvases), len(EVERY), 128)
+
+
+def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
+    from deepsign_utils import training
+
+    still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
+    views = views_of(encoder, canvases)
+    for place, (part, across, down) in enumerate(EVERY):
+        hands = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
+        seen = training.augment(canvases, hands, (1, 2), still)
+        expected = encoder.predict(seen, verbose=0)
+        # But for the outermost half pixel, where the training sees the canvas end.
+        cosine = np.sum(views[:, place] * expected, axis=1)
+        assert cosine.min() > (0.97 if part else 0.9999)
+
+
+@pytest.mark.parametrize("block", finishing.BLOCKS.values(), ids=finishing.BLOCKS)
+def test_a_mirrored_image_has_the_same_views_in_another_order(encoder, canvases, block):
+    start = EVERY.index(block[0])
+    of_block = slice(start, start + len(block))
+    plain = views_of(encoder, canvases)[:, of_block]
+    known = finishing.orders(block)
+    assert known[0] == list(range(len(block)))
+    found = []
+    for changed in (canvases, canvases[:, :, ::-1], canvases[:, ::-1], canvases[:, ::-1, ::-1]):
+        seen = views_of(encoder, changed)[:, of_block]
+        found += [order for order in known if np.allclose(seen, plain[:, order], atol=1e-4)]
+    assert found == known
+
+
+def test_a_finished_encoder_is_saved_whole_and_gives_its_inside_back(encoder, canvases, tmp_path):
+    rng = np.random.default_rng(1)
+    sizes = [128 * len(views) for views in finishing.BLOCKS.values()]
+    matrices = [rng.normal(0, 1, (size, size)).astype(np.float32) for size in sizes]
+    finished = finishing.finished_encoder(encoder, matrices)
+    views = models.embed(finishing.view_encoder(encoder), canvases)
+    models.save_encoder(finished, tmp_path / "encoder.keras")
+    loaded = models.load_encoder(tmp_path / "encoder.keras")
+    assert loaded.name == "lightweight_encoder"
+    assert loaded.count_params() == 304_672 + sum(size**2 for size in sizes) < 1_000_000
+    embedded = models.embed(loaded, canvases)
+    assert np.allclose(embedded, whitening.whitened(views, matrices), atol=1e-4)
+
+    # and a training can start from it
+    started = models.build_encoder("lightweight_encoder", 16, 32, 9, tmp_path / "encoder.keras")
+    for ours, theirs in zip(started.get_weights(), encoder.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def noisy(data):
+    """Specks on a third of the pixels, which tell nothing of the writer."""
+    specks = np.random.default_rng(4).random(data.canvas.shape) < 0.2
+    return data._replace(canvas=np.where(specks, 255 - data.canvas, data.canvas))
+
+
+def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(encoder):
+    data, validation = noisy(drawn_writers(16, 6, 6)), noisy(drawn_writers(8, 6, 6, seed=1))
+    pairs = pairs_of(validation)
+    finished, errors = finishing.finish(encoder, data, validation, pairs)
+
+    seen = models.embed(finished, validation.canvas)
+    measured = scoring.pair_errors(seen, validation.signature_id, pairs)["skilled"]
+    assert measured == pytest.approx(errors["skilled"].min(), abs=0.005)
+    # and what varies within a writer is out of the way
+    assert measured < 0.8 * errors["skilled"][np.inf]
