@@ -17,8 +17,8 @@ DRAWS = 10
 
 def split_writers(
     signatures: pd.DataFrame,
-    validation_writers: float | list[str],
-    test_writers: float | list[str],
+    validation_writers: float | str | list[str],
+    test_writers: float | str | list[str],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Assign every writer to training, validation or test.
@@ -29,9 +29,11 @@ def split_writers(
         Signature table. Where it has the column ``sha256``, writers who share a file may not lie
         in different splits.
     validation_writers, test_writers
-        A share of all writers (rounded, at least one), or a list of writers.
+        A share of all writers (rounded, at least one), a list of writers, or a part as ``"2/5"``:
+        the second of five parts of the writers that are free. With equal ``rng`` the five parts of
+        ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation.
     rng
-        Draws the writers where a share is given.
+        Draws the writers where no list is given.
 
     Returns
     -------
@@ -70,8 +72,17 @@ def split_writers(
     for split, wanted in listed:
         if not isinstance(wanted, list):
             free = [writer for writer in writers if writer not in assigned]
-            count = min(max(1, round(wanted * len(writers))), len(free))
-            drawn = rng.choice(len(free), size=count, replace=False)
+            if isinstance(wanted, str):
+                number, parts = map(int, wanted.split("/"))
+                drawn = np.array_split(rng.permutation(len(free)), parts)[number - 1]
+                if not len(drawn):
+                    raise DeepSignError(
+                        f"{split}_writers is {wanted!r}, but there are only {len(free)} writers to "
+                        f"part: take fewer parts."
+                    )
+            else:
+                count = min(max(1, round(wanted * len(writers))), len(free))
+                drawn = rng.choice(len(free), size=count, replace=False)
             assigned |= {free[index]: split for index in drawn}
     if all(writer in assigned for writer in writers):
         raise DeepSignError(

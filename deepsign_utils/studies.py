@@ -92,7 +92,7 @@ class Parameter:
                 valid = valid and all(type(item) is int for item in value)
                 value = list(value) if valid else value
             case "object":
-                value, valid = _share_or_writers(value)
+                value, valid = _share_part_or_writers(value)
         if not valid:
             raise DeepSignError(
                 f"The parameter '{self.name}' is {value!r}; it must be {_IN_WORDS[self.type]}. "
@@ -116,14 +116,17 @@ _IN_WORDS = {
     "float": "a number",
     "str": "a text",
     "list": "a list of whole numbers, such as [1, 5, 10]",
-    "object": "a share between 0 and 1, or a list of writers",
+    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers",
 }
 
 
-def _share_or_writers(value: Any) -> tuple[Any, bool]:
+def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
     if isinstance(value, list | tuple):
         # YAML reads the writer '7' as a number; the signature table holds text.
         return [str(item) for item in value], bool(value)
+    if isinstance(value, str):
+        part = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value, re.ASCII)
+        return value, bool(part) and int(part[1]) <= int(part[2]) > 1
     is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
     return (float(value), True) if is_share else (value, False)
 
@@ -159,7 +162,7 @@ PARAMETERS: dict[str, Parameter] = {
             choices=("as_is", "normalised"),
         ),
         Parameter("validation_writers", "object", 0.2, "share of the writers, or a list"),
-        Parameter("test_writers", "object", 0.3, "share of the writers, or a list"),
+        Parameter("test_writers", "object", 0.3, "share of the writers, a part as 2/5, or a list"),
         Parameter(
             "encoder",
             "str",

@@ -56,6 +56,7 @@ _KEYS = {
     "staging": "shared (workers see the same folders) or staged (each gets a copy of the data)",
     "threads": "threads of each run",
     "retries": "how often a failed run is tried again",
+    "folds": "into how many parts the writers fall, each of which tests once",
 }
 _OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "STUDY", "RUN", "PARAMS", "DATA")
 
@@ -113,7 +114,7 @@ def read_sweep(file: Path) -> Sweep:
     ----------
     file
         Its keys: ``studies``, ``seeds``, ``parameters`` (a list of values for each name), and where
-        needed ``data``, ``staging``, ``threads`` and ``retries``.
+        needed ``folds``, ``data``, ``staging``, ``threads`` and ``retries``.
 
     Raises
     ------
@@ -123,6 +124,7 @@ def read_sweep(file: Path) -> Sweep:
     """
     values = _read(file)
     threads, retries = _whole(file, values, "threads", 1, 1), _whole(file, values, "retries", 1, 0)
+    folds = _whole(file, values, "folds", 1, 1)
     staging = values.get("staging", STAGING[0])
     if staging not in STAGING:
         raise DeepSignError(f"{file}: staging is {staging!r}; it must be {' or '.join(STAGING)}.")
@@ -133,15 +135,22 @@ def read_sweep(file: Path) -> Sweep:
     if not isinstance(data, dict) or not set(data) <= set(names):
         raise DeepSignError(f"{file}: data must name folders of studies of this sweep.")
     grid = _grid(file, values.get("parameters") or {})
+    if folds > 1 and "test_writers" in grid[0]:
+        raise DeepSignError(f"{file}: folds decides which writers test; leave out test_writers.")
+    parts = (
+        [{"test_writers": f"{part + 1}/{folds}"} for part in range(folds)] if folds > 1 else [{}]
+    )
     runs = []
     for name in names:
         folder = studies.ROOT / "notebooks" / "studies"
         study = studies.read_study(folder / f"{name}.yaml")
         images = _images(file, name, study, str(data.get(name, "")))
-        for seed, setting in itertools.product(seeds, grid):
+        for seed, setting, part in itertools.product(seeds, grid, parts):
             key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:6]
             run = f"{file.stem}-{name}-seed{seed}-{key}"
-            runs.append(Run(run, name, seed, setting, str(data.get(name, "")), images, threads))
+            run += f"-part{part['test_writers'].replace('/', 'of')}" if part else ""
+            whole = {**setting, **part}
+            runs.append(Run(run, name, seed, whole, str(data.get(name, "")), images, threads))
     varied = tuple(values.get("parameters") or {})
     return Sweep(file, tuple(runs), varied, staging, retries, threads)
 
@@ -587,7 +596,7 @@ def _rates(run: Run) -> dict[str, float]:
 
 
 def settings(results: pd.DataFrame, varied: tuple[str, ...]) -> pd.DataFrame:
-    """Runs that differ in their seed only, together; the best settings first.
+    """Runs that differ in their seed and their part of the writers only, together; the best first.
 
     A setting is better than another of the same study if its mean EER on validation writers is
     lower; what the test writers say decides nothing.
@@ -602,19 +611,20 @@ def settings(results: pd.DataFrame, varied: tuple[str, ...]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``study``, ``setting`` (text), ``seeds`` (finished), ``failed``, ``validation_eer`` and
-        ``eer_skilled`` (means over seeds), ``best`` (of its study, among settings that all their
-        seeds finished).
+        ``study``, ``setting`` (text), ``runs`` (finished), ``failed``, ``validation_eer`` and
+        ``eer_skilled`` (means over runs), ``eer_skilled_spread`` (their standard deviation; NaN of
+        one run), ``best`` (of its study, among settings that all their runs finished).
     """
     table = results.assign(setting=labels(results, varied))
     groups = table.groupby(["study", "setting"], sort=False)
     means = groups.agg(
-        seeds=("status", lambda status: int((status == "finished").sum())),
+        runs=("status", lambda status: int((status == "finished").sum())),
         failed=("status", lambda status: int((status == "failed").sum())),
         validation_eer=("validation_eer", "mean"),
         eer_skilled=("eer_skilled", "mean"),
+        eer_skilled_spread=("eer_skilled", "std"),
     ).reset_index()
-    whole = means["seeds"] == groups.size().to_numpy()
+    whole = means["runs"] == groups.size().to_numpy()
     lowest = means["validation_eer"].where(whole).groupby(means["study"]).transform("min")
     means["best"] = whole & (means["validation_eer"] == lowest)
     order = pd.Categorical(means["study"], means["study"].unique())
@@ -661,8 +671,8 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
     means = settings(results, sweep.varied)
     figures = []
     if len(finished):
-        shown = means[means["seeds"] > 0].groupby("study", sort=False).head(plotting.MOST_SETTINGS)
-        left_out = int((means["seeds"] > 0).sum()) - len(shown)
+        shown = means[means["runs"] > 0].groupby("study", sort=False).head(plotting.MOST_SETTINGS)
+        left_out = int((means["runs"] > 0).sum()) - len(shown)
         note = f" The {left_out} settings with the highest validation EER are left out." * bool(
             left_out
         )

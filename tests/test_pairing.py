@@ -48,6 +48,18 @@ def test_listed_writers_test_and_the_others_are_drawn_from():
     assert (split == "validation").sum() == 2
 
 
+def test_each_writer_tests_in_one_of_the_parts():
+    # given the five folds of one seed
+    splits = [pairing.split_writers(TEN, 0.2, f"{part}/5", rng()) for part in range(1, 6)]
+    testing = [split.loc[split["split"] == "test", "writer"].tolist() for split in splits]
+    # then
+    assert sorted(w for writers in testing for w in writers) == sorted(TEN["writer"].unique())
+    assert [len(writers) for writers in testing] == [2] * 5
+    assert all((split["split"] == "validation").sum() == 2 for split in splits)
+    with pytest.raises(DeepSignError, match="take fewer parts"):
+        pairing.split_writers(TEN, 0.2, "11/11", rng())
+
+
 def test_writers_of_two_splits_may_not_share_a_file():
     # Given a file of w3 that lies, byte for byte, under w7 too
     files = TEN.assign(

@@ -83,6 +83,9 @@ def test_every_default_is_a_valid_value():
         ("references", [0, 5], "1 or more"),
         ("test_writers", 1.5, "a share"),
         ("test_writers", "seven", "a share"),
+        ("test_writers", "0/5", "a part such as"),
+        ("test_writers", "6/5", "a part such as"),
+        ("test_writers", "1/1", "a part such as"),
         ("seed", -1, "0 or more"),
     ],
 )
@@ -98,6 +101,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one():
         DeepSignError, match=r"'epoch', which is no parameter\. Did you mean 'epochs'"
     ):
         studies.check_values({"epoch": 3}, "here")
+
+
+def test_writers_may_be_a_part():
+    assert studies.check_values({"test_writers": "2/5"}, "here") == {"test_writers": "2/5"}
 
 
 def test_writers_may_be_listed_as_numbers():

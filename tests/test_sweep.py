@@ -108,6 +108,16 @@ class TestTheGrid:
         larger = GRID.replace("[0, 1]", "[2, 1, 0]").replace("0.004]", "0.004, 0.008]")
         assert set(names(grid())) < set(names(grid(larger)))
 
+    def test_in_folds_each_part_of_the_writers_tests_once(self, grid):
+        text = "studies: [cedar]\nseeds: [0, 1]\nfolds: 5\nparameters: {epochs: [3]}\n"
+        swept = sweep.read_sweep(grid(text))
+        assert len({run.name for run in swept.runs}) == 10
+        assert {run.setting["test_writers"] for run in swept.runs} == {
+            f"{part}/5" for part in range(1, 6)
+        }
+        # and they are one setting
+        assert swept.varied == ("epochs",)
+
     def test_the_example_is_one_of_six_runs(self):
         example = sweep.read_sweep(ROOT / "notebooks" / "sweeps" / "example.yaml")
         assert len(example.runs) == 6
@@ -127,6 +137,8 @@ class TestTheGrid:
             ("studies: [cedar]\nparameters: {epochs: [few]}", "a whole number"),
             ("studies: [cedar]\nparameters: {seed: [1]}", "set by the key 'seeds'"),
             ("studies: [cedar]\nthreads: 0", "whole number from 1"),
+            ("studies: [cedar]\nfolds: 0", "whole number from 1"),
+            ("studies: [cedar]\nfolds: 2\nparameters: {test_writers: [0.3]}", "leave out test_w"),
             ("studies: [cedar]\nretries: many", "whole number from 0"),
             ("studies: [cedar]\nstaging: fast", "shared or staged"),
             ("studies: [cedar]", "images of the study 'cedar' are missing"),
@@ -159,9 +171,11 @@ class TestResults:
             }
         )
         means = sweep.settings(results, ("epochs",))
-        # the third is better still, but one of its seeds is missing
+        # the third is better still, but one of its runs is missing
         assert list(means["setting"]) == ["epochs 3", "epochs 2", "epochs 1"]
         assert list(means["best"]) == [False, True, False]
+        assert list(means["runs"]) == [1, 2, 2]
+        assert means["eer_skilled_spread"][1:].tolist() == [0, 0]
 
     def test_a_failed_run_is_told_by_its_last_own_line(self):
         said = "\x1b[31m05_training stopped in cell [9]:\x1b[0m\n\nNo space is left.\n\n"
