@@ -169,13 +169,13 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 # The modules a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := studies __init__
 OF_FIGURES := plotting preprocessing
-OF_MODEL := models losses scoring metrics tfrecords training finishing whitening
+OF_MODEL := models losses scoring metrics tfrecords training
 $(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing reporting shortcuts \
 	metrics)
 $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL))
+$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) finishing whitening)
 $(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier quality)
 $(EXECUTED)/shortcut_demo.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \
