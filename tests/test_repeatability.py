@@ -85,5 +85,4 @@ def test_one_thread_and_two_differ_by_no_more_than_is_promised(two_threads, tmp_
     assert away < 1e-5
     # Learning makes more of them, from step to step.
     assert one_thread["loss"] == pytest.approx(two_threads["loss"], rel=1e-3)
-    assert fingerprint(one_thread) != fingerprint(two_threads)
     print(away, one_thread["loss"], two_threads["loss"])
