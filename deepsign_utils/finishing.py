@@ -2,7 +2,7 @@
 
 A finished encoder looks at a signature in the ways that the training took for other writers' hands:
 the whole of it, its two halves, and their mirror images. Their errors partly cancel out, and a half
-shows its strokes twice as large. What varies within a writer is then taken out (see ``whitening``),
+shows its strokes nearly twice as wide. What varies within a writer is then taken out (see ``whitening``),
 in the views of the whole and in those of the halves apart. All of it is inside the model file, in
 built-in Keras layers.
 """
@@ -162,6 +162,11 @@ def finish(
         See `finished_encoder`.
     errors : DataFrame
         See `whitening.whitening_errors`.
+
+    Raises
+    ------
+    DeepSignError
+        If no training writer has two genuine signatures.
     """
     views = view_encoder(encoder)
     genuine = data.kind == "genuine"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_training import drawn_writers, pairs_of
 
-from deepsign_utils import finishing, models, scoring, whitening
+from deepsign_utils import finishing, models, scoring, training, whitening
 
 EVERY = [view for views in finishing.BLOCKS.values() for view in views]
 
@@ -27,8 +27,6 @@ def views_of(encoder, canvases) -> np.ndarray:
 
 
 def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
-    from deepsign_utils import training
-
     still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     views = views_of(encoder, canvases)
     for place, (part, across, down) in enumerate(EVERY):
