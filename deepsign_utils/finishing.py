@@ -2,9 +2,9 @@
 
 A finished encoder looks at a signature in the ways that the training took for other writers' hands:
 the whole of it, its two halves, and their mirror images. Their errors partly cancel out, and a half
-shows its strokes nearly twice as wide. What varies within a writer is then taken out (see ``whitening``),
-in the views of the whole and in those of the halves apart. All of it is inside the model file, in
-built-in Keras layers.
+shows its strokes nearly twice as wide. What varies within a writer is then taken out (see
+``whitening``), in the views of the whole and in those of the halves apart. All of it is inside the
+model file, in built-in Keras layers.
 """
 
 from __future__ import annotations
