@@ -96,14 +96,13 @@ def _convolutions(height: int, width: int) -> tuple:
     for number, filters in enumerate((32, 32, 64, 64, 128, 128)):
         suffix = f"_{number}" if number else ""
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv2d{suffix}")(x)
-        # Pooled first, a quarter of the numbers is left to normalise and rectify.
-        if number in pooled_after:
-            order = pooled_after.index(number)
-            x = layers.MaxPooling2D(name=f"max_pooling2d_{order}" if order else "max_pooling2d")(x)
         x = layers.BatchNormalization(
             momentum=BATCH_NORM_MOMENTUM, name=f"batch_normalization{suffix}"
         )(x)
         x = layers.ReLU(name=f"re_lu{suffix}")(x)
+        if number in pooled_after:
+            order = pooled_after.index(number)
+            x = layers.MaxPooling2D(name=f"max_pooling2d_{order}" if order else "max_pooling2d")(x)
     return image, x
 
 
