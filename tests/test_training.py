@@ -3,6 +3,7 @@
 import os
 import time
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsign_utils import DeepSignError, models, pairing, training
+from deepsign_utils.losses import LOSSES
 from deepsign_utils.tfrecords import Canvases
 
 SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
@@ -168,6 +170,34 @@ class TestAugment:
         ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
         assert ink.min() < 0.9
         assert ink.max() > 1.2
+
+
+class TestOneKernelForNormalising:
+    def step(self, faster):
+        encoder = models.build_encoder("lightweight_encoder", 16, 32, seed=3)
+        network = models.training_network(faster(encoder), "sigmoid")
+        network.compile(keras.optimizers.SGD(0.1), LOSSES["sigmoid"]())
+        rng = np.random.default_rng(0)
+        images = rng.random((24, 16, 32, 1)).astype(np.float32)
+        labels = np.stack([np.repeat(np.arange(4), 6), np.tile([1, 1, 1, 0, 0, 0], 4)], axis=-1)
+        losses = [float(network.train_on_batch(images, labels)) for _ in range(3)]
+        return encoder, losses, models.embed(encoder, (255 * images[..., 0]).astype(np.uint8))
+
+    def test_it_learns_what_the_layers_of_keras_learn_into_the_same_encoder(self):
+        plain, plain_losses, plain_embeddings = self.step(lambda encoder: encoder)
+        encoder, losses, embeddings = self.step(training.fused)
+        assert losses == pytest.approx(plain_losses, rel=1e-4)
+        # A kernel of its own estimates the moving variance with n - 1 pixels, not n.
+        for ours, theirs in zip(encoder.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=2e-4)
+        np.testing.assert_allclose(embeddings, plain_embeddings, atol=5e-3)
+
+    def test_the_encoder_keeps_the_layers_that_any_keras_loads(self, tmp_path):
+        encoder, _, _ = self.step(training.fused)
+        models.save_encoder(encoder, tmp_path / "encoder.keras")
+        loaded = models.load_encoder(tmp_path / "encoder.keras")
+        assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
+        assert equal(encoder.get_weights(), loaded.get_weights())
 
 
 @pytest.fixture(scope="module")
