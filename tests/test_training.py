@@ -186,7 +186,7 @@ class TestOneKernelForNormalising:
     def test_it_learns_what_the_layers_of_keras_learn_into_the_same_encoder(self):
         plain, plain_losses, plain_embeddings = self.step(lambda encoder: encoder)
         encoder, losses, embeddings = self.step(training.fused)
-        assert losses == pytest.approx(plain_losses, rel=1e-4)
+        assert losses == pytest.approx(plain_losses, rel=1e-3)
         # A kernel of its own estimates the moving variance with n - 1 pixels, not n.
         for ours, theirs in zip(encoder.get_weights(), plain.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=2e-4)
