@@ -130,7 +130,9 @@ def compare(published: Mapping[str, Any], found: Mapping[str, Any]) -> Compariso
         As `publish` writes them and as metrics.json holds them. Where both were made with the same
         versions, threads and processor, everything must be equal. Else a number with an interval
         must lie inside the published interval; whole numbers and parameters must be equal; all
-        else, such as thresholds and hashes, is listed only.
+        else, such as thresholds and hashes, is listed only. An interval without any width (an error
+        that never occurred) says nothing: there the number's own interval must hold the published
+        number.
     """
     made = [
         dict(_leaves({k: m["provenance"].get(k) for k in MADE_WITH})) for m in (published, found)
@@ -138,6 +140,10 @@ def compare(published: Mapping[str, Any], found: Mapping[str, Any]) -> Compariso
     made_with = list(_differences(*made, None))
     expected, numbers = (dict(_leaves(_numbers(metrics))) for metrics in (published, found))
     bounds = _bounds(published) if made_with else None
+    for name, (low, high) in _bounds(found).items() if bounds else ():
+        value, end = bounds.get(name, (0.0, 1.0))
+        if value == end and low <= value <= high:
+            bounds[name] = low, high
     return Comparison(
         len(expected.keys() | numbers.keys()),
         made_with,

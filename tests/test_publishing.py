@@ -122,6 +122,14 @@ def test_made_elsewhere_a_rate_may_lie_in_its_published_interval(published, name
     assert all(name in d.name for d in comparison.differences)
 
 
+@pytest.mark.parametrize(("low", "same"), [(0.0, True), (0.0001, False)])
+def test_a_rate_of_nothing_is_reached_where_the_rerun_s_own_interval_holds_it(published, low, same):
+    published["test"]["references"]["1"]["eer"]["skilled"] = {"value": 0.0, "low": 0.0, "high": 0.0}
+    other = rerun({**ELSEWHERE, EER: 0.0002})
+    other["test"]["references"]["1"]["eer"]["skilled"] |= {"low": low, "high": 0.0006}
+    assert publishing.compare(published, other).same is same
+
+
 def test_a_study_that_was_never_published_is_named_with_those_that_were(published, tmp_path):
     with pytest.raises(DeepSignError, match=r"study dutch .*Published: cedar"):
         publishing.read_published("dutch", tmp_path)
