@@ -325,7 +325,18 @@ class FusedBatchNormalization(keras.layers.Layer):
 
 
 def fused(encoder: keras.Model) -> keras.Model:
-    """The same encoder, with the same weights, made to train faster."""
+    """The same encoder, made to train faster.
+
+    Parameters
+    ----------
+    encoder
+        Maps float images (n, height, width, 1) to embeddings (n, d).
+
+    Returns
+    -------
+    keras.Model
+        The same map. It shares the encoder's weights: training one trains the other.
+    """
 
     def faster(layer: keras.layers.Layer) -> keras.layers.Layer:
         of_maps = isinstance(layer, keras.layers.BatchNormalization) and layer.input_spec.ndim == 4
