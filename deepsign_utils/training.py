@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from keras import ops
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, scoring
@@ -176,9 +177,7 @@ def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(rows, count, replace=len(rows) < count)
 
 
-def augment(
-    images: tf.Tensor, hands: tf.Tensor, seed: tf.Tensor, bounds: Augmentation
-) -> tf.Tensor:
+def augment(images, hands, draws, bounds: Augmentation):
     """Change each image as another specimen, pen and scan would.
 
     Parameters
@@ -187,91 +186,76 @@ def augment(
         uint8 (n, height, width), ink bright on 0.
     hands
         float32 (n, 3), rows of `HANDS`.
-    seed
-        int32 (2,): the result depends on it and on the inputs alone.
+    draws
+        float32 (n, 8), from -1 to 1: how far each change goes within its bounds.
     bounds
         How large the changes may be.
 
     Returns
     -------
-    Tensor
-        float32 (n, height, width, 1), from 0 to 1.
+    tensor
+        float32 (n, height, width, 1), from 0 to 1; of Keras's backend.
     """
-    count, height, width = tf.unstack(tf.shape(images))
-    draw = tf.random.stateless_uniform([8, count], seed, -1.0, 1.0)
-    angle = draw[0] * (bounds.rotation * math.pi / 180)
-    scale_x = tf.exp(draw[1] * bounds.scale) * hands[:, 0]
-    scale_y = tf.exp(draw[2] * bounds.scale) * hands[:, 1]
-    shear = draw[3] * bounds.shear
-    size_x, size_y = tf.cast(width, tf.float32), tf.cast(height, tf.float32)
-    cos, sin = tf.cos(angle), tf.sin(angle)
+    height, width = images.shape[1:]
+    turned, wider, higher, slanted, moved, lifted, pressed, inked = (draws[:, k] for k in range(8))
+    angle = turned * (bounds.rotation * math.pi / 180)
+    scale_x = ops.exp(wider * bounds.scale) * hands[:, 0]
+    scale_y = ops.exp(higher * bounds.scale) * hands[:, 1]
+    shear = slanted * bounds.shear
+    cos, sin = ops.cos(angle), ops.sin(angle)
     # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
     a, b = scale_x * cos, scale_x * (shear * cos - sin)
     c, d = scale_y * sin, scale_y * (shear * sin + cos)
     # Half a signature fills the canvas.
     part = hands[:, 2]
-    zoom = tf.where(part == 0, 1.0, HALF_WIDTH)
+    zoom = ops.where(part == 0, 1.0, HALF_WIDTH)
     a, b = zoom * a, zoom * b
-    centre_x, centre_y = (size_x - 1) / 2, (size_y - 1) / 2
-    shift = zoom * draw[4] * bounds.shift + part * (1 - HALF_WIDTH) / 2
-    shift_x = centre_x * (1 - a) - centre_y * b + shift * size_x
-    shift_y = centre_y * (1 - d) - centre_x * c + draw[5] * bounds.shift * size_y
-    zero = tf.zeros_like(a)
-    transforms = tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
-    images = tf.cast(images, tf.float32)[..., None] / 255.0
-    images = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transforms,
-        output_shape=tf.stack([height, width]),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
-    stroke = (draw[6] * bounds.stroke)[:, None, None, None]
-    thick = tf.nn.max_pool2d(images, 3, 1, "SAME")
-    thin = -tf.nn.max_pool2d(-images, 3, 1, "SAME")
-    images += tf.maximum(stroke, 0.0) * (thick - images)
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    shift = zoom * moved * bounds.shift + part * (1 - HALF_WIDTH) / 2
+    shift_x = centre_x * (1 - a) - centre_y * b + shift * width
+    shift_y = centre_y * (1 - d) - centre_x * c + lifted * bounds.shift * height
+    zero = ops.zeros_like(a)
+    transforms = ops.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
+    images = ops.expand_dims(ops.cast(images, "float32"), -1) / 255.0
+    images = ops.image.affine_transform(images, transforms, data_format="channels_last")
+
+    def of_image(value):
+        return ops.reshape(value, (-1, 1, 1, 1))
+
+    stroke = of_image(pressed * bounds.stroke)
+    thick = ops.max_pool(images, 3, 1, "same", "channels_last")
+    thin = -ops.max_pool(-images, 3, 1, "same", "channels_last")
+    images = images + ops.maximum(stroke, 0.0) * (thick - images)
     # Erosion by a whole pixel would take thin strokes away, so it goes half as far.
-    images += tf.maximum(-stroke, 0.0) * 0.5 * (thin - images)
-    exponent = tf.exp(draw[7] * bounds.gamma)[:, None, None, None]
-    return tf.pow(tf.clip_by_value(images, 0.0, 1.0), exponent)
+    images = images + ops.maximum(-stroke, 0.0) * 0.5 * (thin - images)
+    return ops.power(ops.clip(images, 0.0, 1.0), ops.exp(of_image(inked * bounds.gamma)))
 
 
 def batches(
     data: Canvases, settings: Settings, seed: int, first_epoch: int = 0
-) -> tuple[tf.data.Dataset, int]:
-    """The tf.data pipeline of a training, from an epoch on, and its steps per epoch.
+) -> tuple[Iterator[tuple], int]:
+    """The batches of a training, from an epoch on, and its steps per epoch.
 
     Returns
     -------
-    dataset : tf.data.Dataset
-        Of (images float32 (n, height, width, 1), labels int32 (n, 2)).
+    batches : iterator
+        Of ((images uint8 (n, height, width), hands float32 (n, 3), draws float32 (n, 8)), labels
+        int32 (n, 2)): what `augment` takes, and what the losses do.
     steps : int
         Batches in an epoch.
     """
     batch_seed, augment_seed = (int(stream(seed, name).integers(2**31)) for name in _STREAMS)
     steps, size = plan_epoch(data.writer, data.kind, settings, batch_seed, 0)[0].shape
-    height, width = data.canvas.shape[1:]
 
     def gather() -> Iterator[tuple]:
         for epoch in range(first_epoch, settings.epochs):
             plan = plan_epoch(data.writer, data.kind, settings, batch_seed, epoch)
-            for step, (rows, labels, hands) in enumerate(zip(*plan, strict=True)):
-                yield data.canvas[rows], labels, hands, (augment_seed, epoch * steps + step)
+            rng = np.random.default_rng([augment_seed, epoch])
+            for rows, labels, hands in zip(*plan, strict=True):
+                draws = rng.uniform(-1.0, 1.0, (size, 8)).astype(np.float32)
+                yield (data.canvas[rows], hands, draws), labels
 
-    signature = (
-        tf.TensorSpec((size, height, width), tf.uint8),
-        tf.TensorSpec((size, 2), tf.int32),
-        tf.TensorSpec((size, 3), tf.float32),
-        tf.TensorSpec((2,), tf.int32),
-    )
-    dataset = tf.data.Dataset.from_generator(gather, output_signature=signature)
-    bounds = Augmentation()
-
-    def finish(images, labels, hands, step_seed):
-        return augment(images, hands, step_seed, bounds), labels
-
-    return dataset.map(finish, num_parallel_calls=2).prefetch(4), steps
+    return gather(), steps
 
 
 _STREAMS = ("batches", "augment")
@@ -286,11 +270,11 @@ class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.steps = steps
 
     def __call__(self, step):
-        step = keras.ops.cast(step, "float32")
+        step = ops.cast(step, "float32")
         warm_up = max(1.0, WARM_UP * self.steps)
-        progress = keras.ops.clip((step - warm_up) / max(1.0, self.steps - warm_up), 0.0, 1.0)
-        falling = 0.5 * (1.0 + keras.ops.cos(math.pi * progress))
-        return self.peak * keras.ops.minimum((step + 1.0) / warm_up, falling)
+        progress = ops.clip((step - warm_up) / max(1.0, self.steps - warm_up), 0.0, 1.0)
+        falling = 0.5 * (1.0 + ops.cos(math.pi * progress))
+        return self.peak * ops.minimum((step + 1.0) / warm_up, falling)
 
     def get_config(self) -> dict:
         return {"peak": self.peak, "steps": self.steps}
@@ -325,7 +309,7 @@ class FusedBatchNormalization(keras.layers.Layer):
 
 
 def fused(encoder: keras.Model) -> keras.Model:
-    """The same encoder, made to train faster.
+    """The same encoder, made to train faster on TensorFlow; on another backend, itself.
 
     Parameters
     ----------
@@ -337,12 +321,39 @@ def fused(encoder: keras.Model) -> keras.Model:
     keras.Model
         The same map. It shares the encoder's weights: training one trains the other.
     """
+    if keras.backend.backend() != "tensorflow":
+        return encoder
 
     def faster(layer: keras.layers.Layer) -> keras.layers.Layer:
         of_maps = isinstance(layer, keras.layers.BatchNormalization) and layer.input_spec.ndim == 4
         return FusedBatchNormalization(layer) if of_maps else layer
 
     return keras.models.clone_model(encoder, clone_function=faster)
+
+
+class _Augment(keras.layers.Layer):
+    def call(self, batch):
+        return augment(*batch, Augmentation())
+
+
+def augmented(network: keras.Model) -> keras.Model:
+    """A network of images that augments them first.
+
+    Parameters
+    ----------
+    network
+        Maps float images (n, height, width, 1) to anything.
+
+    Returns
+    -------
+    keras.Model
+        Maps what `batches` yields, to the same.
+    """
+    height, width, _ = network.input_shape[1:]
+    images = keras.Input((height, width), dtype="uint8", name="images")
+    hands, draws = keras.Input((3,), name="hands"), keras.Input((8,), name="draws")
+    looked_at = _Augment(name="augment")([images, hands, draws])
+    return keras.Model([images, hands, draws], network(looked_at), name="augmented")
 
 
 def validation_errors(
@@ -508,7 +519,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     whole_identity = json.dumps([identity, encoder.name, asdict(settings), seed])
     _, steps = batches(data, settings, seed)
-    network = training_network(fused(encoder), settings.loss)
+    network = augmented(training_network(fused(encoder), settings.loss))
     schedule = WarmUpThenCosine(settings.learning_rate, steps * settings.epochs)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0)
     network.compile(optimizer, LOSSES[settings.loss]())
@@ -519,12 +530,12 @@ def train(
     checkpoint.resume()
     if not checkpoint.finished:
         first = checkpoint.epochs_done
-        dataset, _ = batches(data, settings, seed, first)
         network.fit(
-            dataset,
+            batches(data, settings, seed, first)[0],
             initial_epoch=first,
             epochs=settings.epochs,
             steps_per_epoch=steps,
+            shuffle=False,
             verbose=0,
             callbacks=[
                 checkpoint,

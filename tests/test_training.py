@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,10 +121,10 @@ class TestAugment:
     still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
 
-    def run(self, hands=((1, 1, 0),) * 4, seed=(1, 2), bounds=still) -> np.ndarray:
-        return training.augment(
-            tf.constant(self.images), tf.constant(hands, tf.float32), tf.constant(seed), bounds
-        ).numpy()
+    def run(self, hands=((1, 1, 0),) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
+        draws = np.random.default_rng(seed).uniform(-1, 1, (len(images), 8)).astype(np.float32)
+        augmented = training.augment(images, np.array(hands, np.float32), draws, bounds)
+        return keras.ops.convert_to_numpy(augmented)
 
     def test_nothing_changes_within_no_bounds(self):
         assert np.allclose(self.run()[..., 0], self.images / 255, atol=1e-5)
@@ -143,19 +142,17 @@ class TestAugment:
     def test_halves_fill_the_canvas(self):
         # given a ramp from the left to the right edge
         ramp = np.broadcast_to(np.linspace(0, 255, 32).round().astype(np.uint8), (3, 16, 32))
-        hands = tf.constant([(1, 1, -1), (1, 1, 1), (-1, 1, -1)], tf.float32)
-        left, right, mirrored = training.augment(ramp, hands, (1, 2), self.still).numpy()[
-            :, 8, :, 0
-        ]
+        hands = [(1, 1, -1), (1, 1, 1), (-1, 1, -1)]
+        left, right, mirrored = self.run(hands, images=ramp)[:, 8, :, 0]
         # then each shows nine sixteenths of it; mirrored, the left half stays the left half
         # (the outermost pixel reaches beyond the canvas)
         assert np.allclose(left[1:], np.linspace(0, 1, 32)[1:] * 9 / 16, atol=0.01)
         assert np.allclose(right[1:-1], left[1:-1] + 7 / 16, atol=0.02)
         assert np.allclose(mirrored, left[::-1], atol=1e-4)
 
-    def test_the_seed_decides(self):
+    def test_the_draws_decide(self):
         bounds = training.Augmentation()
-        first, again, other = (self.run(seed=s, bounds=bounds) for s in ((1, 2), (1, 2), (1, 3)))
+        first, again, other = (self.run(seed=seed, bounds=bounds) for seed in (1, 1, 2))
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
         assert first.min() >= 0
@@ -165,11 +162,18 @@ class TestAugment:
         bar = np.zeros((64, 32, 32), np.uint8)
         bar[:, 12:18, 6:26] = 255
         bounds = training.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
-        whole = tf.constant([(1.0, 1.0, 0.0)] * 64)
-        ink = training.augment(tf.constant(bar), whole, tf.constant((0, 0)), bounds).numpy()
+        ink = self.run([(1, 1, 0)] * 64, bounds=bounds, images=bar)
         ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
         assert ink.min() < 0.9
         assert ink.max() > 1.2
+
+
+def test_a_network_that_augments_sees_what_augment_makes():
+    image = keras.Input((16, 32, 1))
+    network = training.augmented(keras.Model(image, keras.layers.Identity()(image)))
+    (inputs, _), *_ = training.batches(drawn_writers(6, 3, 3), SETTINGS, seed=0)[0]
+    expected = training.augment(*inputs, training.Augmentation())
+    assert np.allclose(network.predict(list(inputs), verbose=0), expected, atol=1e-5)
 
 
 class TestOneKernelForNormalising:
