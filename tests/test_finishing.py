@@ -31,7 +31,7 @@ def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
     views = views_of(encoder, canvases)
     for place, (part, across, down) in enumerate(EVERY):
         hands = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
-        seen = training.augment(canvases, hands, (1, 2), still)
+        seen = training.augment(canvases, hands, np.zeros((len(canvases), 8), np.float32), still)
         expected = encoder.predict(seen, verbose=0)
         # But for the outermost half pixel, where the training sees the canvas end.
         cosine = np.sum(views[:, place] * expected, axis=1)

@@ -121,7 +121,8 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     settings = training.Settings(writers_per_batch=sizes.writers_per_batch, epochs=10_000)
     data = _canvases(sizes, writers=2 * sizes.writers_per_batch)
     pipeline, _ = training.batches(data, settings, seed=0)
-    images, labels = next(iter(pipeline))
+    inputs, labels = next(pipeline)
+    images = np.asarray(training.augment(*inputs, training.Augmentation()))
 
     def compiled(model: keras.Model, loss: Any) -> keras.Model:
         schedule = training.WarmUpThenCosine(settings.learning_rate, 1000)
@@ -144,7 +145,7 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     genuine = np.arange(half, dtype=np.float32) % 2
     left, right = images[:half], images[half : 2 * half]
     many = np.zeros((sizes.batch, sizes.height, sizes.width, 1), np.float32)
-    many[:] = np.resize(np.asarray(images), many.shape)
+    many[:] = np.resize(images, many.shape)
     square = np.random.default_rng(0).random((sizes.square, sizes.square), np.float32)
     measured = {
         "sgemm": lambda: square @ square,
@@ -154,19 +155,19 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     }
     batch = {
         "many": many,
-        "images": images.numpy(),
-        "labels": labels.numpy(),
+        "images": images,
+        "labels": labels,
         "learning_rate": settings.learning_rate,
         "weight_decay": training.WEIGHT_DECAY,
     }
     with threadpool_limits(threads), _pytorch(batch, threads) as in_pytorch:
         seconds = best(measured | in_pytorch, sizes.rounds)
-    # Last and alone: it goes on filling its buffer while something else runs.
-    stream = iter(pipeline)
+    image = keras.Input((sizes.height, sizes.width, 1))
+    augmenter = training.augmented(keras.Model(image, keras.layers.Identity()(image)))
 
     def draw() -> None:
         for _ in range(sizes.pipeline_batches):
-            next(stream)
+            augmenter.predict_on_batch(list(next(pipeline)[0]))
 
     seconds |= best({"pipeline": draw}, 2)
     per_step = sum(float(np.sum(mask)) for mask in losses.pair_masks(labels))
