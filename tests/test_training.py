@@ -1,7 +1,12 @@
 """Batches, augmentation, and a training that can be interrupted."""
 
+import importlib.util
+import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -277,6 +282,59 @@ class TestResume:
         state = tmp_path / "state.npz"
         state.write_bytes(state.read_bytes()[:kept])
         assert equal(first, fit(study, tmp_path, short)[0])
+
+
+ON_JAX = """
+import sys
+import numpy as np
+from test_training import SETTINGS, drawn_writers, fit, pairs_of
+from deepsign_utils import training
+
+data, validation = drawn_writers(16, 6, 6), drawn_writers(8, 6, 6, seed=1)
+inputs, _ = next(training.batches(data, SETTINGS, seed=0)[0])
+np.save(sys.argv[1] + "/seen.npy", training.augment(*inputs, training.Augmentation()))
+
+begin = training._Checkpoint.on_epoch_begin
+
+def die(self, epoch, logs=None):
+    begin(self, epoch)
+    if epoch == 2:
+        raise KeyboardInterrupt
+
+training._Checkpoint.on_epoch_begin = die
+try:
+    fit((data, validation, pairs_of(validation)), training.Path(sys.argv[1]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_a_training_on_jax_sees_the_same_and_goes_on_here(study, tmp_path):
+    # given a training by another of Keras's backends, which ended after two of four epochs
+    done = subprocess.run(
+        [sys.executable, "-c", ON_JAX, str(tmp_path)],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.endswith("interrupted\n"), done.stderr
+    # then its augmented images are these
+    inputs, _ = next(training.batches(study[0], SETTINGS, seed=0)[0])
+    expected = training.augment(*inputs, training.Augmentation())
+    assert np.allclose(np.load(tmp_path / "seen.npy"), expected, atol=1e-3)
+    # and here it goes on with the third
+    with np.load(tmp_path / "state.npz") as state:
+        there = json.loads(str(state["about"]))["history"]
+    _, history = fit(study, tmp_path)
+    assert history["loss"].tolist()[1:3] == [row["loss"] for row in there][1:]
+    assert history["epoch"].tolist() == [0, 1, 2, 3, 4]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[1]
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(study, tmp_path):
