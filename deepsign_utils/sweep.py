@@ -584,8 +584,9 @@ def _rates(run: Run) -> dict[str, float]:
     metrics = studies.read_artefact(run.reports / "metrics.json")
     results = metrics["test"]["references"]
     fewest = results[min(results, key=int)]
-    errors = studies.read_artefact(run.reports / "whitening.csv")
-    row = {"validation_eer": float(whitening.decisive_errors(errors).min())}
+    errors = studies.read_artefact(run.reports / "whitening.csv").set_index("shrinkage")
+    chosen = whitening.decisive_errors(errors)[whitening.choose_shrinkage(errors)]
+    row = {"validation_eer": float(chosen)}
     for name, keys in _RATES.items():
         rate: Any = fewest
         for key in keys:

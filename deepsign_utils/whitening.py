@@ -17,6 +17,7 @@ from deepsign_utils import DeepSignError, scoring
 
 # Shares of an even spread mixed into the measured one; infinite: nothing is whitened.
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, math.inf)
+INDISTINCT = 0.05  # errors that differ by less than this share of the lowest
 
 
 def within_writer_covariance(
@@ -145,6 +146,15 @@ def decisive_errors(errors: pd.DataFrame) -> pd.Series:
 
 
 def choose_shrinkage(errors: pd.DataFrame) -> float:
-    """The shrinkage with the lowest decisive EER; of equal ones the largest: it changes least."""
+    """The smallest shrinkage whose decisive error is within a twentieth of the lowest.
+
+    So small a difference says little, and the validation writers are of the training writers' kind:
+    whitening is worth more for writers of another kind.
+
+    Parameters
+    ----------
+    errors
+        See `whitening_errors`.
+    """
     decisive = decisive_errors(errors)
-    return float(errors.index[decisive == decisive.min()].max())
+    return float(errors.index[decisive <= (1 + INDISTINCT) * decisive.min()].min())

@@ -106,11 +106,13 @@ def test_whitening_finds_the_forger_where_a_loud_direction_hides_him():
     assert errors["skilled"][chosen] < 0.5 * errors["skilled"][math.inf]
 
 
-def test_of_equal_errors_the_one_that_changes_least_is_chosen():
-    errors = pd.DataFrame(
-        {"skilled": [math.nan] * 3, "random": [0.1, 0.1, 0.2]}, index=[0.01, 0.3, math.inf]
-    )
-    assert whitening.choose_shrinkage(errors) == 0.3
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [((0.102, 0.1, 0.2), 0.01), ((0.12, 0.1, 0.1), 0.3), ((0.2, 0.2, 0.1), math.inf)],
+)
+def test_of_errors_that_hardly_differ_the_strongest_whitening_is_chosen(errors, chosen):
+    table = pd.DataFrame({"skilled": [math.nan] * 3, "random": errors}, index=[0.01, 0.3, math.inf])
+    assert whitening.choose_shrinkage(table) == chosen
 
 
 def test_one_signature_a_writer_is_too_little():
