@@ -28,7 +28,7 @@ help:
 	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
 	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
 	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
-	@echo 'make pretrained  train the shipped model on synthetic writers; minutes on a GPU, a night on 2 cores'
+	@echo 'make pretrained  train the shipped model on synthetic writers; minutes on a GPU, most of a day on 2 cores'
 	@echo 'make test     all tests'
 	@echo 'make torture  kills, faults, dirty and hostile data, at length (docs/reliability.md)'
 	@echo 'make test-newest  all tests, with the newest versions that pyproject.toml allows'
