@@ -44,7 +44,7 @@ RATIOS: dict[str, tuple[str, str, str, float]] = {
         0.45,
     ),
     "all_pairs_over_pairwise": ("all pairs / pair by pair", "all_pairs", "pairwise", 30),
-    "tfdata_over_training_step": (
+    "batches_over_training_step": (
         "input pipeline / training step",
         "pipeline_images",
         "training_images",
@@ -65,7 +65,7 @@ ROWS = {
     "inference_images": "the encoder's inference (images/s)",
     "training_gflops": "a training step, forward and backward (GFLOP/s)",
     "training_images": "a training step (images/s)",
-    "pipeline_images": "the tf.data pipeline alone, with augmentation (images/s)",
+    "pipeline_images": "gathering and augmenting batches alone (images/s)",
     "in_batch_pairs": "learning from all pairs inside a batch (pairs/s)",
     "siamese_pairs": "learning from a Siamese batch of independent pairs (pairs/s)",
     "in_batch_over_siamese": "pairs learnt in a batch for one of a Siamese batch",

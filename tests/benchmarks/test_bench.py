@@ -19,7 +19,7 @@ PROMISED = {
     "file_to_embedding_over_inference",
     "training_step_over_sgemm",
     "all_pairs_over_pairwise",
-    "tfdata_over_training_step",
+    "batches_over_training_step",
     "naive_bytes_over_tfrecord",
 }
 
