@@ -156,7 +156,7 @@ def finish(
         As trained.
     data, validation
         Canvases of the training and of the validation writers: how genuine signatures vary is
-        learnt from the former.
+        learnt from the former, of very many from about `ENOUGH`, of whole writers.
     validation_pairs
         Pair table of the validation writers: it chooses how far to trust that.
 
