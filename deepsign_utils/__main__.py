@@ -255,7 +255,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--baselines",
         action="store_true",
-        help="also measure what needs no training: the encoder's random weights, and HOG",
+        help="also measure what needs no training (the encoder's random weights, and HOG), and "
+        "what remains when one pen redraws every stroke",
     )
     evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="where to keep it")
     evaluate.set_defaults(run=_evaluate)

@@ -7,6 +7,7 @@ Nothing is chosen here; thresholds, fusion and calibration are those of the mode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def evaluate(
     layout : str
         As in `datasets.read_dataset`.
     baselines : bool
-        Whether to measure, on the same pairs, what needs no training.
+        Whether to measure, on the same pairs, what needs no training, and what remains when every
+        stroke is redrawn by one pen: an untrained network that does well goes by the pen.
     resamples : int
         Of the bootstrap over writers.
 
@@ -99,13 +101,20 @@ def evaluate(
     if baselines:
         from deepsign_utils import models
 
+        paths = signatures["path"].tolist()
         untrained = models.build_encoder(verifier.encoder_name, *canvases[0].shape, seed=0)
+        rows = {
+            "HOG, cosine": hog_descriptors(folder, paths),
+            "untrained encoder": models.embed(untrained, np.stack(canvases)),
+        }
+        if verifier.preprocessing.stroke_width == "as_is":
+            one_pen = replace(verifier.preprocessing, stroke_width="normalised")
+            redrawn = np.stack([one.canvas for one in clean_files(folder, paths, one_pen)])
+            rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
+            rows["this model, one pen"] = verifier.embed(redrawn)
         found["baselines"] = {
             name: _equal_errors(embeddings, ids, pairs, rng, resamples)
-            for name, embeddings in (
-                ("untrained encoder", models.embed(untrained, np.stack(canvases))),
-                ("HOG, cosine", hog_descriptors(folder, signatures["path"].tolist())),
-            )
+            for name, embeddings in rows.items()
         }
     return found
 

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image, ImageFilter
 from serving import model_folder
 
-from deepsign_utils import DeepSignError, evaluation
+from deepsign_utils import DeepSignError, evaluation, synthetic
 from deepsign_utils.verifier import Verifier
 
 
@@ -54,10 +55,36 @@ def test_the_same_rate_by_hand(found, verifier, tiny_data):
     assert np.mean(accepted) == pytest.approx(rate, abs=2e-3)
 
 
-def test_what_needs_no_training_stands_beside(found):
-    assert set(found["baselines"]) == {"untrained encoder", "HOG, cosine"}
+def test_what_needs_no_training_and_what_the_pen_tells_stand_beside(found):
+    assert list(found["baselines"]) == [
+        "HOG, cosine",
+        "untrained encoder",
+        "untrained encoder, one pen",
+        "this model, one pen",
+    ]
     assert found["baselines"]["HOG, cosine"]["random"]["value"] < 0.3
     assert "1, HOG, cosine" in evaluation.in_words(found)
+
+
+def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, tmp_path):
+    # Given forgeries that are genuine signatures with a thicker pen
+    folder = synthetic.write_dataset(tmp_path / "pens", writers=4, genuine=6, forgeries=6, seed=2)
+    for writer in range(1, 5):
+        for number in range(1, 7):
+            drawn = Image.open(folder / f"{writer:04d}" / f"{writer:04d}_{number:02d}.png")
+            forged = folder / f"{writer:04d}_forg" / f"{writer:04d}_forg_{number:02d}.png"
+            assert forged.exists()
+            drawn.convert("L").filter(ImageFilter.MinFilter(5)).save(forged)
+    found = evaluation.evaluate(
+        verifier, folder, np.random.default_rng(0), baselines=True, resamples=20
+    )
+
+    # when the untrained network sees them as they are and with one pen
+    errors = {name: row["skilled"]["value"] for name, row in found["baselines"].items()}
+
+    # then only the first can tell them from genuine ones.
+    assert errors["untrained encoder"] < 0.3
+    assert errors["untrained encoder, one pen"] > 0.4
 
 
 def test_histograms_of_gradients_have_length_one(tiny_data):
