@@ -230,7 +230,7 @@ planted: $(VENV)/.installed-dev
 	@$(PY) tests/planted.py
 
 test: lint
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2
 
 # What `make test` has no time for. `pytest -m torture` alone leaves the short forms out.
 torture: $(VENV)/.installed-dev

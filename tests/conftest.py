@@ -18,6 +18,19 @@ TINY = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together where several run at a time (``pytest -n``).
+
+    All that use the tiny study, so that it is made once, and first, as they take longest; of the
+    others each file's.
+    """
+    items.sort(key=lambda item: "tiny_study" not in item.fixturenames)
+    for item in items:
+        together = "tiny_study" if "tiny_study" in item.fixturenames else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real signatures: ``DEEPSIGN_DATA``, by default ``../shared/data``."""
