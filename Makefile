@@ -249,7 +249,7 @@ $(NEWEST)/.installed: $(VENV)/.installed
 		&& touch $@ $@-dev $@-serve; }
 
 test-newest: $(NEWEST)/.installed
-	@$(NEWEST)/bin/python -m pytest
+	@$(NEWEST)/bin/python -m pytest -n 2
 
 # The auditors live in an environment of their own: they are no part of the project.
 AUDIT := .venv-audit
