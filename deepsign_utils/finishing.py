@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers, ops
+from threadpoolctl import threadpool_limits
 
 from deepsign_utils import whitening
 from deepsign_utils.models import HALF_WIDTH, embed
@@ -177,16 +178,18 @@ def finish(
     every = math.ceil(np.count_nonzero(genuine) / ENOUGH)
     genuine &= np.isin(data.writer, np.unique(data.writer[genuine])[:: max(every, 1)])
     learnt, seen = embed(views, data.canvas[genuine]), embed(views, validation.canvas)
-    covariances, start = [], 0
-    for block in BLOCKS.values():
-        part = learnt[:, start : start + len(block) * encoder.output_shape[-1]]
-        covariances.append(
-            whitening.within_writer_covariance(part, data.writer[genuine], orders(block))
+    # Eigenvectors differ in their last bits with the number of threads that look for them.
+    with threadpool_limits(1, user_api="blas"):
+        covariances, start = [], 0
+        for block in BLOCKS.values():
+            part = learnt[:, start : start + len(block) * encoder.output_shape[-1]]
+            covariances.append(
+                whitening.within_writer_covariance(part, data.writer[genuine], orders(block))
+            )
+            start += part.shape[1]
+        errors = whitening.whitening_errors(
+            covariances, seen, validation.signature_id, validation_pairs
         )
-        start += part.shape[1]
-    errors = whitening.whitening_errors(
-        covariances, seen, validation.signature_id, validation_pairs
-    )
-    shrinkage = whitening.choose_shrinkage(errors)
-    matrices = [whitening.whitening(covariance, shrinkage) for covariance in covariances]
+        shrinkage = whitening.choose_shrinkage(errors)
+        matrices = [whitening.whitening(covariance, shrinkage) for covariance in covariances]
     return finished_encoder(encoder, matrices), errors

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from test_training import drawn_writers, pairs_of
+from threadpoolctl import threadpool_limits
 
 from deepsign_utils import finishing, models, scoring, training, whitening
 
@@ -88,6 +89,16 @@ def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(enco
     assert measured == pytest.approx(errors["skilled"][chosen], abs=0.005)
     # and what varies within a writer is out of the way
     assert measured < errors["skilled"][np.inf]
+
+
+def test_it_does_not_depend_on_how_many_threads_numpy_has(encoder):
+    data, validation = noisy(drawn_writers(16, 6, 6)), noisy(drawn_writers(8, 6, 6, seed=1))
+    pairs, weights = pairs_of(validation), []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            finished, _ = finishing.finish(encoder, data, validation, pairs)
+        weights.append([finished.get_layer(f"whiten_{n}").get_weights() for n in finishing.BLOCKS])
+    assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
 
 
 def test_of_very_many_signatures_whole_writers_are_left_out(encoder, monkeypatch):
