@@ -387,18 +387,15 @@ class TestWhatGoesWrong:
 
 @pytest.mark.torture
 @pytest.mark.parametrize(
-    ("study", "folder", "extra"),
-    [
-        ("cedar", "cedar-half", "-p fit fill"),
-        ("icdar2011_dutch", "icdar2011-dutch-half", ""),
-    ],
+    ("study", "folder"),
+    [("cedar", "cedar-half"), ("icdar2011_dutch", "icdar2011-dutch-half")],
 )
-def test_a_short_study_of_real_signatures(real_data, tmp_path, study, folder, extra):
+def test_a_short_study_of_real_signatures(real_data, tmp_path, study, folder):
     """No code is touched: the folder and parameters are all that differs."""
     project = copy_project(tmp_path)
     shutil.copytree(real_data / folder, tmp_path / "raw")
     made = project.make(
-        "report", f"STUDY={study}", "RUN=tiny", f"DATA={tmp_path / 'raw'}", f"PARAMS={TINY} {extra}"
+        "report", f"STUDY={study}", "RUN=tiny", f"DATA={tmp_path / 'raw'}", f"PARAMS={TINY}"
     )
     assert made.returncode == 0, said(made)
     metrics = json.loads((project.folder / "reports/tiny/metrics.json").read_text())
