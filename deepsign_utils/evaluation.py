@@ -49,7 +49,7 @@ def evaluate(
         As in `datasets.read_dataset`.
     baselines : bool
         Whether to measure, on the same pairs, what needs no training, and what remains when every
-        stroke is redrawn by one pen: an untrained network that does well goes by the pen.
+        stroke is redrawn by one pen: how much of an error the pen's width explains.
     resamples : int
         Of the bootstrap over writers.
 
