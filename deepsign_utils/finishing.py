@@ -1,10 +1,11 @@
 """From a trained encoder to the one that is deployed: several views of a signature, whitened.
 
-A finished encoder looks at a signature in the ways that the training took for other writers' hands:
-the whole of it, its two halves, and their mirror images. Their errors partly cancel out, and a half
-shows its strokes nearly twice as wide. What varies within a writer is then taken out (see
-``whitening``), in the views of the whole and in those of the halves apart. All of it is inside the
-model file, in built-in Keras layers.
+A finished encoder looks at a signature in some of the ways that the training took for other
+writers' hands: the whole of it, upright and upside down, and its two halves, one of them mirrored.
+Their errors partly cancel out, and a half shows its strokes nearly twice as wide. More mirror
+images would cost time and bring next to nothing (docs/experiments.md). What varies within a writer
+is then taken out (see ``whitening``), in the views of the whole and in those of the halves apart.
+All of it is inside the model file, in built-in Keras layers.
 """
 
 from __future__ import annotations
@@ -38,12 +39,8 @@ ENOUGH = 5000
 # What is whitened together, by name.
 BLOCKS: dict[str, tuple[View, ...]] = {
     "whole": (View(0, False, False), View(0, False, True)),
-    "halves": (
-        View(-1, False, False),
-        View(1, False, False),
-        View(-1, True, False),
-        View(1, True, False),
-    ),
+    # So chosen that a signature mirrored left-right shows the same two.
+    "halves": (View(-1, False, False), View(1, True, False)),
 }
 
 
