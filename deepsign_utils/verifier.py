@@ -302,13 +302,13 @@ class Verifier:
         preprocessing = _named(preprocessing_file, Preprocessing.from_dict)
         scoring_ = _named(scoring_file, scoring.Scoring.from_dict)
         _check_scoring(scoring_, scoring_file)
-        from deepsign_utils import models  # takes seconds, which a wrong folder need not
+        from deepsign_utils import folding, models  # take seconds, which a wrong folder need not
 
         encoder = models.load_encoder(encoder_file)
         _check_encoder(encoder, preprocessing, encoder_file)
         plain = json.dumps(preprocessing.to_dict(), sort_keys=True)
         identity = hashlib.sha256((studies.digest(encoder_file) + plain).encode()).hexdigest()
-        return cls(encoder, preprocessing, scoring_, identity)
+        return cls(folding.folded(encoder), preprocessing, scoring_, identity)
 
     def read(self, image: Source, name: str = "the image") -> Signature:
         """Decode and clean an image, and look for faults.
