@@ -82,6 +82,8 @@ ROWS = {
     "images_a_second": "file to embedding (images/s)",
     "embedding_seconds": "cleaning and embedding these files (s)",
     "evaluation_seconds": "the whole evaluation: cleaned, embedded, all pairs, 1,000 resamples (s)",
+    "signature_best_seconds": "the shipped model, one signature on one core, at best (s)",
+    "signature_median_seconds": "the same, in the median (s)",
     "cold_start_seconds": "the service, from start to ready (s)",
     "comparison_seconds": "one comparison over HTTP (s)",
     "comparisons_a_second": "comparisons of all clients at once (comparisons/s)",
@@ -139,6 +141,7 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
         ("all pairs", lambda: measures.all_pairs(sizes)),
         ("storage", lambda: measures.storage(sizes)),
         ("files", lambda: measures.files(sizes, real_data)),
+        ("one signature", lambda: measures.one_signature(sizes)),
         ("service", lambda: measures.service(sizes)),
     ):
         print(f"{name} …", flush=True)

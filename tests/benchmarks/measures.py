@@ -52,6 +52,7 @@ class Sizes:
     writers: int = 4  # of the all-pairs and of the storage comparison
     files: int = 1000  # for file to embedding, where there is no Bengali
     bengali_writers: int = 50
+    embeddings: int = 60  # of one signature at a time, by the shipped model
     requests: int = 200
     clients: int = 16
     preprocessing: tuple[int, ...] = (1000, 2000, 4000)
@@ -73,6 +74,7 @@ TINY = Sizes(
     writers=2,
     files=24,
     bengali_writers=1,
+    embeddings=3,
     requests=8,
     clients=2,
     preprocessing=(8,),
@@ -416,6 +418,15 @@ def service(sizes: Sizes) -> dict[str, float]:
     }
 
 
+def one_signature(sizes: Sizes) -> dict[str, float]:
+    """Seconds in which the shipped model embeds one cleaned signature on one core."""
+    seconds = _alone("report_one_signature", sizes.embeddings, cores=1)
+    return {
+        "signature_best_seconds": float(np.min(seconds)),
+        "signature_median_seconds": float(np.median(seconds)),
+    }
+
+
 # ----------------------------------------------------------------- parts in processes of their own
 
 
@@ -523,21 +534,32 @@ def part(name: str, size: int, cores: int) -> dict[str, float]:
         ``seconds``, and ``peak_bytes``: the most memory that the process held, and how much of it
         the part itself added (``added_bytes``).
     """
+    return _alone("report", name, size, cores, cores=cores)
+
+
+def _alone(function: str, *arguments: Any, cores: int) -> Any:
+    """What a function of this module prints as JSON, run in a process of its own."""
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).resolve().parent)])
     environment = {**os.environ, "DEEPSIGN_THREADS": str(cores), "PYTHONPATH": paths}
-    for name_of in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[name_of] = str(cores)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[name] = str(cores)
+    call = f"measures.{function}(*{arguments!r})"
     made = subprocess.run(
         # Worker processes import a main module anew; like a notebook's, this one has none.
-        [sys.executable, "-c", f"import measures; measures.report({name!r}, {size}, {cores})"],
+        [sys.executable, "-c", f"import measures; measures._use_cores({cores}); {call}"],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if made.returncode:
-        raise RuntimeError(f"{name} with {size} on {cores} cores failed:\n{made.stderr}")
+        raise RuntimeError(f"{call} on {cores} cores failed:\n{made.stderr}")
     return json.loads(made.stdout.splitlines()[-1])
+
+
+def _use_cores(cores: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def growth(sizes: Sizes) -> list[dict[str, Any]]:
@@ -564,8 +586,6 @@ def _peak() -> int:
 
 def report(name: str, size: int, cores: int) -> None:
     """Measure a part in this process, and print what `part` returns."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     run = PARTS[name](size, cores)
     before = _peak()
     started = time.perf_counter()
@@ -573,3 +593,21 @@ def report(name: str, size: int, cores: int) -> None:
     seconds = time.perf_counter() - started
     peak = _peak()
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before}))
+
+
+def report_one_signature(embeddings: int) -> None:
+    """Embed one signature so many times in this process, and print how long each time took."""
+    from deepsign_utils import training
+    from deepsign_utils.verifier import Verifier
+
+    training.prepare_tensorflow(0)
+    verifier = Verifier.load()
+    signature = synthetic.draw_writer(0, index=0, genuine=1, forgeries=0).genuine[0]
+    canvas = preprocessing.clean(signature, verifier.preprocessing)[None]
+    verifier.embed(canvas)
+    seconds = []
+    for _ in range(embeddings):
+        started = time.perf_counter()
+        verifier.embed(canvas)
+        seconds.append(time.perf_counter() - started)
+    print(json.dumps(seconds))
