@@ -3,10 +3,13 @@
 import ast
 import json
 import re
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
+from deepsign_utils import whitening
 from deepsign_utils.studies import CHAPTERS, DEMONSTRATION
 
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
@@ -102,3 +105,24 @@ def test_no_chapter_before_the_last_names_a_test_file():
         for text in code(notebook):
             assert '"test"' not in text
             assert "this.signatures" not in text
+
+
+@pytest.mark.parametrize(("errors_by_epoch", "learnt"), [((0.2, 0.3), False), ((0.3, 0.2), True)])
+def test_chapter_5_says_so_where_nothing_was_learnt(errors_by_epoch, learnt):
+    # given a training whose best epoch is the start, or the one after it
+    history = pd.DataFrame({"epoch": [0, 1], "validation_eer": errors_by_epoch})
+    (chapter,) = (file for file in NOTEBOOKS if file.stem == "05_training")
+    said = []
+    known = {
+        "Markdown": said.append,
+        "whitening": whitening,
+        "history": history,
+        "best": history.loc[history["validation_eer"].idxmin()],
+        "errors": pd.DataFrame({"skilled": [0.2], "random": [0.1]}, index=[0.01]),
+        "fusion": "mean",
+        "chosen": SimpleNamespace(threshold=lambda name, references: -0.5),
+    }
+    # when its last cell is run, then that is said, or not
+    exec(code(chapter)[-1], known)
+    assert ("nothing was learnt" in said[0]) != learnt
+    assert "20.0 %" in said[0]
