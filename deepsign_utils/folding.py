@@ -18,13 +18,14 @@ def folded(encoder: keras.Model) -> keras.Model:
     Parameters
     ----------
     encoder
-        As trained or finished. What is normalised is read by nothing else, as in `models`; a layer
-        with a bias or an activation of its own keeps its normalisation.
+        Maps float images (n, height, width, 1) to embeddings (n, d); as trained or finished. What
+        is normalised is read by nothing else, as in `models`; a layer with a bias or an
+        activation of its own keeps its normalisation.
 
     Returns
     -------
     keras.Model
-        The same function, but for rounding: embeddings differ by less than a millionth.
+        Maps the same images to the same embeddings, but for rounding (less than a millionth).
     """
     norms = _norms(encoder)
     gone = {id(norm) for norm in norms.values()}
