@@ -175,7 +175,7 @@ $(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datase
 $(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) finishing whitening)
+$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening)
 $(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier folding quality)
 $(EXECUTED)/shortcut_demo.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \

@@ -4,8 +4,9 @@ A finished encoder looks at a signature in some of the ways that the training to
 writers' hands: the whole of it, upright and upside down, and its two halves, one of them mirrored.
 Their errors partly cancel out, and a half shows its strokes nearly twice as wide. More mirror
 images would cost time and bring next to nothing (docs/experiments.md). What varies within a writer
-is then taken out (see ``whitening``), in the views of the whole and in those of the halves apart.
-All of it is inside the model file, in built-in Keras layers.
+is then taken out (see ``whitening``), in the views of the whole and in those of the halves apart;
+and, where a study wants it, a part of what a signature has in common with other writers (see
+``cohort``). All of it is inside the model file, in built-in Keras layers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import pandas as pd
 from keras import layers, ops
 from threadpoolctl import threadpool_limits
 
-from deepsign_utils import whitening
+from deepsign_utils import cohort, whitening
+from deepsign_utils.cohort import Cohort
 from deepsign_utils.models import HALF_WIDTH, embed
 from deepsign_utils.tfrecords import Canvases
 
@@ -113,7 +115,9 @@ def view_encoder(encoder: keras.Model) -> keras.Model:
     return keras.Model(image, layers.Concatenate()(list(blocks.values())), name=encoder.name)
 
 
-def finished_encoder(encoder: keras.Model, matrices: list[np.ndarray]) -> keras.Model:
+def finished_encoder(
+    encoder: keras.Model, matrices: list[np.ndarray], others: Cohort | None = None
+) -> keras.Model:
     """The encoder as it is deployed.
 
     Parameters
@@ -122,6 +126,8 @@ def finished_encoder(encoder: keras.Model, matrices: list[np.ndarray]) -> keras.
         As trained; it becomes a layer of the new model, under its own name.
     matrices
         For each of `BLOCKS`, of b views each: float (b d, b d).
+    others
+        The cohort, in whitened embeddings of all v views: centres float (c, v d).
 
     Returns
     -------
@@ -135,6 +141,19 @@ def finished_encoder(encoder: keras.Model, matrices: list[np.ndarray]) -> keras.
         whitened.append(layers.UnitNormalization(name=f"unit_{name}")(dense(block)))
         denses.append(dense)
     row = layers.Concatenate(name="views")(whitened)
+    if others is not None:
+        row = layers.UnitNormalization(name="unit_views")(row)
+        near = layers.Dense(
+            len(others.centres),
+            activation="softmax",
+            use_bias=False,
+            trainable=False,
+            name="cohort_nearness",
+        )
+        common = layers.Dense(row.shape[-1], use_bias=False, trainable=False, name="cohort_common")
+        row = layers.Add(name="without_common")([row, common(near(row))])
+        denses += [near, common]
+        matrices = [*matrices, cohort.NEARNESS * others.centres.T, -others.share * others.centres]
     model = keras.Model(
         image, layers.UnitNormalization(name="embed_l2norm")(row), name=encoder.name
     )
@@ -144,7 +163,11 @@ def finished_encoder(encoder: keras.Model, matrices: list[np.ndarray]) -> keras.
 
 
 def finish(
-    encoder: keras.Model, data: Canvases, validation: Canvases, validation_pairs: pd.DataFrame
+    encoder: keras.Model,
+    data: Canvases,
+    validation: Canvases,
+    validation_pairs: pd.DataFrame,
+    cohort_share: float = 0.0,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Finish a trained encoder.
 
@@ -157,6 +180,9 @@ def finish(
         learnt from the former, of very many from about `ENOUGH`, of whole writers.
     validation_pairs
         Pair table of the validation writers: it chooses how far to trust that.
+    cohort_share
+        From 0 to 1: how much of what a signature has in common with its nearest training writers to
+        take out. Above 0, the mean embeddings of training writers are in the encoder.
 
     Returns
     -------
@@ -184,9 +210,21 @@ def finish(
                 whitening.within_writer_covariance(part, data.writer[genuine], orders(block))
             )
             start += part.shape[1]
+
+        def others(matrices: list[np.ndarray]) -> Cohort | None:
+            if not cohort_share:
+                return None
+            moved = whitening.whitened(learnt, matrices)
+            return Cohort(cohort.centres(moved, data.writer[genuine]), cohort_share)
+
+        def deployed(matrices: list[np.ndarray]) -> np.ndarray:
+            moved, known = whitening.whitened(seen, matrices), others(matrices)
+            return moved if known is None else cohort.without_common(moved, known)
+
         errors = whitening.whitening_errors(
-            covariances, seen, validation.signature_id, validation_pairs
+            covariances, deployed, validation.signature_id, validation_pairs
         )
         shrinkage = whitening.choose_shrinkage(errors)
         matrices = [whitening.whitening(covariance, shrinkage) for covariance in covariances]
-    return finished_encoder(encoder, matrices), errors
+        known = others(matrices)
+    return finished_encoder(encoder, matrices, known), errors

@@ -336,7 +336,7 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
         ("seed", metrics.get("seed", provenance.get("seed"))),
         ("encoder", encoder.get("name")),
         ("encoder's parameters", _count(encoder.get("parameters"))),
-        ("whitening's parameters", _count(encoder.get("whitening"))),
+        ("parameters of whitening and cohort", _count(encoder.get("whitening"))),
         ("validation writers", _count(validation.get("writers"))),
         ("test writers", _count(test.get("writers"))),
         *((f"threshold, {_plural(int(n), 'reference')}", text) for n, text in thresholds.items()),

@@ -60,7 +60,7 @@ class Parameter:
     """One line of the parameter table.
 
     ``type`` is the annotation in the notebooks: one word, as papermill reads no more than that.
-    ``minimum`` bounds numbers (and the numbers of a list) from below, inclusively; ``choices``
+    ``minimum`` and ``maximum`` bound numbers (and the numbers of a list) inclusively; ``choices``
     lists what a string may be.
     """
 
@@ -69,6 +69,7 @@ class Parameter:
     default: Any
     help: str
     minimum: float | None = None
+    maximum: float | None = None
     choices: tuple[str, ...] = ()
 
     def check(self, value: Any) -> Any:
@@ -104,9 +105,14 @@ class Parameter:
                 f"{', '.join(self.choices)}."
             )
         numbers = value if self.type == "list" else [value]
-        if self.minimum is not None and not isinstance(value, str) and min(numbers) < self.minimum:
+        # Asked so that what is no number at all (nan) is refused as well.
+        if self.minimum is not None and not all(number >= self.minimum for number in numbers):
             raise DeepSignError(
                 f"The parameter '{self.name}' is {value!r}; it must be {self.minimum:g} or more."
+            )
+        if self.maximum is not None and not all(number <= self.maximum for number in numbers):
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {self.maximum:g} or less."
             )
         return value
 
@@ -188,6 +194,14 @@ PARAMETERS: dict[str, Parameter] = {
             "str",
             "",
             "encoder file to start from, or pretrained; empty: random weights",
+        ),
+        Parameter(
+            "cohort_share",
+            "float",
+            0.0,
+            "of what is shared with other writers, the part taken out",
+            minimum=0,
+            maximum=1,
         ),
         Parameter("references", "list", [1, 5, 10], "references of an enrolled writer", minimum=1),
         Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),

@@ -9,6 +9,7 @@ the second. Within-writer whitening makes them vary alike (Hatch, Kajarekar and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def _of_length_one(rows: np.ndarray) -> np.ndarray:
 
 def whitening_errors(
     covariances: list[np.ndarray],
-    embeddings: np.ndarray,
+    deployed: Callable[[list[np.ndarray]], np.ndarray],
     signature_id: np.ndarray,
     pairs: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -121,8 +122,10 @@ def whitening_errors(
     ----------
     covariances
         Of each block, float (b, b), of training writers.
-    embeddings, signature_id
-        float (n, d) and int (n,), of validation writers, not whitened: blocks side by side.
+    deployed
+        From a matrix for each block to the validation writers' embeddings by them, float (n, d).
+    signature_id
+        int (n,), of the validation writers.
     pairs
         Their pair table.
 
@@ -135,8 +138,7 @@ def whitening_errors(
     rows = {}
     for shrinkage in SHRINKAGES:
         matrices = [whitening(covariance, shrinkage) for covariance in covariances]
-        moved = whitened(embeddings, matrices)
-        rows[shrinkage] = scoring.pair_errors(moved, signature_id, pairs)
+        rows[shrinkage] = scoring.pair_errors(deployed(matrices), signature_id, pairs)
     return pd.DataFrame(rows).T.rename_axis("shrinkage")
 
 

@@ -6,7 +6,7 @@ import pytest
 from test_training import drawn_writers, pairs_of
 from threadpoolctl import threadpool_limits
 
-from deepsign_utils import finishing, models, scoring, training, whitening
+from deepsign_utils import cohort, finishing, models, scoring, training, whitening
 
 EVERY = [view for views in finishing.BLOCKS.values() for view in views]
 
@@ -72,16 +72,33 @@ def test_a_finished_encoder_is_saved_whole_and_gives_its_inside_back(encoder, ca
         assert np.array_equal(ours, theirs)
 
 
+def test_what_is_shared_with_a_cohort_is_taken_out_inside_the_file(encoder, canvases, tmp_path):
+    rng = np.random.default_rng(1)
+    sizes = [128 * len(views) for views in finishing.BLOCKS.values()]
+    matrices = [np.eye(size, dtype=np.float32) for size in sizes]
+    plain = models.embed(finishing.finished_encoder(encoder, matrices), canvases)
+    others = cohort.Cohort(
+        cohort.centres(plain + rng.normal(0, 0.02, plain.shape), np.arange(len(plain)) // 2), 0.3
+    )
+    models.save_encoder(
+        finishing.finished_encoder(encoder, matrices, others), tmp_path / "encoder.keras"
+    )
+    embedded = models.embed(models.load_encoder(tmp_path / "encoder.keras"), canvases)
+    assert np.allclose(embedded, cohort.without_common(plain, others), atol=1e-5)
+    assert not np.allclose(embedded, plain, atol=0.01)
+
+
 def noisy(data):
     """Specks on a third of the pixels, which tell nothing of the writer."""
     specks = np.random.default_rng(4).random(data.canvas.shape) < 0.2
     return data._replace(canvas=np.where(specks, 255 - data.canvas, data.canvas))
 
 
-def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(encoder):
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(encoder, share):
     data, validation = noisy(drawn_writers(16, 6, 6)), noisy(drawn_writers(8, 6, 6, seed=1))
     pairs = pairs_of(validation)
-    finished, errors = finishing.finish(encoder, data, validation, pairs)
+    finished, errors = finishing.finish(encoder, data, validation, pairs, share)
 
     seen = models.embed(finished, validation.canvas)
     measured = scoring.pair_errors(seen, validation.signature_id, pairs)["skilled"]

@@ -96,7 +96,11 @@ def test_whitening_finds_the_forger_where_a_loud_direction_hides_him():
     )
     genuine = kinds == "genuine"
     covariance = whitening.within_writer_covariance(embeddings[genuine], writers[genuine], ALONE)
-    errors = whitening.whitening_errors([covariance], embeddings, np.arange(240), pairs)
+
+    def deployed(matrices):
+        return whitening.whitened(embeddings, matrices)
+
+    errors = whitening.whitening_errors([covariance], deployed, np.arange(240), pairs)
 
     # then the validation error says so, and the choice follows it
     assert list(errors.index) == list(whitening.SHRINKAGES)
