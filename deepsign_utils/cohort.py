@@ -13,6 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
+
+from deepsign_utils.whitening import of_length_one
 
 MOST = 256  # writers in a cohort
 NEARNESS = 20.0  # how fast a writer's weight falls with the cosine
@@ -47,7 +50,7 @@ def centres(embeddings: np.ndarray, writers: np.ndarray) -> np.ndarray:
     names = np.unique(writers)
     names = names[np.linspace(0, len(names) - 1, min(len(names), MOST)).round().astype(int)]
     means = np.stack([embeddings[writers == name].mean(axis=0) for name in names])
-    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    return of_length_one(means).astype(np.float32)
 
 
 def without_common(embeddings: np.ndarray, cohort: Cohort) -> np.ndarray:
@@ -65,8 +68,5 @@ def without_common(embeddings: np.ndarray, cohort: Cohort) -> np.ndarray:
     ndarray
         float (n, d), of length 1.
     """
-    logits = NEARNESS * embeddings @ cohort.centres.T
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    common = (weights / weights.sum(axis=1, keepdims=True)) @ cohort.centres
-    rest = embeddings - cohort.share * common
-    return rest / np.linalg.norm(rest, axis=1, keepdims=True)
+    weights = softmax(NEARNESS * embeddings @ cohort.centres.T, axis=1)
+    return of_length_one(embeddings - cohort.share * weights @ cohort.centres)

@@ -211,20 +211,20 @@ def finish(
             )
             start += part.shape[1]
 
-        def others(matrices: list[np.ndarray]) -> Cohort | None:
+        def cohort_by(matrices: list[np.ndarray]) -> Cohort | None:
             if not cohort_share:
                 return None
             moved = whitening.whitened(learnt, matrices)
             return Cohort(cohort.centres(moved, data.writer[genuine]), cohort_share)
 
         def deployed(matrices: list[np.ndarray]) -> np.ndarray:
-            moved, known = whitening.whitened(seen, matrices), others(matrices)
-            return moved if known is None else cohort.without_common(moved, known)
+            moved, others = whitening.whitened(seen, matrices), cohort_by(matrices)
+            return moved if others is None else cohort.without_common(moved, others)
 
         errors = whitening.whitening_errors(
             covariances, deployed, validation.signature_id, validation_pairs
         )
         shrinkage = whitening.choose_shrinkage(errors)
         matrices = [whitening.whitening(covariance, shrinkage) for covariance in covariances]
-        known = others(matrices)
-    return finished_encoder(encoder, matrices, known), errors
+        others = cohort_by(matrices)
+    return finished_encoder(encoder, matrices, others), errors

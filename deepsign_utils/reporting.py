@@ -336,7 +336,10 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
         ("seed", metrics.get("seed", provenance.get("seed"))),
         ("encoder", encoder.get("name")),
         ("encoder's parameters", _count(encoder.get("parameters"))),
-        ("parameters of whitening and cohort", _count(encoder.get("whitening"))),
+        (
+            f"parameters of whitening{' and cohort' if _has_cohort(metrics) else ''}",
+            _count(encoder.get("whitening")),
+        ),
         ("validation writers", _count(validation.get("writers"))),
         ("test writers", _count(test.get("writers"))),
         *((f"threshold, {_plural(int(n), 'reference')}", text) for n, text in thresholds.items()),
@@ -961,6 +964,11 @@ def write_report(notebooks: Sequence[Path], metrics: Path, output: Path) -> Path
     return _write(output, html)
 
 
+def _has_cohort(metrics: Mapping[str, Any]) -> bool:
+    parameters = _mapping(_mapping(metrics.get("provenance")).get("parameters"))
+    return bool(parameters.get("cohort_share"))
+
+
 def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What the report's summary and the model card say, from metrics.json alone."""
     rows = _reference_rows(_results(metrics))
@@ -976,6 +984,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "encoder": encoder.get("name") or "encoder",
         "weights": _count(encoder.get("parameters")),
         "whitening": _count(encoder.get("whitening")),
+        "cohort": _has_cohort(metrics),
         "canvas": " x ".join(
             str(parameters[side])
             for side in ("canvas_height", "canvas_width")

@@ -102,11 +102,12 @@ def whitened(embeddings: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
     """
     ends = np.cumsum([len(matrix) for matrix in matrices])
     blocks = np.split(embeddings, ends[:-1], axis=1)
-    moved = [_of_length_one(b @ matrix) for b, matrix in zip(blocks, matrices, strict=True)]
-    return _of_length_one(np.concatenate(moved, axis=1))
+    moved = [of_length_one(b @ matrix) for b, matrix in zip(blocks, matrices, strict=True)]
+    return of_length_one(np.concatenate(moved, axis=1))
 
 
-def _of_length_one(rows: np.ndarray) -> np.ndarray:
+def of_length_one(rows: np.ndarray) -> np.ndarray:
+    """Each row, float (n, d), divided by its Euclidean length."""
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

@@ -335,6 +335,11 @@ def test_findings_and_card_carry_the_answer_and_survive_missing_numbers(metrics)
     assert reporting.answer(metrics) in card
     assert "| 10 | 9.1\u00a0% [7.1,\u00a011.1] |" in card
     assert "size (raw files)" in card
+    assert "a cohort of others" not in card
+    metrics["provenance"]["parameters"]["cohort_share"] = 0.3
+    metrics["encoder"]["whitening"] = 500
+    assert "500 more" in (card := reporting.model_card(metrics))
+    assert "a cohort of others" in card
     metrics["test"]["references"] = {"1": {}}
     bare = {key: metrics[key] for key in ("study", "test")}
     assert "does not tell" in reporting.findings(bare)
