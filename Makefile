@@ -92,7 +92,8 @@ ifeq ($(STUDY),shortcut_demo)
 CHAPTERS := shortcut_demo
 endif
 NOTEBOOKS := $(CHAPTERS:%=$(EXECUTED)/%.ipynb)
-module = $(1:%=deepsign_utils/%.py)
+# The files of rooms: of modules on top of the package, and of packages in it.
+room = $(foreach one,$(1),$(wildcard deepsign_utils/$(one).py deepsign_utils/$(one)/*.py))
 execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
 	--parameters $(PARAMETERS)/$(1).yaml --output $(EXECUTED)/$(1).ipynb
 
@@ -102,7 +103,7 @@ report: $(VENV)/.installed
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
-		$(call module,reporting) $(wildcard deepsign_utils/report_template/*)
+		$(call room,reporting) $(wildcard deepsign_utils/report_template/*)
 	@$(PY) -m deepsign_utils report $(RUN)
 
 # A rerun has a folder of its own, so that nothing of the published run is taken up again.
@@ -128,7 +129,7 @@ ifeq ($(DATA),)
 ifdef DRAW_$(STUDY)
 DRAWN := $(firstword $(DRAW_$(STUDY)))
 IMAGES := $(DRAWN)/manifest.csv
-$(IMAGES): $(call module,synthetic) | $(VENV)/.installed
+$(IMAGES): $(call room,synthetic) | $(VENV)/.installed
 	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY)) --replace
 	@touch $@
 endif
@@ -138,7 +139,7 @@ images: $(IMAGES)
 # The demonstration draws data with a planted shortcut.
 ifeq ($(STUDY)$(DATA),shortcut_demo)
 IMAGES := data/raw/shortcut_demo/manifest.csv
-$(IMAGES): $(call module,synthetic demonstration) | $(VENV)/.installed
+$(IMAGES): $(call room,synthetic demonstration) | $(VENV)/.installed
 	@test ! -f data/raw/shortcut_demo/planted.json || rm -r data/raw/shortcut_demo
 	@$(PY) -m deepsign_utils synthesize data/raw/shortcut_demo --seed 2 --darker-forgeries 0.3 \
 		--writers 30 --genuine 12 --forgeries 12
@@ -166,19 +167,19 @@ $(EXECUTED)/05_training.ipynb: $(BUILT)/records.json $(BUILT)/pairs_validation.p
 $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(FROM_TRAINING) \
 	$(filter-out %/06_evaluation.json,$(USED))
 
-# The modules a chapter uses, and those that they use (a test holds these lists to the imports).
-OF_ALL := studies __init__
+# The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
+OF_ALL := study __init__
 OF_FIGURES := plotting preprocessing
 OF_MODEL := models losses scoring metrics tfrecords training
-$(EXECUTED)/01_eda.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing reporting shortcuts \
+$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing reporting shortcuts \
 	metrics)
-$(EXECUTED)/02_pairing.ipynb: $(call module,$(OF_ALL) pairing)
-$(EXECUTED)/03_tfrecord.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
-$(EXECUTED)/04_model.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening)
-$(EXECUTED)/06_evaluation.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
+$(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
+$(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
+$(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) models losses)
+$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening)
+$(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier folding quality)
-$(EXECUTED)/shortcut_demo.ipynb: $(call module,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \
+$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \
 	pairing reporting shortcuts synthetic)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.

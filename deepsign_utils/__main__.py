@@ -23,7 +23,21 @@ from typing import Any
 import yaml
 from traitlets.config import Config
 
-from deepsign_utils import DeepSignError, __version__, studies
+from deepsign_utils import DeepSignError, __version__
+from deepsign_utils.study import (
+    CHAPTERS,
+    DEMONSTRATION,
+    PRETRAINED,
+    ROOT,
+    Study,
+    alone,
+    check_values,
+    clear_partial,
+    read_study,
+    write_atomically,
+    write_chapter_parameters,
+    write_json,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,15 +143,15 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("--missing", type=Path, help="run it only if this file is missing")
     execute.set_defaults(run=_execute)
 
-    alone = commands.add_parser(
+    undisturbed = commands.add_parser(
         "alone",
         help="run a command on a study's folders while nobody else does",
         description="Run a command when no other one works on the same study, waiting if there is "
         "one, and remove what a killed run left half written.",
     )
-    alone.add_argument("study", help="name of the study's output folder")
-    alone.add_argument("command", nargs="+", help="the command, after --")
-    alone.set_defaults(run=_alone)
+    undisturbed.add_argument("study", help="name of the study's output folder")
+    undisturbed.add_argument("command", nargs="+", help="the command, after --")
+    undisturbed.set_defaults(run=_alone)
 
     report = commands.add_parser(
         "report",
@@ -189,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
 
     model = {
         "type": Path,
-        "default": studies.PRETRAINED,
+        "default": PRETRAINED,
         "metavar": "FOLDER",
         "help": "model folder; default: the shipped model",
     }
@@ -298,7 +312,7 @@ def _synthesize(options: argparse.Namespace) -> None:
         "seed": options.seed,
         "skill": options.skill,
     }
-    with studies.alone(folder):
+    with alone(folder):
         for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
             shutil.rmtree(left)  # of a process that was killed
         if options.darker_forgeries is None:
@@ -321,7 +335,7 @@ def _realism(options: argparse.Namespace) -> None:
         name, folder = text.split("=", 1)
         tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
     compared = realism.compare(tables)
-    studies.write_atomically(
+    write_atomically(
         options.output / "realism.csv", compared.to_csv(index=False, float_format="%.4g")
     )
     plotting.save(plotting.realism(tables, realism.STATISTICS), options.output, "realism")
@@ -334,7 +348,7 @@ def _realism(options: argparse.Namespace) -> None:
 
 
 def _parameters(options: argparse.Namespace) -> None:
-    values = studies.read_study(studies.ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
+    values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
         values["data_root"] = str(Path(options.data).resolve())
@@ -344,10 +358,10 @@ def _parameters(options: argparse.Namespace) -> None:
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
-    values |= studies.check_values(given, "PARAMS")
-    demonstration = options.study == studies.DEMONSTRATION
-    chapters = [studies.DEMONSTRATION] if demonstration else studies.CHAPTERS
-    studies.write_chapter_parameters(values, options.output, chapters)
+    values |= check_values(given, "PARAMS")
+    demonstration = options.study == DEMONSTRATION
+    chapters = [DEMONSTRATION] if demonstration else CHAPTERS
+    write_chapter_parameters(values, options.output, chapters)
 
 
 def _yaml(text: str) -> Any:
@@ -358,17 +372,17 @@ def _yaml(text: str) -> Any:
 
 
 def _alone(options: argparse.Namespace) -> None:
-    study = studies.Study(options.study)
-    with studies.alone(study.reports, inherited=True):
+    study = Study(options.study)
+    with alone(study.reports, inherited=True):
         for folder in (study.built, study.reports):
-            studies.clear_partial(folder)
+            clear_partial(folder)
         sys.stdout.flush()
         # The command takes this process's place, and with it the lock: killed, it holds none.
         os.execvp(options.command[0], options.command)
 
 
 def _execute(options: argparse.Namespace) -> int:
-    with studies.alone(options.output):
+    with alone(options.output):
         # Of several goals that a chapter serves, the first has it made for all of them.
         if options.missing and options.missing.exists():
             return 0
@@ -382,7 +396,7 @@ def _execute_notebook(options: argparse.Namespace) -> int:
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")
     partial = options.output.with_name(f"{options.output.stem}.partial.ipynb")
-    parameters = studies.read_study(options.parameters)
+    parameters = read_study(options.parameters)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(options.notebook.stem, flush=True)
     try:
@@ -393,7 +407,7 @@ def _execute_notebook(options: argparse.Namespace) -> int:
             kernel_name="python3",
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars
-            cwd=studies.ROOT,
+            cwd=ROOT,
             config=_kernel_of_its_own(),
             # All is written. Given time, a kernel waits for the tracker that worker processes leave
             # behind, which no signal ends, and complains of its own shutdown.
@@ -451,48 +465,48 @@ def _explain(error: Exception, notebook: Path, partial: Path) -> str:
 def _report(options: argparse.Namespace) -> None:
     from deepsign_utils import reporting
 
-    study = studies.Study(options.study)
+    study = Study(options.study)
     output = study.reports / "index.html"
-    demonstration = study.notebooks / f"{studies.DEMONSTRATION}.ipynb"
+    demonstration = study.notebooks / f"{DEMONSTRATION}.ipynb"
     if demonstration.exists():
         reporting.write_demonstration(demonstration, study.metrics, output)
     else:
         # The counterpart's report shows this study beside its own.
-        other = studies.Study(reporting.counterpart(study.name))
+        other = Study(reporting.counterpart(study.name))
         for one in (other, study):
-            notebooks = [one.notebooks / f"{name}.ipynb" for name in studies.CHAPTERS]
+            notebooks = [one.notebooks / f"{name}.ipynb" for name in CHAPTERS]
             page = one.reports / "index.html"
             if one is study or (page.exists() and all(file.exists() for file in notebooks)):
                 reporting.write_report(notebooks, one.metrics, page)
-    with studies.alone(study.reports.parent / "index.html"):
+    with alone(study.reports.parent / "index.html"):
         reporting.write_index(study.reports.parent)
-    print(f"\nThe report: {output.relative_to(studies.ROOT)}")
+    print(f"\nThe report: {output.relative_to(ROOT)}")
 
 
 def _matrix(options: argparse.Namespace) -> None:
     from deepsign_utils import matrix, reporting
 
     measured = matrix.measure(options.studies or matrix.finished_studies())
-    folder = studies.ROOT / "reports" / matrix.NAME
-    studies.write_json(folder / "matrix.json", measured)
+    folder = ROOT / "reports" / matrix.NAME
+    write_json(folder / "matrix.json", measured)
     output = reporting.write_matrix(folder / "matrix.json", folder / "index.html")
-    with studies.alone(folder.parent / "index.html"):
+    with alone(folder.parent / "index.html"):
         reporting.write_index(folder.parent)
-    print(f"\nThe matrix: {output.relative_to(studies.ROOT)}")
+    print(f"\nThe matrix: {output.relative_to(ROOT)}")
 
 
 def _publish(options: argparse.Namespace) -> None:
     from deepsign_utils import publishing, reporting
 
-    metrics = reporting.read_metrics(studies.Study(options.run_name or options.study).metrics)
+    metrics = reporting.read_metrics(Study(options.run_name or options.study).metrics)
     file = publishing.publish(metrics, options.study)
-    print(f"Published: {file.relative_to(studies.ROOT)}")
+    print(f"Published: {file.relative_to(ROOT)}")
 
 
 def _reproduce(options: argparse.Namespace) -> int:
     from deepsign_utils import publishing, reporting
 
-    first, run = studies.Study(options.study), studies.Study(options.run_name or options.study)
+    first, run = Study(options.study), Study(options.run_name or options.study)
     found = reporting.read_metrics(run.metrics)
     comparison = publishing.compare(publishing.read_published(options.study), found)
     print(f"\n{run.name}, compared with what was published of {options.study}.")
@@ -526,7 +540,7 @@ def _sweep(options: argparse.Namespace) -> int:
     output = sweep.write_report(grid, results)
     failed = int((results["status"] != "finished").sum())
     print(f"\n{len(results) - failed} runs finished, {failed} failed.")
-    print(f"The comparison: {output.relative_to(studies.ROOT)}")
+    print(f"The comparison: {output.relative_to(ROOT)}")
     return 1 if failed else 0
 
 
@@ -565,7 +579,7 @@ def _embed(options: argparse.Namespace) -> None:
     content = io.BytesIO()
     paths = np.array([str(file) for file in files if file not in problems])
     np.savez(content, path=paths, embedding=embeddings)
-    studies.write_atomically(options.output, content.getvalue())
+    write_atomically(options.output, content.getvalue())
     print(f"{len(paths)} of {len(files)} images embedded: {options.output}")
 
 
@@ -576,7 +590,7 @@ def _compare(options: argparse.Namespace) -> None:
     verifier = Verifier.load(options.model)
     judged, problems = compare_pairs(verifier, pairs, options.pairs.parent, options.threshold)
     _list_problems(problems)
-    studies.write_atomically(options.output, judged.to_csv(index=False))
+    write_atomically(options.output, judged.to_csv(index=False))
     counts = judged["decision"].replace("", "not judged").value_counts()
     print(f"{', '.join(f'{n} {name}' for name, n in counts.items())}: {options.output}")
 
@@ -600,7 +614,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.baselines,
     )
     if options.output:
-        studies.write_json(options.output, found)
+        write_json(options.output, found)
     print(f"\n{evaluation.in_words(found)}")
 
 

@@ -15,14 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepsign_utils import (
-    DeepSignError,
-    metrics,
-    preprocessing,
-    scoring,
-    studies,
-)
-from deepsign_utils.verifier import MODEL_FILES, Verifier
+from deepsign_utils import DeepSignError, metrics, scoring, verifier
+from deepsign_utils.study.artefacts import check_seal, read_artefact, write_artefact
+from deepsign_utils.study.folders import ROOT, Study
+from deepsign_utils.study.steps import step
 
 NAME = "matrix"
 """Name of the report's folder below ``reports``."""
@@ -32,17 +28,17 @@ _NEEDED = ("metrics", "signatures", "split")
 
 def finished_studies() -> list[str]:
     """Names of the studies that have a model, test pairs and metrics, in order."""
-    names = sorted(path.parent.name for path in (studies.ROOT / "reports").glob("*/metrics.json"))
+    names = sorted(path.parent.name for path in (ROOT / "reports").glob("*/metrics.json"))
     return [name for name in names if not missing(name)]
 
 
 def missing(name: str) -> list[str]:
     """What a study lacks to take part: paths, relative to the project; empty if it is finished."""
-    study = studies.Study(name)
+    study = Study(name)
     files = [getattr(study, attribute) for attribute in _NEEDED]
     files += [study.pairs("test"), study.used_parameters / "06_evaluation.json"]
-    files += [study.model / part for part in MODEL_FILES]
-    return [str(file.relative_to(studies.ROOT)) for file in files if not file.exists()]
+    files += [study.model / part for part in verifier.MODEL_FILES]
+    return [str(file.relative_to(ROOT)) for file in files if not file.exists()]
 
 
 def measure(names: Sequence[str]) -> dict[str, Any]:
@@ -99,39 +95,35 @@ def _some(names: Sequence[str]) -> str:
 
 def _about(name: str) -> dict[str, Any]:
     """What the matrix needs to know of a study."""
-    study = studies.Study(name)
-    used = studies.read_artefact(study.used_parameters / "06_evaluation.json")
-    studies.check_seal(study.model, MODEL_FILES)
-    cleaning = studies.read_artefact(study.model / "preprocessing.json")
-    split = studies.read_artefact(study.split)
+    study = Study(name)
+    used = read_artefact(study.used_parameters / "06_evaluation.json")
+    check_seal(study.model, verifier.MODEL_FILES)
+    cleaning = read_artefact(study.model / "preprocessing.json")
+    split = read_artefact(study.split)
     return {
         "dataset": used["dataset"],
         "writers": int((split["split"] == "test").sum()),
         "canvas": f"{cleaning['canvas_height']} x {cleaning['canvas_width']}, {cleaning['fit']}",
-        "study": studies.Study(name, used["dataset"], used["data_root"], used["seed"]),
+        "study": Study(name, used["dataset"], used["data_root"], used["seed"]),
         "bootstrap": used["bootstrap"],
     }
 
 
-def writers_met(trained: studies.Study, tested: studies.Study) -> set[str]:
+def writers_met(trained: Study, tested: Study) -> set[str]:
     """Writers of one study of whom another one trained or validated on the very same file."""
-    learnt = studies.read_artefact(trained.signatures).merge(
-        studies.read_artefact(trained.split), on="writer"
-    )
+    learnt = read_artefact(trained.signatures).merge(read_artefact(trained.split), on="writer")
     files = set(learnt.loc[learnt["split"] != "test", "sha256"])
-    asked = studies.read_artefact(tested.signatures).merge(
-        studies.read_artefact(tested.split), on="writer"
-    )
+    asked = read_artefact(tested.signatures).merge(read_artefact(tested.split), on="writer")
     asked = asked[asked["split"] == "test"]
     return set(asked.loc[asked["sha256"].isin(files), "writer"])
 
 
 def _cell(trained: str, tested: str, about: dict[str, Any]) -> dict[str, Any] | None:
     """Error rates of one model on one study's test pairs; None if no two writers are left."""
-    model, study = studies.Study(trained).model, about["study"]
-    chosen = scoring.Scoring.from_dict(studies.read_artefact(model / "scoring.json"))
+    model, study = Study(trained).model, about["study"]
+    chosen = scoring.Scoring.from_dict(read_artefact(model / "scoring.json"))
     scores = _scores(model, study, study.built.parent / NAME / f"{trained}--{tested}.parquet")
-    met = writers_met(studies.Study(trained), study)
+    met = writers_met(Study(trained), study)
     scores = scores[~scores["writer"].isin(met)]
     if scores["writer"].nunique() < 2:
         return None
@@ -150,17 +142,17 @@ def _cell(trained: str, tested: str, about: dict[str, Any]) -> dict[str, Any] | 
     }
 
 
-def _scores(model: Path, study: studies.Study, file: Path) -> pd.DataFrame:
+def _scores(model: Path, study: Study, file: Path) -> pd.DataFrame:
     """Score table of a model on a study's test pairs, kept in ``file``."""
     made_by = [model / part for part in ("encoder.keras", "preprocessing.json")]
-    with studies.step(
+    with step(
         [file],
         inputs=[*made_by, study.signatures, study.pairs("test")],
-        code=[preprocessing, scoring],
+        code=[verifier],
     ) as needed:
         if needed:
-            pairs = studies.read_artefact(study.pairs("test"))
-            path_of = studies.read_artefact(study.signatures).set_index("signature_id")["path"]
+            pairs = read_artefact(study.pairs("test"))
+            path_of = read_artefact(study.signatures).set_index("signature_id")["path"]
             ids = np.union1d(pairs["left"], pairs["right"])
             files = [study.data_root / path for path in path_of[ids]]
             if not study.data_root.is_dir():
@@ -168,8 +160,8 @@ def _scores(model: Path, study: studies.Study, file: Path) -> pd.DataFrame:
                     f"The images of the study '{study.name}' are no longer in {study.data_root}: "
                     "put them back, or leave the study out."
                 )
-            embeddings, problems = Verifier.load(model).embed_files(files)
+            embeddings, problems = verifier.Verifier.load(model).embed_files(files)
             ids = ids[[file not in problems for file in files]]
             pairs = pairs[pairs["left"].isin(ids) & pairs["right"].isin(ids)]
-            studies.write_artefact(file, scoring.pair_scores(embeddings, ids, pairs))
-    return studies.read_artefact(file)
+            write_artefact(file, scoring.pair_scores(embeddings, ids, pairs))
+    return read_artefact(file)

@@ -16,7 +16,7 @@ import numpy as np
 from keras import layers, ops
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import PRETRAINED, ROOT
+from deepsign_utils.study.folders import PRETRAINED, ROOT
 
 EMBEDDING_SIZE = 128
 # Keras's 0.99 averages over the last hundreds of steps: too slow for trainings this short.

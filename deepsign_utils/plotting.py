@@ -38,7 +38,7 @@ from scipy.stats import norm
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_box
-from deepsign_utils.studies import write_atomically
+from deepsign_utils.study.artefacts import write_atomically
 
 COLOURS = {
     "genuine": "#0072B2",

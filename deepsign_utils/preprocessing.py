@@ -25,7 +25,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import usable_processors, worker_pool
+from deepsign_utils.study.processes import usable_processors, worker_pool
 
 MAX_PIXELS = 50_000_000
 """Images with more pixels are refused from their header, before anything is decoded."""

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.reporting import read_notebook
-from deepsign_utils.studies import ROOT, write_json
+from deepsign_utils.study.artefacts import write_json
+from deepsign_utils.study.folders import ROOT
 
 EXPECTED = ROOT / "notebooks" / "studies" / "expected"
 TIMED = "nbval-ignore-output"  # tag of cells that show how long something took

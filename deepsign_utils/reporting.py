@@ -33,7 +33,8 @@ from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, plotting
 from deepsign_utils.shortcuts import probe_name
-from deepsign_utils.studies import DEMONSTRATION, read_artefact, write_atomically
+from deepsign_utils.study.artefacts import read_artefact, write_atomically
+from deepsign_utils.study.folders import DEMONSTRATION
 
 SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
 

@@ -37,7 +37,24 @@ import psutil
 import yaml
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
 
-from deepsign_utils import DeepSignError, studies, whitening
+from deepsign_utils import DeepSignError, whitening
+from deepsign_utils.study.artefacts import (
+    digest,
+    read_artefact,
+    write_artefact,
+    write_atomically,
+    write_json,
+)
+from deepsign_utils.study.folders import CHAPTERS, ROOT
+from deepsign_utils.study.parameters import (
+    PARAMETERS,
+    check_names,
+    check_values,
+    read_study,
+    resolve,
+)
+from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.study.steps import fingerprint, sources
 
 STAGING = ("shared", "staged")
 MARKER = "sweep.json"
@@ -77,7 +94,7 @@ class Run:
 
     @property
     def reports(self) -> Path:
-        return studies.ROOT / "reports" / self.name
+        return ROOT / "reports" / self.name
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,7 @@ class Sweep:
 
     @property
     def reports(self) -> Path:
-        return studies.ROOT / "reports" / "sweeps" / self.name
+        return ROOT / "reports" / "sweeps" / self.name
 
 
 class RunFailedError(DeepSignError):
@@ -142,8 +159,8 @@ def read_sweep(file: Path) -> Sweep:
     )
     runs = []
     for name in names:
-        folder = studies.ROOT / "notebooks" / "studies"
-        study = studies.read_study(folder / f"{name}.yaml")
+        folder = ROOT / "notebooks" / "studies"
+        study = read_study(folder / f"{name}.yaml")
         images = _images(file, name, study, str(data.get(name, "")))
         for seed, setting, part in itertools.product(seeds, grid, parts):
             key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:6]
@@ -157,8 +174,8 @@ def read_sweep(file: Path) -> Sweep:
 
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        known = sorted((studies.ROOT / "notebooks" / "sweeps").glob("*.yaml"))
-        names = ", ".join(str(path.relative_to(studies.ROOT)) for path in known)
+        known = sorted((ROOT / "notebooks" / "sweeps").glob("*.yaml"))
+        names = ", ".join(str(path.relative_to(ROOT)) for path in known)
         raise DeepSignError(f"There is no sweep file {file}. Sweeps here: {names or 'none'}.")
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -194,14 +211,14 @@ def _list(file: Path, key: str, value: Any) -> list:
 
 
 def _checked(file: Path, name: str, value: Any) -> Any:
-    return studies.check_values({name: value}, str(file))[name]
+    return check_values({name: value}, str(file))[name]
 
 
 def _grid(file: Path, parameters: Any) -> list[dict[str, Any]]:
     """Every combination of the parameters' values."""
     if not isinstance(parameters, dict):
         raise DeepSignError(f"{file}: parameters must be lines of the form 'epochs: [5, 10]'.")
-    studies.check_names([str(name) for name in parameters], str(file))
+    check_names([str(name) for name in parameters], str(file))
     for name in parameters:
         if name in _NOT_SWEPT:
             raise DeepSignError(f"{file}: '{name}' is set by the key '{_NOT_SWEPT[name]}'.")
@@ -213,9 +230,9 @@ def _grid(file: Path, parameters: Any) -> list[dict[str, Any]]:
 
 
 def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path:
-    dataset = study.get("dataset", studies.PARAMETERS["dataset"].default)
+    dataset = study.get("dataset", PARAMETERS["dataset"].default)
     own = study.get("data_root") or f"data/raw/{dataset}"
-    images = studies.ROOT / (given or own)
+    images = ROOT / (given or own)
     draws_its_own = dataset.startswith("synthetic")
     if not images.is_dir() and (given or not draws_its_own):
         raise DeepSignError(
@@ -233,17 +250,14 @@ def _resolved(runs: Sequence[Run]) -> list[Run]:
 
     That is their parameters, their images, and the code of all chapters.
     """
-    package = Path(__file__).parent
-    apart = {"sweep.py", "supervisor.py", "__main__.py"}
-    code = [file for file in sorted(package.glob("*.py")) if file.name not in apart]
-    code += sorted((studies.ROOT / "notebooks").glob("*.ipynb"))
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     # Once for all runs: a folder of images takes a while to list.
-    of_code = studies.fingerprint(inputs=code)
-    of_images = {images: studies.digest(images) for images in {run.images for run in runs}}
+    of_code = fingerprint(inputs=[*notebooks, *sources(notebooks)])
+    of_images = {images: digest(images) for images in {run.images for run in runs}}
     result = []
     for run in runs:
-        study = studies.read_study(studies.ROOT / "notebooks" / "studies" / f"{run.study}.yaml")
-        values = studies.resolve({**study, **run.setting, "seed": run.seed})
+        study = read_study(ROOT / "notebooks" / "studies" / f"{run.study}.yaml")
+        values = resolve({**study, **run.setting, "seed": run.seed})
         batch = values["genuine_per_writer"] + values["forgeries_per_writer"]
         batch *= values["writers_per_batch"]
         pixels = batch * values["canvas_height"] * values["canvas_width"]
@@ -251,9 +265,9 @@ def _resolved(runs: Sequence[Run]) -> list[Run]:
         del values["study"], values["data_root"]
         values["threads"] = run.threads
         made_of = json.dumps([of_code, of_images[run.images], values], sort_keys=True)
-        digest = hashlib.sha256(made_of.encode()).hexdigest()
+        of_run = hashlib.sha256(made_of.encode()).hexdigest()
         memory = MEMORY_OF_A_RUN + MEMORY_OF_A_PIXEL * pixels
-        result.append(replace(run, fingerprint=digest, memory=memory))
+        result.append(replace(run, fingerprint=of_run, memory=memory))
     return result
 
 
@@ -297,7 +311,7 @@ def execute(run: Run, archive: str) -> dict[str, bytes]:
             "seconds": round(time.perf_counter() - started, 1),
             "worker": str(worker.name),
         }
-        studies.write_json(run.reports / MARKER, marker)
+        write_json(run.reports / MARKER, marker)
     if not archive:
         return {}
     wanted = [*run.reports.glob("*.*"), *(run.reports / "model").glob("[!.]*")]
@@ -323,7 +337,7 @@ def _make(run: Run, archive: str, worker: Any) -> None:
         (run.reports / LOG).open("w", encoding="utf-8") as log,
         subprocess.Popen(
             [sys.executable, "-m", "deepsign_utils.supervisor", *command],
-            cwd=studies.ROOT,
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,  # closes when this process ends, however it ends
             stdout=subprocess.PIPE,
@@ -335,7 +349,7 @@ def _make(run: Run, archive: str, worker: Any) -> None:
         for line in process.stdout:
             log.write(line)
             log.flush()
-            if line.strip() in studies.CHAPTERS:
+            if line.strip() in CHAPTERS:
                 worker.log_event(TOPIC, {"run": run.name, "stage": line.strip()})
         status = process.wait()
     if status:
@@ -384,7 +398,7 @@ def _staging_folder(worker: Any) -> Path:
 
 
 def _key(images: Path) -> str:
-    return studies.digest(images)[:16]
+    return digest(images)[:16]
 
 
 def _pack(images: Path) -> bytes:
@@ -399,7 +413,7 @@ def _draw(sweep: Sweep) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
     for study in dict.fromkeys(run.study for run in sweep.runs if not run.data):
         command = ["make", "images", f"STUDY={study}"]
-        if subprocess.run(command, cwd=studies.ROOT, env=environment, check=False).returncode:
+        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
             raise DeepSignError(f"The images of {study} could not be drawn; why is said above.")
 
 
@@ -421,7 +435,7 @@ def _cluster(scheduler: str, runs: Sequence[Run], threads: int) -> Iterator[Clie
             yield client
         return
     fitting = psutil.virtual_memory().available // max(run.memory for run in runs)
-    workers = max(1, min(studies.usable_processors() // threads, fitting, len(runs)))
+    workers = max(1, min(usable_processors() // threads, fitting, len(runs)))
     local = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -506,7 +520,7 @@ def _completed(
         run, error = futures.pop(future), ""
         if future.status == "finished":
             for name, content in future.result().items():
-                studies.write_atomically(run.reports / name, content)
+                write_atomically(run.reports / name, content)
         else:
             error = _why(future)
         # Kept on the worker, a result would be made again if that worker went.
@@ -581,10 +595,10 @@ _RATES = {
 
 
 def _rates(run: Run) -> dict[str, float]:
-    metrics = studies.read_artefact(run.reports / "metrics.json")
+    metrics = read_artefact(run.reports / "metrics.json")
     results = metrics["test"]["references"]
     fewest = results[min(results, key=int)]
-    errors = studies.read_artefact(run.reports / "whitening.csv").set_index("shrinkage")
+    errors = read_artefact(run.reports / "whitening.csv").set_index("shrinkage")
     chosen = whitening.decisive_errors(errors)[whitening.choose_shrinkage(errors)]
     row = {"validation_eer": float(chosen)}
     for name, keys in _RATES.items():
@@ -648,8 +662,8 @@ def _plain(value: Any) -> str:
 
 
 def _write_tables(sweep: Sweep, results: pd.DataFrame) -> None:
-    studies.write_artefact(sweep.reports / "results.parquet", results)
-    studies.write_atomically(sweep.reports / "results.csv", results.to_csv(index=False))
+    write_artefact(sweep.reports / "results.parquet", results)
+    write_atomically(sweep.reports / "results.csv", results.to_csv(index=False))
 
 
 def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
@@ -722,8 +736,8 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
 def _shown(file: Path) -> str:
     """A file as the user of a fresh clone names it; of one elsewhere the name alone."""
     file = file.resolve()
-    inside = file.is_relative_to(studies.ROOT)
-    return file.relative_to(studies.ROOT).as_posix() if inside else file.name
+    inside = file.is_relative_to(ROOT)
+    return file.relative_to(ROOT).as_posix() if inside else file.name
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

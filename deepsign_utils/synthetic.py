@@ -52,7 +52,7 @@ from skimage.morphology import skeletonize
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.studies import usable_processors, worker_pool
+from deepsign_utils.study.processes import usable_processors, worker_pool
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"

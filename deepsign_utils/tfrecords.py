@@ -26,7 +26,7 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import Cleaned
-from deepsign_utils.studies import digest, write_json
+from deepsign_utils.study.artefacts import digest, write_json
 
 SCHEMA = {"signature_id": "int64", "writer": "bytes", "kind": "bytes", "canvas": "bytes"}
 MANIFEST = "manifest.json"
@@ -79,7 +79,7 @@ def write_shards(
 ) -> dict:
     """Write each split's shards and the manifest; the folder appears only when complete.
 
-    One process at a time may write a folder (``studies.step`` sees to it).
+    One process at a time may write a folder (``study.step`` sees to it).
 
     Parameters
     ----------

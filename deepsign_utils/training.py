@@ -27,7 +27,9 @@ from tqdm import tqdm
 from deepsign_utils import DeepSignError, scoring
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.models import HALF_WIDTH, embed, training_network
-from deepsign_utils.studies import stream, usable_processors, write_atomically
+from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.study.streams import stream
 from deepsign_utils.tfrecords import Canvases
 
 # Each way to look at a writer's signatures makes another, unseen hand: the signs of the horizontal

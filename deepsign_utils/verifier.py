@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from deepsign_utils import DeepSignError, quality, scoring, studies
+from deepsign_utils import DeepSignError, quality, scoring
 from deepsign_utils.preprocessing import (
     BlankPageError,
     Preprocessing,
@@ -35,6 +35,8 @@ from deepsign_utils.preprocessing import (
     load_grayscale,
     open_image,
 )
+from deepsign_utils.study.artefacts import check_seal, digest, write_atomically
+from deepsign_utils.study.folders import PRETRAINED
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 """An image: a file, a file's content, a Pillow image, or an array of gray levels or RGB(A)."""
@@ -112,7 +114,7 @@ class References:
             model=np.array(self.model),
             warnings=np.array(self.warnings, dtype=str).reshape(-1, len(Remark._fields)),
         )
-        studies.write_atomically(Path(file), content.getvalue())
+        write_atomically(Path(file), content.getvalue())
 
     @classmethod
     def load(cls, file: str | Path) -> References:
@@ -279,14 +281,14 @@ class Verifier:
         return self._encoder.name
 
     @classmethod
-    def load(cls, folder: str | Path = studies.PRETRAINED) -> Verifier:
+    def load(cls, folder: str | Path = PRETRAINED) -> Verifier:
         """Load a model folder; by default the shipped one.
 
         Raises
         ------
         DeepSignError
             If the folder lacks a file, or a file is damaged, is not the one that the folder was
-            sealed with (``studies.seal``), does not fit the others, or holds what Keras's safe mode
+            sealed with (``study.seal``), does not fit the others, or holds what Keras's safe mode
             refuses; the message names it.
         """
         folder = Path(folder)
@@ -297,7 +299,7 @@ class Verifier:
                 f"The model folder {folder} {problem}. A model folder holds "
                 f"{', '.join(MODEL_FILES)}; `make report` makes one."
             )
-        studies.check_seal(folder, MODEL_FILES)
+        check_seal(folder, MODEL_FILES)
         encoder_file, preprocessing_file, scoring_file = (folder / name for name in MODEL_FILES)
         preprocessing = _named(preprocessing_file, Preprocessing.from_dict)
         scoring_ = _named(scoring_file, scoring.Scoring.from_dict)
@@ -307,7 +309,7 @@ class Verifier:
         encoder = models.load_encoder(encoder_file)
         _check_encoder(encoder, preprocessing, encoder_file)
         plain = json.dumps(preprocessing.to_dict(), sort_keys=True)
-        identity = hashlib.sha256((studies.digest(encoder_file) + plain).encode()).hexdigest()
+        identity = hashlib.sha256((digest(encoder_file) + plain).encode()).hexdigest()
         return cls(folding.folded(encoder), preprocessing, scoring_, identity)
 
     def read(self, image: Source, name: str = "the image") -> Signature:

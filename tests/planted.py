@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from deepsign_utils import datasets, demonstration, pairing, reporting, shortcuts, synthetic
 from deepsign_utils.preprocessing import Preprocessing, clean_files
-from deepsign_utils.studies import write_json
+from deepsign_utils.study import write_json
 
 
 def paper_shade(gray: np.ndarray) -> np.ndarray:

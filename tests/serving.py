@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from deepsign_utils import models, scoring, studies
+from deepsign_utils import models, scoring
 from deepsign_utils.preprocessing import Preprocessing, clean
+from deepsign_utils.study import seal, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 CANVAS = Preprocessing(canvas_height=32, canvas_width=64)
@@ -51,9 +52,9 @@ def model_folder() -> Path:
         "lightweight_encoder", CANVAS.canvas_height, CANVAS.canvas_width, seed=1
     )
     models.save_encoder(encoder, folder / "encoder.keras")
-    studies.write_json(folder / "preprocessing.json", CANVAS.to_dict())
-    studies.write_json(folder / "scoring.json", _fitted(encoder).to_dict())
-    studies.seal(folder)
+    write_json(folder / "preprocessing.json", CANVAS.to_dict())
+    write_json(folder / "scoring.json", _fitted(encoder).to_dict())
+    seal(folder)
     return folder
 
 

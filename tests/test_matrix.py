@@ -6,21 +6,23 @@ That its numbers are those of the studies themselves, `test_pipeline.py` checks 
 import pandas as pd
 import pytest
 
-from deepsign_utils import DeepSignError, matrix, studies
+from deepsign_utils import DeepSignError, matrix
+from deepsign_utils.study import Study, folders, write_artefact
 
 
 @pytest.fixture
 def two_studies(tmp_path, monkeypatch):
     """Two studies of the same four writers, one file each, split differently."""
-    monkeypatch.setattr(studies, "ROOT", tmp_path)
+    for module in (folders, matrix):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     writers = ["a", "b", "c", "d"]
     splits = {"one": ["train", "validation", "test", "test"], "two": ["test"] * 3 + ["train"]}
     for name, parts in splits.items():
-        study = studies.Study(name)
+        study = Study(name)
         files = pd.DataFrame({"writer": writers, "sha256": [f"file of {w}" for w in writers]})
-        studies.write_artefact(study.signatures, files)
-        studies.write_artefact(study.split, pd.DataFrame({"writer": writers, "split": parts}))
-    return studies.Study("one"), studies.Study("two")
+        write_artefact(study.signatures, files)
+        write_artefact(study.split, pd.DataFrame({"writer": writers, "split": parts}))
+    return Study("one"), Study("two")
 
 
 def test_writers_whom_the_model_met_are_known_by_their_files(two_studies):

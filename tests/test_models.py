@@ -14,7 +14,7 @@ from conftest import ROOT
 from keras import ops
 
 from deepsign_utils import DeepSignError, models
-from deepsign_utils.studies import PRETRAINED
+from deepsign_utils.study import PRETRAINED
 
 # Layer name, type, output shape, parameters: the mission's table, row by row.
 TABLE = [

@@ -1,6 +1,5 @@
 """The whole study, run by Make on tiny data: what comes out, what is run again, what goes wrong."""
 
-import ast
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import pytest
 from conftest import ROOT, TINY, Project, copy_project, report_of
 from PIL import Image
 
-from deepsign_utils.studies import CHAPTERS, DEMONSTRATION
+from deepsign_utils.study import CHAPTERS, DEMONSTRATION, room, sources
 
 pytestmark = pytest.mark.slow
 
@@ -149,33 +148,16 @@ class TestWhatIsRunAgain:
         assert {"05_training", "06_evaluation", "metrics"} <= changed
         assert changed.isdisjoint({"01_eda", "02_pairing", "03_tfrecord", "encoder", "signatures"})
 
-    def test_make_knows_the_modules_of_each_chapter(self):
+    def test_make_knows_the_rooms_of_each_chapter(self):
         """The Makefile's lists against the imports, followed through the package."""
-        package = ROOT / "deepsign_utils"
-
-        def imported(text: str) -> set[str]:
-            found = set()
-            for node in ast.walk(ast.parse(text)):
-                if isinstance(node, ast.ImportFrom) and node.module == "deepsign_utils":
-                    found |= {a.name for a in node.names if (package / f"{a.name}.py").is_file()}
-                elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("deepsign_"):
-                    found.add(node.module.split(".")[1])
-            return found
-
         goals = ("-npq", "RUN=x", "reports/x/index.html")
         database = Project(ROOT).run("make", *goals).stdout
         for chapter in (*CHAPTERS, DEMONSTRATION):
-            cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
-            needed = imported("\n".join(c.source for c in cells if c.cell_type == "code"))
-            while more := set().union(
-                *(imported((package / f"{m}.py").read_text()) for m in needed)
-            ):
-                if more <= needed:
-                    break
-                needed |= more
+            needed = sources([ROOT / "notebooks" / f"{chapter}.ipynb"], apart=())
             (rule,) = re.findall(rf"^reports/x/notebooks/{chapter}\.ipynb: (.*)$", database, re.M)
-            listed = set(re.findall(r"deepsign_utils/(\w+)\.py", rule)) - {"__init__"}
-            assert listed == needed, chapter
+            listed = {ROOT / name for name in re.findall(r"deepsign_utils/\S+\.py", rule)}
+            assert {room(file) for file in listed} == {*map(room, needed), "__init__"}, chapter
+            assert set(needed) <= listed, chapter
 
 
 class TestOtherReports:

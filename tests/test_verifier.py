@@ -14,9 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 from serving import CANVAS, ROOT, model_folder, signature
 
-from deepsign_utils import DeepSignError, models, quality, scoring, studies
+from deepsign_utils import DeepSignError, models, quality, scoring
 from deepsign_utils.__main__ import main
 from deepsign_utils.preprocessing import BlankPageError, clean
+from deepsign_utils.study import PRETRAINED, seal
 from deepsign_utils.verifier import MODEL_FILES, References, Verifier, occlude
 
 
@@ -316,7 +317,7 @@ CURVE = ("references", "1", "curve")
 def test_a_damaged_model_folder_is_refused_by_name(damage, named: str, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder(), tmp_path / "model")
     damage(folder)
-    studies.seal(folder)  # as one would who does not know better
+    seal(folder)  # as one would who does not know better
     with pytest.raises(DeepSignError, match=named):
         Verifier.load(folder)
 
@@ -372,7 +373,7 @@ def _also_sealed(folder: Path, name: str) -> None:
 
 
 def test_where_no_model_is_named_the_shipped_one_judges() -> None:
-    assert Verifier.load().identity == Verifier.load(studies.PRETRAINED).identity
+    assert Verifier.load().identity == Verifier.load(PRETRAINED).identity
 
 
 def test_the_seal_is_what_sha256sum_checks(tmp_path: Path) -> None:
@@ -389,7 +390,7 @@ def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: 
     other = shutil.copytree(model_folder(), tmp_path / "other")
     _edit("preprocessing.json", _set("fit", value="fill"))(other)
     for folder in (same, other):
-        studies.seal(folder)
+        seal(folder)
 
     assert Verifier.load(same).identity == verifier.identity
     assert Verifier.load(other).identity != verifier.identity

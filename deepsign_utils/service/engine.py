@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from deepsign_utils import DeepSignError, studies
+from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.service.batching import Batcher, OverloadedError
 from deepsign_utils.service.metrics import Metrics
 from deepsign_utils.service.settings import Settings
 from deepsign_utils.service.store import Store
+from deepsign_utils.study.processes import usable_processors
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the page can be there before
     from deepsign_utils.verifier import References, Signature, Verifier
@@ -52,7 +53,7 @@ class Engine:
         self._verifier: Verifier | None = None
         self._batcher: Batcher | None = None
         # As many decode at a time as there are processors, which also bounds their memory.
-        self._readers = ThreadPoolExecutor(studies.usable_processors(), "reading")
+        self._readers = ThreadPoolExecutor(usable_processors(), "reading")
 
     def load(self) -> None:
         """Load the model and run it once; DeepSignError as `Verifier.load`."""

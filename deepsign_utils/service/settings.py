@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from deepsign_utils import studies
+from deepsign_utils.study.folders import PRETRAINED, ROOT
 
 
 class Settings(BaseSettings):
@@ -16,9 +16,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; by default this machine only")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
-    model: Path = Field(studies.PRETRAINED, description="model folder; by default the shipped one")
+    model: Path = Field(PRETRAINED, description="model folder; by default the shipped one")
     store: Path = Field(
-        studies.ROOT / "data" / "service" / "enrolments.sqlite",
+        ROOT / "data" / "service" / "enrolments.sqlite",
         description="SQLite file of the enrolments",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from deepsign_utils import plotting, reporting, studies
+from deepsign_utils import plotting, reporting
+from deepsign_utils.study import ROOT, usable_processors, write_json
 
 WRITERS, RUNS, EPOCHS = 10_000, 1000, 30  # that are planned for
-OUTPUT = studies.ROOT / "reports" / "bench"
+OUTPUT = ROOT / "reports" / "bench"
 
 # What each ratio divides, and what it should reach on 2 cores.
 RATIOS: dict[str, tuple[str, str, str, float]] = {
@@ -162,7 +163,7 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
         "seconds": round(time.perf_counter() - started, 1),
     }
     bench["plan"] = plan(bench, WRITERS, RUNS)
-    studies.write_json(output / "bench.json", bench)
+    write_json(output / "bench.json", bench)
     write_page(bench, output / "index.html")
     return bench
 
@@ -231,7 +232,7 @@ def machine(threads: Mapping[str, int]) -> dict[str, Any]:
     return {
         "processor": about.get("model name") or platform.processor() or platform.machine(),
         "instructions": [flag for flag in wanted if flag in flags],
-        "cores": studies.usable_processors(),
+        "cores": usable_processors(),
         "busy": round(os.getloadavg()[0], 2),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -301,7 +302,7 @@ def _plain(value: float) -> str:
 
 def real_data() -> Path | None:
     """``DEEPSIGN_DATA``, by default ``../shared/data``; None if there is no such folder."""
-    folder = Path(os.environ.get("DEEPSIGN_DATA", studies.ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("DEEPSIGN_DATA", ROOT.parent / "shared" / "data"))
     return folder if folder.is_dir() else None
 
 
@@ -312,7 +313,7 @@ def main() -> None:
     for key, (label, _, _, target) in RATIOS.items():
         aim = "" if np.isnan(target) else f"target {target:g}"
         print(f"{bench['ratios'][key]:8.2f}  {label:45} {aim}")
-    print(f"\n{OUTPUT.relative_to(studies.ROOT)}/index.html, {bench['seconds'] / 60:.1f} minutes")
+    print(f"\n{OUTPUT.relative_to(ROOT)}/index.html, {bench['seconds'] / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

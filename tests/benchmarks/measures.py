@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deepsign_utils import pairing, preprocessing, synthetic
 from deepsign_utils.preprocessing import Preprocessing
-from deepsign_utils.studies import ROOT, usable_processors
+from deepsign_utils.study import ROOT, usable_processors
 
 # Writers of BHSig260 Bengali: 24 genuine, 30 forged, 276 + 720 pairs of each without random ones.
 GENUINE, FORGED = 24, 30
@@ -324,7 +324,7 @@ def files(sizes: Sizes, real_data: Path | None) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory() as folder:
         if bengali.is_dir():
             from deepsign_utils.datasets import read_dataset
-            from deepsign_utils.studies import read_study
+            from deepsign_utils.study import read_study
 
             study = read_study(ROOT / "notebooks" / "studies" / "bhsig260_bengali.yaml")
             writers = study["test_writers"][: sizes.bengali_writers]

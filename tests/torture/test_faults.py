@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, copy_project, report_of
 
-from deepsign_utils import DeepSignError, plotting, studies, tfrecords
+from deepsign_utils import DeepSignError, plotting, tfrecords
 from deepsign_utils.preprocessing import Cleaned, Preprocessing
+from deepsign_utils.study import write_artefact, write_atomically, write_json
 
 
 @contextlib.contextmanager
@@ -70,11 +71,9 @@ def write_figure(folder: Path) -> None:
 
 
 WRITERS = {
-    "text": lambda folder: studies.write_atomically(folder / "file", NOISE.tobytes()),
-    "json": lambda folder: studies.write_json(folder / "file.json", NOISE.tolist()),
-    "table": lambda folder: studies.write_artefact(
-        folder / "file.parquet", pd.DataFrame({"noise": NOISE})
-    ),
+    "text": lambda folder: write_atomically(folder / "file", NOISE.tobytes()),
+    "json": lambda folder: write_json(folder / "file.json", NOISE.tolist()),
+    "table": lambda folder: write_artefact(folder / "file.parquet", pd.DataFrame({"noise": NOISE})),
     "figure": write_figure,
     "shards": write_shards,
 }
@@ -105,7 +104,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, kind, fault):
 def test_a_folder_without_permission_is_named(tmp_path):
     (tmp_path / "mine").mkdir(mode=0o500)
     with pytest.raises(DeepSignError, match="Permission denied"):
-        studies.write_atomically(tmp_path / "mine" / "file", "text")
+        write_atomically(tmp_path / "mine" / "file", "text")
 
 
 def deepsign(*arguments: object, **limits) -> subprocess.CompletedProcess:

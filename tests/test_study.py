@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,23 +12,41 @@ import yaml
 from conftest import ROOT
 from papermill import inspect_notebook
 
-from deepsign_utils import DeepSignError, metrics, studies
-from deepsign_utils.studies import PARAMETERS
+from deepsign_utils import DeepSignError, exploring, metrics, study, training
+from deepsign_utils.study import (
+    CHAPTERS,
+    DEMONSTRATION,
+    PARAMETERS,
+    STREAMS,
+    Study,
+    check_values,
+    fingerprint,
+    notebook_parameters,
+    open_study,
+    read_artefact,
+    read_study,
+    room,
+    sources,
+    step,
+    stream,
+    write_artefact,
+    write_atomically,
+    write_chapter_parameters,
+    write_json,
+)
 
 STUDIES = sorted((ROOT / "notebooks" / "studies").glob("*.yaml"))
-NOTEBOOKS = [
-    ROOT / "notebooks" / f"{name}.ipynb" for name in (*studies.CHAPTERS, studies.DEMONSTRATION)
-]
+NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 def test_a_shipped_study_is_valid_and_named_like_its_file(file):
-    assert studies.read_study(file)["study"] == file.stem
+    assert read_study(file)["study"] == file.stem
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 def test_a_study_sets_a_value_only_where_it_differs_from_the_default(file):
-    values = studies.read_study(file)
+    values = read_study(file)
     same = [
         name
         for name, value in values.items()
@@ -41,7 +60,7 @@ def test_the_published_test_writers_are_those_of_the_data_readme(real_data):
     for script, count in (("Bengali", 50), ("Hindi", 60)):
         published = re.search(rf"- {script}, {count}: ([\d ]+)", text).group(1).split()
         file = ROOT / "notebooks" / "studies" / f"bhsig260_{script.lower()}.yaml"
-        assert studies.read_study(file)["test_writers"] == published
+        assert read_study(file)["test_writers"] == published
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
@@ -58,7 +77,7 @@ def test_a_notebook_repeats_the_parameter_table_word_for_word(notebook):
 def test_papermill_reads_every_parameter_of_a_notebook(notebook):
     # It skips, and warns of, a line whose annotation it does not understand
     listed = [*inspect_notebook(str(notebook))]
-    assert listed == studies.notebook_parameters(notebook)
+    assert listed == notebook_parameters(notebook)
 
 
 def test_every_default_is_a_valid_value():
@@ -94,7 +113,7 @@ def test_every_default_is_a_valid_value():
 )
 def test_a_wrong_value_is_refused_by_name_and_reason(name, value, said):
     with pytest.raises(DeepSignError, match=said) as error:
-        studies.check_values({name: value}, "here")
+        check_values({name: value}, "here")
     assert f"'{name}'" in str(error.value)
     assert repr(value) in str(error.value)
 
@@ -103,15 +122,15 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one():
     with pytest.raises(
         DeepSignError, match=r"'epoch', which is no parameter\. Did you mean 'epochs'"
     ):
-        studies.check_values({"epoch": 3}, "here")
+        check_values({"epoch": 3}, "here")
 
 
 def test_writers_may_be_a_part():
-    assert studies.check_values({"test_writers": "2/5"}, "here") == {"test_writers": "2/5"}
+    assert check_values({"test_writers": "2/5"}, "here") == {"test_writers": "2/5"}
 
 
 def test_writers_may_be_listed_as_numbers():
-    assert studies.check_values({"test_writers": [7, "a"]}, "here") == {"test_writers": ["7", "a"]}
+    assert check_values({"test_writers": [7, "a"]}, "here") == {"test_writers": ["7", "a"]}
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [", "just text", ""])
@@ -119,34 +138,32 @@ def test_a_study_file_that_is_no_mapping_is_refused(tmp_path, text):
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(DeepSignError, match=re.escape(str(file))):
-        studies.read_study(file)
+        read_study(file)
 
 
 def test_a_missing_study_is_answered_with_those_there_are(tmp_path):
     (tmp_path / "cedar.yaml").write_text("study: cedar")
     with pytest.raises(DeepSignError, match=r"Studies there: cedar\."):
-        studies.read_study(tmp_path / "ceder.yaml")
+        read_study(tmp_path / "ceder.yaml")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/etc"])
 def test_a_study_name_cannot_leave_its_folder(name):
     with pytest.raises(DeepSignError, match="plain folder name"):
-        studies.Study(name)
+        Study(name)
 
 
 def test_streams_are_reproducible_and_independent():
-    first, again = studies.stream(3, "pairs"), studies.stream(3, "pairs")
+    first, again = stream(3, "pairs"), stream(3, "pairs")
     assert np.array_equal(first.random(5), again.random(5))
-    draws = {
-        tuple(studies.stream(seed, name).random(2)) for seed in (0, 1) for name in studies.STREAMS
-    }
-    assert len(draws) == 2 * len(studies.STREAMS)
+    draws = {tuple(stream(seed, name).random(2)) for seed in (0, 1) for name in STREAMS}
+    assert len(draws) == 2 * len(STREAMS)
 
 
 def test_a_chapters_parameters_are_rewritten_only_when_they_change(tmp_path):
-    studies.write_chapter_parameters({"epochs": 3}, tmp_path)
+    write_chapter_parameters({"epochs": 3}, tmp_path)
     before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    studies.write_chapter_parameters({"epochs": 4}, tmp_path)
+    write_chapter_parameters({"epochs": 4}, tmp_path)
     changed = [n for n, t in before.items() if (tmp_path / n).stat().st_mtime_ns != t]
     assert changed == ["05_training.yaml"]
     assert yaml.safe_load((tmp_path / "05_training.yaml").read_text())["epochs"] == 4
@@ -154,10 +171,10 @@ def test_a_chapters_parameters_are_rewritten_only_when_they_change(tmp_path):
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "table.parquet"
-    studies.write_artefact(file, pd.DataFrame({"a": [1]}))
+    write_artefact(file, pd.DataFrame({"a": [1]}))
     (tmp_path / "folder").mkdir()
     with pytest.raises(DeepSignError, match="cannot be written"):
-        studies.write_atomically(tmp_path / "folder", "text")
+        write_atomically(tmp_path / "folder", "text")
     assert pd.read_parquet(file)["a"].tolist() == [1]
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".table.parquet.sha256", "folder", "table.parquet"]
@@ -165,15 +182,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 def test_an_unchanged_file_keeps_its_time(tmp_path):
     file = tmp_path / "a.json"
-    studies.write_json(file, {"a": 0.1})
+    write_json(file, {"a": 0.1})
     before = file.stat().st_mtime_ns
-    studies.write_json(file, {"a": 0.1})
+    write_json(file, {"a": 0.1})
     assert file.stat().st_mtime_ns == before
 
 
 def test_json_refuses_numbers_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        studies.write_json(tmp_path / "a.json", {"a": float("nan")})
+        write_json(tmp_path / "a.json", {"a": float("nan")})
 
 
 ARTEFACTS = {
@@ -193,18 +210,18 @@ class TestArtefacts:
     """What chapters hand on is read as it was written, or refused with what to do."""
 
     def write(self, folder, name):
-        studies.write_artefact(folder / name, ARTEFACTS[name])
+        write_artefact(folder / name, ARTEFACTS[name])
         return folder / name
 
     def refused(self, file):
         with pytest.raises(DeepSignError, match=re.escape(str(file))) as error:
-            studies.read_artefact(file)
+            read_artefact(file)
         assert "make report" in str(error.value)
         assert "\n" not in str(error.value)
         return str(error.value)
 
     def test_it_comes_back_as_it_was(self, tmp_path, name):
-        read = studies.read_artefact(self.write(tmp_path, name))
+        read = read_artefact(self.write(tmp_path, name))
         if isinstance(read, pd.DataFrame):
             pd.testing.assert_frame_equal(read, ARTEFACTS[name])
         else:
@@ -232,7 +249,7 @@ class TestArtefacts:
     def test_that_of_another_study_is_refused(self, tmp_path, name):
         file = self.write(tmp_path / "one", name)
         other = pd.DataFrame({"writer": ["c"]}) if name != "quality.json" else {"images": 3}
-        studies.write_artefact(tmp_path / "other" / name, other)
+        write_artefact(tmp_path / "other" / name, other)
         (tmp_path / "other" / name).replace(file)
         assert "of another study" in self.refused(file)
 
@@ -244,16 +261,16 @@ class TestArtefacts:
         for damage in (None, b"", b"x"):
             if damage is not None:
                 file.write_bytes(damage)
-            with studies.step([file]) as needed:
+            with step([file]) as needed:
                 assert needed
                 self.write(tmp_path, name)
-        with studies.step([file]) as needed:
+        with step([file]) as needed:
             assert not needed
 
 
 class TestStep:
     def run(self, tmp_path, **made_of) -> bool:
-        with studies.step([tmp_path / "out"], **made_of) as needed:
+        with step([tmp_path / "out"], **made_of) as needed:
             if needed:
                 (tmp_path / "out").write_text("made")
         return needed
@@ -277,7 +294,7 @@ class TestStep:
 
     def test_runs_again_after_it_failed(self, tmp_path):
         (tmp_path / "out").write_text("old")
-        with contextlib.suppress(RuntimeError), studies.step([tmp_path / "out"]):
+        with contextlib.suppress(RuntimeError), step([tmp_path / "out"]):
             raise RuntimeError("killed")
         assert self.run(tmp_path)
 
@@ -285,10 +302,28 @@ class TestStep:
 def test_a_notebook_run_with_an_unknown_name_stops(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     with pytest.raises(DeepSignError, match="epoch"):
-        studies.open_study({"study": "x", "seed": 0, "epoch": 3}, "01_eda")
+        open_study({"study": "x", "seed": 0, "epoch": 3}, "01_eda")
 
 
 def test_the_readme_lists_every_parameter_with_its_default():
     text = (ROOT / "README.md").read_text()
     for parameter in PARAMETERS.values():
         assert f"| `{parameter.name}` | `{parameter.default!r}` | {parameter.help} |" in text
+
+
+class TestWhatAStepIsMadeOf:
+    def test_a_fingerprint_covers_what_the_code_imports_and_not_what_draws(self):
+        # training scores with scoring, which measures with metrics
+        named = set(json.loads(fingerprint(code=[training]))["code"])
+        assert {"training.py", "losses.py", "scoring.py", "metrics.py"} <= named
+        # exploring draws with plotting
+        assert set(json.loads(fingerprint(code=[exploring]))["code"]).isdisjoint({"plotting.py"})
+        assert "plotting" in map(room, sources([Path(exploring.__file__)], apart=()))
+
+    def test_of_a_package_every_file_counts_that_it_hands_on(self):
+        named = set(json.loads(fingerprint(code=[study]))["code"])
+        assert {"study/__init__.py", "study/artefacts.py", "study/steps.py"} <= named
+
+    def test_a_notebook_is_made_of_the_modules_that_its_code_cells_import(self):
+        rooms = set(map(room, sources([ROOT / "notebooks" / "02_pairing.ipynb"])))
+        assert rooms == {"pairing", "study"}

@@ -1,0 +1,192 @@
+"""Files that are never half there, and that are known again: atomic writing, hashes, seals."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deepsign_utils import DeepSignError
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Write a file beside its place, then rename it into place: it is never half there.
+
+    A file that already holds this content is left alone, so that Make sees no change.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be written (disk full, no permission); what was there stays as it was.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    beside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        if file.is_file() and file.read_bytes() == content:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write JSON atomically; floats keep every digit, NaN is refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(file, text + "\n")
+
+
+def write_artefact(file: Path, content: Any) -> None:
+    """Write what a chapter hands on and, hidden beside it, the hash that vouches for it.
+
+    Parameters
+    ----------
+    file
+        Its ending says how: ``.parquet`` or ``.csv`` for a data frame, ``.json`` for the rest.
+    content
+        What `read_artefact` gives back.
+    """
+    if file.suffix == ".parquet":
+        write_atomically(file, content.to_parquet(index=False))
+    elif file.suffix == ".csv":
+        write_atomically(file, content.to_csv(index=False))
+    else:
+        write_json(file, content)
+    write_atomically(_voucher(file), f"{digest(file)}  {file.name}\n")
+
+
+def read_artefact(file: Path) -> Any:
+    """Read what `write_artefact` wrote.
+
+    Raises
+    ------
+    DeepSignError
+        If it is missing, damaged, or not the one that was written there.
+    """
+    import pandas as pd
+
+    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": json.loads}
+    again = "Delete it and run `make report` again: it is made anew."
+    try:
+        content = file.read_bytes()
+        known = is_as_written(file)
+    except FileNotFoundError as error:
+        raise DeepSignError(f"{file} is missing. `make report` makes it.") from error
+    except OSError as error:
+        raise DeepSignError(f"{file} cannot be read: {error.strerror}.") from error
+    if not known:
+        raise DeepSignError(
+            f"{file} is not the file that the study wrote: it was damaged or changed, or is of "
+            f"another study. {again}"
+        )
+    try:
+        return readers[file.suffix](content if file.suffix == ".json" else io.BytesIO(content))
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise DeepSignError(f"{file} is damaged and cannot be read. {again}") from error
+
+
+def _voucher(file: Path) -> Path:
+    return file.with_name(f".{file.name}.sha256")
+
+
+def is_as_written(file: Path) -> bool:
+    """Whether a file is there and, where its hash was written down, still has it."""
+    voucher = _voucher(file)
+    if not (file.exists() and voucher.exists()):
+        return file.exists()
+    return voucher.read_bytes() == f"{digest(file)}  {file.name}\n".encode()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes or, for a folder, of its files' names, sizes and times."""
+    if path.is_file():
+        with path.open("rb") as stream_:
+            return hashlib.file_digest(stream_, "sha256").hexdigest()
+    listing = sorted(
+        (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in path.rglob("*")
+        if file.is_file()
+    )
+    return hashlib.sha256(ascii(listing).encode()).hexdigest()
+
+
+SEAL = "SHA256SUMS"
+
+
+def seal(folder: Path) -> None:
+    """Write down the hashes of a folder's files, as ``sha256sum`` does, so that they stay together.
+
+    Hidden files do not count.
+    """
+    files = sorted(file for file in folder.glob("[!.]*") if file.is_file() and file.name != SEAL)
+    write_atomically(folder / SEAL, "".join(f"{digest(file)}  {file.name}\n" for file in files))
+
+
+def check_seal(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder whose files are not those that were sealed.
+
+    It finds damage and files of another model. Whoever wants to deceive can seal anew: take a model
+    only from where you trust it.
+
+    Parameters
+    ----------
+    folder
+        Sealed with ``seal``.
+    names
+        Files that must be among the sealed ones.
+
+    Raises
+    ------
+    DeepSignError
+        Naming the first file that is missing or changed.
+    """
+    again = "take the model folder from its source again, or delete it and run `make report`."
+    try:
+        lines = (folder / SEAL).read_text(encoding="utf-8").splitlines()
+        sealed = {name: sum_ for sum_, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError as error:
+        raise DeepSignError(
+            f"{folder / SEAL} is missing, so that nothing tells whether the model's files belong "
+            f"together: {again}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DeepSignError(f"{folder / SEAL} is damaged: {again}") from error
+    for name in dict.fromkeys([*names, *sealed]):
+        file = folder / name
+        if name not in sealed or Path(name).name != name:
+            raise DeepSignError(f"{folder / SEAL} does not vouch for {name}: {again}")
+        if not file.is_file():
+            raise DeepSignError(f"{file} is missing: {again}")
+        if digest(file) != sealed[name]:
+            raise DeepSignError(
+                f"{file} is not the file that was written with this model: it was changed or "
+                f"damaged, or is of another model. Please {again}"
+            )
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what processes that were killed left half written below a folder."""
+    for partial in folder.rglob(".*.partial*"):
+        number = re.search(r"\.(\d+)\.partial", partial.name)
+        if number and not _is_running(int(number[1])):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,100 @@
+"""Where a study's files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.study.streams import stream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PACKAGE = Path(__file__).resolve().parent.parent
+ROOT = PACKAGE.parent
+PRETRAINED = PACKAGE / "pretrained"  # the shipped model folder
+CHAPTERS = (
+    "01_eda",
+    "02_pairing",
+    "03_tfrecord",
+    "04_model",
+    "05_training",
+    "06_evaluation",
+)
+
+DEMONSTRATION = "shortcut_demo"  # a study that is one notebook of this name
+
+
+class Study:
+    """Where a study's artefacts lie, and its random streams.
+
+    Parameters
+    ----------
+    name
+        The study's name: its folder below ``data/built`` and ``reports``.
+    dataset, data_root
+        The dataset's name, and the folder of its images (empty: ``data/raw/<dataset>``); a
+        relative folder starts at the project's root.
+    seed
+        The seed from which every stream is derived.
+    """
+
+    def __init__(self, name: str, dataset: str = "", data_root: str = "", seed: int = 0) -> None:
+        if not name or name != Path(name).name or name.startswith("."):
+            raise DeepSignError(f"The study's name is {name!r}; it must be a plain folder name.")
+        self.name = name
+        self.dataset = dataset
+        self.seed = seed
+        self.data_root = ROOT / (data_root or f"data/raw/{dataset}")
+        self.built = ROOT / "data" / "built" / name
+        self.reports = ROOT / "reports" / name
+        self.used_parameters = self.built / "used_parameters"
+        self.signatures = self.built / "signatures.parquet"
+        self.left_out = self.built / "left_out.parquet"
+        self.near_copies = self.built / "near_copies.parquet"
+        self.quality = self.built / "quality.json"
+        self.split = self.built / "split.parquet"
+        self.audit_raw = self.built / "audit_raw"
+        self.audit_canvas = self.built / "audit_canvas"
+        self.records = self.built / "records.json"
+        self.layouts = self.built / "layouts.json"
+        self.training = self.built / "training"
+        self.notebooks = self.reports / "notebooks"
+        self.model = self.reports / "model"
+        self.history = self.reports / "history.csv"
+        self.whitening = self.reports / "whitening.csv"
+        self.figures = self.reports / "figures"
+        self.scores = self.reports / "scores.parquet"
+        self.metrics = self.reports / "metrics.json"
+
+    def pairs(self, split: str) -> Path:
+        """Pair table of ``validation``, ``test`` or ``published`` (test writers, all files)."""
+        return self.built / f"pairs_{split}.parquet"
+
+    def trials(self, split: str) -> Path:
+        """Trial table (several references against one questioned image) of a split."""
+        return self.built / f"trials_{split}.parquet"
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The named random stream of this study, always from its start."""
+        return stream(self.seed, name)
+
+
+def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) -> Path:
+    """Where the shards of some content, cleaned in some way, lie: shared by studies and sweeps.
+
+    Parameters
+    ----------
+    dataset
+        Begins the folder's name, for people.
+    content
+        Data frame that names the images and their split.
+    preprocessing
+        How they are cleaned.
+    """
+    key = hashlib.sha256(content.to_json().encode() + json.dumps(preprocessing).encode())
+    return ROOT / "data" / "built" / "shards" / f"{dataset}-{key.hexdigest()[:12]}"

@@ -1,0 +1,252 @@
+"""A study's parameters: one table of names, types, bounds and defaults.
+
+A notebook's cell tagged ``parameters`` repeats the lines it needs (a test holds the two together),
+so that papermill can inject values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.folders import CHAPTERS, ROOT
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the parameter table.
+
+    ``type`` is the annotation in the notebooks: one word, as papermill reads no more than that.
+    ``minimum`` and ``maximum`` bound numbers (and the numbers of a list) inclusively; ``choices``
+    lists what a string may be.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> Any:
+        """Return the value in its own type.
+
+        Raises
+        ------
+        DeepSignError
+            If the value has another type, or lies outside what is allowed.
+        """
+        match self.type:
+            case "int":
+                valid = isinstance(value, int) and not isinstance(value, bool)
+            case "float":
+                valid = isinstance(value, int | float) and not isinstance(value, bool)
+                value = float(value) if valid else value
+            case "str":
+                valid = isinstance(value, str)
+            case "list":
+                valid = isinstance(value, list | tuple) and bool(value)
+                valid = valid and all(type(item) is int for item in value)
+                value = list(value) if valid else value
+            case "object":
+                value, valid = _share_part_or_writers(value)
+        if not valid:
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {_IN_WORDS[self.type]}. "
+                f"It means: {self.help}."
+            )
+        if self.choices and value not in self.choices:
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be one of "
+                f"{', '.join(self.choices)}."
+            )
+        numbers = value if self.type == "list" else [value]
+        # Asked so that what is no number at all (nan) is refused as well.
+        if self.minimum is not None and not all(number >= self.minimum for number in numbers):
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {self.minimum:g} or more."
+            )
+        if self.maximum is not None and not all(number <= self.maximum for number in numbers):
+            raise DeepSignError(
+                f"The parameter '{self.name}' is {value!r}; it must be {self.maximum:g} or less."
+            )
+        return value
+
+
+_IN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "list": "a list of whole numbers, such as [1, 5, 10]",
+    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers",
+}
+
+
+def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
+    if isinstance(value, list | tuple):
+        # YAML reads the writer '7' as a number; the signature table holds text.
+        return [str(item) for item in value], bool(value)
+    if isinstance(value, str):
+        part = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value, re.ASCII)
+        return value, bool(part) and int(part[1]) <= int(part[2]) > 1
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
+    return (float(value), True) if is_share else (value, False)
+
+
+PARAMETERS: dict[str, Parameter] = {
+    parameter.name: parameter
+    for parameter in (
+        Parameter("study", "str", "synthetic", "names the study and its output folders"),
+        Parameter("dataset", "str", "synthetic", "names the data in tables and reports"),
+        Parameter("data_root", "str", "", "folder of the images; empty: data/raw/<dataset>"),
+        Parameter(
+            "layout",
+            "str",
+            "auto",
+            "how the folder is laid out",
+            choices=("auto", "idcar", "cedar", "bhsig260", "manifest"),
+        ),
+        Parameter("seed", "int", 0, "every random stream is derived from it", minimum=0),
+        Parameter("canvas_height", "int", 128, "pixels", minimum=16),
+        Parameter("canvas_width", "int", 256, "pixels", minimum=16),
+        Parameter(
+            "fit",
+            "str",
+            "aspect",
+            "aspect keeps the signature's proportions, fill stretches it",
+            choices=("aspect", "fill"),
+        ),
+        Parameter(
+            "stroke_width",
+            "str",
+            "as_is",
+            "normalised redraws every stroke with one pen",
+            choices=("as_is", "normalised"),
+        ),
+        Parameter("validation_writers", "object", 0.2, "share of the writers, or a list"),
+        Parameter("test_writers", "object", 0.3, "share of the writers, a part as 2/5, or a list"),
+        Parameter(
+            "encoder",
+            "str",
+            "lightweight_encoder",
+            "the network that embeds one image",
+            choices=("lightweight_encoder", "regional_encoder"),
+        ),
+        Parameter(
+            "loss",
+            "str",
+            "sigmoid",
+            "pair loss: sigmoid or contrastive",
+            choices=("sigmoid", "contrastive"),
+        ),
+        Parameter("epochs", "int", 30, "upper bound; early stopping ends sooner", minimum=1),
+        Parameter("patience", "int", 8, "epochs without progress before stopping", minimum=1),
+        Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
+        Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
+        Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
+        Parameter("learning_rate", "float", 0.002, "at its peak, after the warm-up", minimum=1e-8),
+        Parameter(
+            "start_from",
+            "str",
+            "",
+            "encoder file to start from, or pretrained; empty: random weights",
+        ),
+        Parameter(
+            "cohort_share",
+            "float",
+            0.0,
+            "of what is shared with other writers, the part taken out",
+            minimum=0,
+            maximum=1,
+        ),
+        Parameter("references", "list", [1, 5, 10], "references of an enrolled writer", minimum=1),
+        Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),
+    )
+}
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Refuse names that are no parameters, with the nearest name that is.
+
+    Raises
+    ------
+    DeepSignError
+        For the first unknown name.
+    """
+    for name in names:
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name, PARAMETERS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise DeepSignError(
+                f"{where} sets '{name}', which is no parameter.{hint} "
+                f"Known: {', '.join(PARAMETERS)}."
+            )
+
+
+def read_study(file: Path) -> dict[str, Any]:
+    """Read and check the YAML file of a study.
+
+    Raises
+    ------
+    DeepSignError
+        If the file is missing, is not a YAML mapping, or holds an unknown name or a wrong value.
+    """
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
+        raise DeepSignError(f"There is no study file {file}. Studies there: {known}.")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DeepSignError(f"The study file {file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise DeepSignError(f"The study file {file} must hold lines of the form 'name: value'.")
+    return check_values(values, str(file))
+
+
+def check_values(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check names and values; see ``check_names`` and ``Parameter.check``."""
+    check_names([str(name) for name in values], where)
+    try:
+        return {name: PARAMETERS[name].check(value) for name, value in values.items()}
+    except DeepSignError as error:
+        raise DeepSignError(f"{where}: {error}") from None
+
+
+def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill the values that a study leaves out with the defaults of the parameter table."""
+    return {name: values.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
+
+
+def notebook_parameters(notebook: Path) -> list[str]:
+    """Names in the notebook's cell tagged ``parameters``, in order."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    source = "".join(tagged[0]["source"]) if tagged else ""
+    return [line.split(":")[0] for line in source.splitlines() if ": " in line.split("=")[0]]
+
+
+def write_chapter_parameters(
+    values: Mapping[str, Any], folder: Path, chapters: Sequence[str] = CHAPTERS
+) -> None:
+    """Write each chapter's resolved parameters to ``<folder>/<chapter>.yaml``.
+
+    A file is rewritten only when its content changes, so that Make reruns just the chapters whose
+    parameters did.
+    """
+    resolved = resolve(values)
+    folder.mkdir(parents=True, exist_ok=True)
+    for chapter in chapters:
+        names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
+        chosen = {name: resolved[name] for name in names}
+        text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
+        write_atomically(folder / f"{chapter}.yaml", text)

@@ -1,0 +1,105 @@
+"""What made a study's numbers: recorded as each chapter opens, gathered at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from deepsign_utils import __version__
+from deepsign_utils.study.artefacts import digest, read_artefact, write_artefact
+from deepsign_utils.study.folders import CHAPTERS, Study
+from deepsign_utils.study.parameters import PARAMETERS, check_names, check_values
+
+
+def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
+    """Check the parameters in a notebook's namespace, record them, and open its study.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's ``globals()``, after its parameters cell.
+    chapter
+        The notebook's name without ending. What it was run with is kept under this name, so that
+        the study can say at its end which parameters made it.
+
+    Raises
+    ------
+    DeepSignError
+        For a value of the wrong type and, when run headless, for an injected name that is no
+        parameter: papermill itself only warns of those.
+    """
+    values = {name: value for name, value in namespace.items() if name in PARAMETERS}
+    if "JPY_SESSION_NAME" not in os.environ:  # JupyterLab sets it; a person has variables there
+        scalars = (bool, int, float, str, list)
+        unknown = [
+            name
+            for name, value in namespace.items()
+            if type(value) in scalars and not name.startswith("_") and name not in (*values, "In")
+        ]
+        check_names(unknown, "The parameters passed to this notebook")
+    values = check_values(values, "This notebook")
+    study = Study(
+        values["study"],
+        values.get("dataset", ""),
+        values.get("data_root", ""),
+        values.get("seed", 0),
+    )
+    write_artefact(study.used_parameters / f"{chapter}.json", values)
+    return study
+
+
+def provenance(
+    study: Study,
+    threads: Mapping[str, int],
+    inputs: Mapping[str, Path],
+    seconds: Mapping[str, float],
+    chapters: Sequence[str] = CHAPTERS,
+) -> dict[str, Any]:
+    """What made a study's numbers: parameters, versions, threads, processor and hashes.
+
+    Parameters
+    ----------
+    study
+        The study, all of whose chapters have run.
+    threads
+        Thread counts and settings of the arithmetic.
+    inputs
+        Files by name; their SHA-256 is recorded.
+    seconds
+        Durations by step.
+    chapters
+        The notebooks that the study is made of.
+    """
+    used: dict[str, Any] = {}
+    for chapter in chapters:
+        used |= read_artefact(study.used_parameters / f"{chapter}.json")
+    # Where the images lie is this machine's business; what they are is in the hashes.
+    used["data_root"] = Path(used["data_root"]).name
+    packages = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
+    versions = {"deepsign": __version__, "python": platform.python_version()}
+    return {
+        "seed": study.seed,
+        "parameters": {name: used[name] for name in PARAMETERS if name in used},
+        "versions": versions | {name: metadata.version(name) for name in packages},
+        "threads": dict(threads),
+        "processor": processor(),
+        "inputs": {name: digest(file) for name, file in inputs.items()},
+        "seconds": dict(seconds),
+    }
+
+
+def processor() -> str:
+    """Kind and vector instructions of the processor: they decide arithmetic's last bits."""
+    kind, flags = platform.processor() or "unknown processor", set()
+    with contextlib.suppress(OSError):  # only Linux has it
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = (part.strip() for part in line.partition(":"))
+            kind = value if name == "model name" else kind
+            flags |= set(value.split()) if name in ("flags", "Features") else set()
+    vectors = sorted(flags & {"avx", "avx2", "fma", "avx512f", "amx_tile", "asimd", "sve"})
+    return ", ".join([kind, platform.machine(), *vectors])
