@@ -155,7 +155,7 @@ FROM_EDA := $(addprefix $(BUILT)/,signatures.parquet quality.json $(AUDIT_TABLES
 FROM_PAIRING := $(patsubst %,$(BUILT)/%.parquet,split pairs_validation trials_validation \
 	pairs_test trials_test pairs_published)
 FROM_TFRECORD := $(BUILT)/records.json $(AUDIT_TABLES:%=$(BUILT)/audit_canvas/%)
-FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/history.csv $(REPORT)/whitening.csv
+FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/model/encoder.onnx $(REPORT)/history.csv $(REPORT)/whitening.csv
 USED := $(CHAPTERS:%=$(BUILT)/used_parameters/%.json)
 
 $(EXECUTED)/01_eda.ipynb $(EXECUTED)/shortcut_demo.ipynb: $(IMAGES)
@@ -176,7 +176,8 @@ $(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) exploring datasets
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening)
+$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening \
+	deployed_encoder synthetic)
 $(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier folding quality)
 $(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \

@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from deepsign_utils import models, scoring
+from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import Preprocessing, clean
 from deepsign_utils.study import seal, write_json
 
@@ -54,6 +55,7 @@ def model_folder() -> Path:
     models.save_encoder(encoder, folder / "encoder.keras")
     write_json(folder / "preprocessing.json", CANVAS.to_dict())
     write_json(folder / "scoring.json", _fitted(encoder).to_dict())
+    export.export_encoder(folder / "encoder.keras", CANVAS, folder)
     seal(folder)
     return folder
 
