@@ -14,6 +14,7 @@ import pandas as pd
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import (
+    ENDINGS,
     ImageTooLargeError,
     has_ink,
     load_grayscale,
@@ -21,9 +22,6 @@ from deepsign_utils.preprocessing import (
     ordered_map,
     read_image_file,
 )
-
-ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-"""File name endings that are read, in either case."""
 
 MIN_SIDE = 8
 """Images with a shorter side, in pixels, hold no signature and are left out."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pi_heif
 from PIL import Image, ImageOps
 from scipy import ndimage
 from skimage.filters import threshold_otsu
@@ -27,11 +28,30 @@ from tqdm import tqdm
 from deepsign_utils import DeepSignError
 from deepsign_utils.study.processes import usable_processors, worker_pool
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 65_000_000
 """Images with more pixels are refused from their header, before anything is decoded."""
 
-FORMATS = ("PNG", "TIFF", "JPEG", "BMP")
-"""Pillow's names of the file formats that are read."""
+FORMATS = ("PNG", "TIFF", "JPEG", "BMP", "WEBP", "AVIF", "HEIF")
+"""Pillow's names of the file formats that are read; HEIF is that of an iPhone's .heic."""
+
+ENDINGS = (
+    ".png",
+    ".tif",
+    ".tiff",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".webp",
+    ".avif",
+    ".heic",
+    ".heif",
+)
+"""Endings of such files' names, in either case."""
+
+READABLE = "PNG, TIFF, JPEG, BMP, WebP, AVIF or HEIC"
+"""The same in words."""
+
+pi_heif.register_heif_opener()
 
 _MAX_BYTES = 4 * MAX_PIXELS
 _WORKING_SIDE = 2000  # longer scans are reduced first: strokes stay far wider than a pixel
@@ -137,7 +157,7 @@ def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Ima
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(name) from error
     except Exception as error:  # a damaged header can raise nearly anything
-        raise DeepSignError(f"{name} is not a readable PNG, TIFF, JPEG or BMP image") from error
+        raise DeepSignError(f"{name} is not a readable {READABLE} image") from error
     _refuse_large(image, name)
     return image
 
@@ -174,6 +194,9 @@ def load_grayscale(
         source = open_image(source, name)
     _refuse_large(source, name)
     try:
+        if max(source.size) > 2 * _WORKING_SIDE:
+            # A JPEG photograph is decoded at half its size, in a quarter of the memory.
+            source.draft(None, (source.width // 2, source.height // 2))
         return _to_gray(ImageOps.exif_transpose(source))
     except Exception as error:  # a damaged file can raise nearly anything while it is decoded
         raise DeepSignError(f"{name} is damaged and cannot be decoded ({error})") from error

@@ -28,6 +28,7 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError, quality, scoring
 from deepsign_utils.preprocessing import (
+    ENDINGS,
     BlankPageError,
     Preprocessing,
     clean,
@@ -46,7 +47,6 @@ MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
 
 DEFAULT_THRESHOLD = "eer"
 
-_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 _BATCH = 64  # canvases a pass: more is no faster, and holds more memory
 _GRID = (8, 16)  # cells of the occlusion map
 _BINS = 60  # of the score distributions
@@ -576,9 +576,9 @@ def image_files(given: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in given:
         if path.is_dir():
-            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in _SUFFIXES)
+            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
             if not found:
-                raise DeepSignError(f"{path} holds no image ({', '.join(sorted(_SUFFIXES))}).")
+                raise DeepSignError(f"{path} holds no image ({', '.join(ENDINGS)}).")
             files += found
         elif path.is_file():
             files.append(path)

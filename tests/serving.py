@@ -4,8 +4,8 @@ import contextlib
 import functools
 import io
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -92,22 +92,19 @@ def _fitted(encoder) -> scoring.Scoring:
 
 
 class Service:
-    """The service as its own process, on a free port."""
+    """The service as its own process, on a port that it takes itself."""
 
     def __init__(self, store: Path, **settings: object) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the service
         environment = {f"DEEPSIGN_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "deepsign_utils", "serve", "--port", str(self.port)],
+            [sys.executable, "-m", "deepsign_utils", "serve"],
             cwd=ROOT,
             env={
                 **os.environ,
                 "DEEPSIGN_MODEL": str(model_folder()),
                 "DEEPSIGN_STORE": str(store),
+                "DEEPSIGN_PORT": "0",
                 **environment,
             },
             stdout=self._log,
@@ -115,9 +112,25 @@ class Service:
         )
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
+    @functools.cached_property
+    def port(self) -> int:
+        """Where it listens, as it says itself; 0 if it ended before."""
+        while True:
+            ended = self.process.poll() is not None
+            if said := re.search(r"listening at http://\S+:(\d+)", self.log()):
+                return int(said[1])
+            if ended:
+                return 0
+            time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        """Address of the service."""
+        return f"http://127.0.0.1:{self.port}"
+
     def wait(self) -> "Service":
         """Return when the model is loaded."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if self.client.get("/ready").status_code == 200:
@@ -127,8 +140,9 @@ class Service:
 
     def log(self) -> str:
         """All that it wrote so far."""
-        self._log.seek(0)
-        return self._log.read().decode()
+        # The process writes where the file's one position is: it must not be moved.
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode()
 
     def kill(self) -> None:
         """As a power cut would."""

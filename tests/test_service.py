@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import Service, model_folder, png, serving, signature, upload
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.service.app import run
 from deepsign_utils.service.batching import Batcher, OverloadedError
 from deepsign_utils.service.store import OtherModelError, Store
 from deepsign_utils.verifier import Verifier
@@ -31,20 +33,24 @@ KEY = "correct horse"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service with its default settings, but for a small limit of pixels and images."""
+    """The service with its default settings."""
     store = tmp_path_factory.mktemp("service") / "new" / "enrolments.sqlite"
-    with serving(store, max_pixels=1_000_000, max_image_bytes=500_000) as running:
+    with serving(store) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with keys, two requests at a time, and a writer of another model."""
+    """A service with keys, a public address, small limits, and a writer of another model."""
     store = tmp_path_factory.mktemp("guarded") / "enrolments.sqlite"
     other = Store(store)
     other.add("of-another-model", "0" * 64, np.ones((1, 128), np.float32), None, 9)
     other.close()
-    with serving(store, api_keys=f"other, {KEY}", max_requests=2, max_references=4) as running:
+    limits = {"max_requests": 2, "max_references": 4, "max_pixels": 1_000_000}
+    limits |= {"max_image_bytes": 500_000, "max_request_bytes": 32_000_000}
+    keys = json.dumps(["other", KEY, "clé, à", "密码"])
+    public_url = "https://Public.Example:8443/signatures"
+    with serving(store, api_keys=keys, public_url=public_url, **limits) as running:
         running.client.headers["Authorization"] = f"Bearer {KEY}"
         yield running
 
@@ -224,7 +230,7 @@ def test_enrolled_survives_kill_under_load(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(8) as clients:
             running = [clients.submit(enrol, number) for number in range(8)]
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while len(acknowledged) < 40 and time.monotonic() < deadline:
                 time.sleep(0.01)
             service.kill()
@@ -277,13 +283,14 @@ def test_more_than_can_be_done_is_answered_503(guarded: Service) -> None:
 
 
 def test_limits_are_kept(service: Service, guarded: Service) -> None:
-    def ask(*references: Image.Image | bytes, running: Service = service) -> int:
+    def ask(*references: Image.Image | bytes, running: Service = guarded) -> int:
         files = upload("references", *references) + upload("questioned", signature(1))
         return running.client.post("/verify", files=files).status_code
 
     assert ask(*specimens(1, 20)) == 200
     assert ask(*specimens(1, 21)) == 413
     assert ask(Image.new("L", (1001, 1000), 255)) == 413  # pixels
+    assert ask(Image.new("1", (8100, 8100), 1), running=service) == 413  # of any image
     assert ask(np.random.default_rng(0).bytes(600_000)) == 413  # bytes of an image
     assert ask(*[bytes(10_000_000)] * 4) == 413  # bytes of a request
     url = "/writers/dora/references"
@@ -295,6 +302,142 @@ def test_pages_of_other_sites_are_refused(service: Service) -> None:
     for origin, status in (("https://example.org", 403), ("null", 403), (service.url, 404)):
         answer = service.client.delete("/writers/nobody", headers={"Origin": origin})
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://Sign.Example", "sign.example", 404),
+        ("https://sign.example", "SIGN.example:443", 404),
+        ("https://sign.example:443", "sign.example", 404),  # a proxy ends TLS
+        ("http://[::1]:8000", "[::1]:8000", 404),
+        ("https://public.example:8443", "127.0.0.1", 404),  # as set up
+        ("https://public.example", "127.0.0.1", 403),
+        ("https://sign.example:8443", "sign.example", 403),
+        ("http://sign.example", "sign.example:8080", 403),
+        ("file://", "sign.example", 403),
+        ("http://[::1", "sign.example", 400),
+        ("http://sign.example:port", "sign.example", 400),
+        ("http://sign.example/page", "sign.example", 400),
+        ("http://sign.example", "[::1", 400),
+        ("", "sign.example", 400),
+    ],
+)
+def test_the_services_own_page_is_known_behind_a_proxy(
+    guarded: Service, origin: str, host: str, status: int
+) -> None:
+    headers = {"Origin": origin, "Host": host}
+    answer = guarded.client.delete("/writers/nobody", headers=headers)
+    assert answer.status_code == status
+    assert status != 403 or "DEEPSIGN_PUBLIC_URL" in answer.json()["detail"]
+
+
+def test_two_origins_are_no_origin(service: Service) -> None:
+    headers = [("Origin", service.url), ("Origin", "https://example.org")]
+    assert service.client.delete("/writers/nobody", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/version", "/openapi.json"])
+def test_head_is_answered_as_get_without_content(service: Service, path: str) -> None:
+    got, asked = service.client.get(path), service.client.head(path)
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["content-length"] == str(len(got.content))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fields", "named"),
+    [
+        ([("threshold", "eer"), ("threshold", "fmr=0.1")], 1, "threshold"),
+        ([], 2, "questioned"),
+        ([("treshold", "fmr=0.1")], 1, "known: explain, threshold"),
+        ([], 0, "questioned"),
+    ],
+)
+def test_what_is_given_twice_or_read_by_nobody_is_refused(
+    service: Service, parameters: list, fields: int, named: str
+) -> None:
+    files = upload("references", *specimens(1)) + upload("questioned", *specimens(1, fields))
+    answer = service.client.post("/verify", files=files, params=parameters)
+    assert answer.status_code == 422
+    assert named in answer.json()["detail"]
+
+
+def test_an_unknown_field_is_refused(service: Service) -> None:
+    files = upload("references", signature(1)) + upload("questioned", signature(1))
+    files += upload("reference", signature(1))
+    answer = service.client.post("/verify", files=files)
+    assert (answer.status_code, "field" in answer.json()["detail"]) == (422, True)
+
+
+def test_keys_may_hold_any_characters(guarded: Service) -> None:
+    for sent in ("clé, à".encode(), "clé, à".encode("latin-1"), "密码".encode()):
+        headers = {"Authorization": b"Bearer " + sent}
+        assert guarded.client.get("/version", headers=headers).status_code == 200
+    for sent in (b"cl\xc3\xa9,", b"\xff", b"cl\xe9, \xc3"):
+        headers = {"Authorization": b"Bearer " + sent}
+        assert guarded.client.get("/version", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "keys", ['["left open"', '[" begins with a space"]', '["two\\nlines"]', '[""]']
+)
+def test_keys_that_no_request_can_send_are_told(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSIGN_API_KEYS", keys)
+    with pytest.raises(DeepSignError, match="DEEPSIGN_API_KEYS"):
+        run({})
+
+
+def test_a_taken_port_is_told_at_once(service: Service, tmp_path: Path) -> None:
+    second = Service(tmp_path / "e.sqlite", port=service.port)
+    assert second.process.wait(300) == 1
+    assert f"port {service.port}: Address already in use" in second.log()
+    assert "--port" in second.log()
+    assert "Traceback" not in second.log()
+    assert "ready: model" not in second.log()  # before a model is loaded
+
+
+def _photograph(megapixels: int) -> Image.Image:
+    """A sheet with a signature on it, as a phone takes it: upright, its sensor's side marked."""
+    width = {24: 5660, 48: 8064}[megapixels]
+    return signature(1, 7).resize((width, width * 3 // 4)).rotate(90, expand=True).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    ("megapixels", "format_", "options"),
+    [
+        (24, "JPEG", {"quality": 90}),
+        (48, "JPEG", {"quality": 90}),
+        (24, "PNG", {"compress_level": 1}),
+        (24, "WEBP", {"method": 0}),
+    ],
+)
+def test_photographs_of_phones_are_judged(
+    service: Service, tmp_path_factory, megapixels: int, format_: str, options: dict
+) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 6  # to be shown turned by a quarter, as it was before
+    photograph = _saved(_photograph(megapixels), format_, exif=turned, **options)
+    plain = service.client.post("/verify", files=_of_writer_1(png(signature(1, 7)))).json()
+
+    answer = service.client.post("/verify", files=_of_writer_1(photograph))
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["score"] == pytest.approx(plain["score"], abs=0.1)
+
+
+@pytest.mark.parametrize("format_", ["WEBP", "AVIF", "HEIC"])
+def test_formats_of_phones_are_read(service: Service, format_: str) -> None:
+    heic = Path(__file__).with_name("images") / "signature.heic"  # nothing here could write one
+    content = heic.read_bytes() if format_ == "HEIC" else _saved(signature(1, 7), format_)
+    plain = service.client.post("/verify", files=_of_writer_1(png(signature(1, 7)))).json()
+
+    answer = service.client.post("/verify", files=_of_writer_1(content)).json()
+
+    assert answer["score"] == pytest.approx(plain["score"], abs=0.1)
+
+
+def _of_writer_1(questioned: bytes) -> list[tuple]:
+    return upload("references", *specimens(1)) + upload("questioned", questioned)
 
 
 def test_names_given_by_a_client_lead_nowhere(service: Service, tmp_path: Path) -> None:
@@ -335,7 +478,7 @@ def test_a_wrong_model_or_setting_ends_the_service_with_a_reason(tmp_path: Path)
         ({"max_pixels": 0}, "MAX_PIXELS"),
     ):
         service = Service(tmp_path / "e.sqlite", **settings_)
-        assert service.process.wait(60) == 1
+        assert service.process.wait(300) == 1
         assert named in service.log()
         assert "Traceback" not in service.log()
 
@@ -356,7 +499,7 @@ def test_concurrent_submissions_share_a_pass_and_get_their_own() -> None:
     begin.set()
 
     for number, future in enumerate(futures):
-        assert future.result(5).tolist() == [[number]] * (1 + number % 3)
+        assert future.result(60).tolist() == [[number]] * (1 + number % 3)
     batcher.close()
     assert max(sizes) > 1
     assert len(sizes) < 12
@@ -370,8 +513,8 @@ def test_failure_reaches_its_callers_and_the_worker_goes_on() -> None:
 
     batcher = Batcher(embed, size=1, seconds=0, capacity=9, observe=lambda _: None)
     with pytest.raises(MemoryError):
-        batcher.submit(np.full((1, 2, 2), 10)).result(5)
-    assert batcher.submit(np.ones((1, 2, 2))).result(5) == 1
+        batcher.submit(np.full((1, 2, 2), 10)).result(60)
+    assert batcher.submit(np.ones((1, 2, 2))).result(60) == 1
     batcher.close()
 
 
@@ -387,10 +530,9 @@ def test_no_more_waits_than_the_capacity() -> None:
     with pytest.raises(OverloadedError):
         batcher.submit(np.ones((1, 2, 2)))
     go_on.set()
-    first.result(5)
-    while batcher.waiting:
-        time.sleep(0.001)
-    batcher.submit(np.ones((1, 2, 2))).result(5)
+    first.result(60)
+    assert batcher.waiting == 0  # at once: who is answered waits no more
+    batcher.submit(np.ones((1, 2, 2))).result(60)
     batcher.close()
 
 
@@ -458,7 +600,7 @@ def _abuses() -> list[bytes]:
         "binary": _saved(drawn.convert("1"), "TIFF", compression="group4"),
         "animated": _saved(frames[0], "PNG", save_all=True, append_images=frames),
     }
-    wrong = [_saved(drawn, kind) for kind in ("GIF", "WEBP", "PPM", "ICO", "PDF", "TGA")]
+    wrong = [_saved(drawn, kind) for kind in ("GIF", "JPEG2000", "PPM", "ICO", "PDF", "TGA")]
     png_bytes = sound["png"]
     special = [
         *wrong,
@@ -496,25 +638,25 @@ def _abuses() -> list[bytes]:
 
 
 def test_hostile_uploads_are_answered_with_sense_and_in_time(service: Service) -> None:
-    abuses, started = _abuses(), time.monotonic()
+    abuses, process = _abuses(), psutil.Process(service.process.pid)
+    worked = sum(process.cpu_times()[:2])
     assert len(abuses) > 480
     reference = png(signature(1))
 
-    def send(content: bytes) -> tuple[int, str, float]:
+    def send(content: bytes) -> tuple[int, str]:
         files = upload("references", reference) + upload("questioned", content)
-        begun = time.monotonic()
         answer = service.client.post("/verify", files=files)
-        return answer.status_code, answer.text, time.monotonic() - begun
+        return answer.status_code, answer.text
 
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(send, abuses))
 
-    assert {status for status, _, _ in answers} <= {200, 413, 415, 422}
-    assert [status for status, _, _ in answers[:12]] == [200] * 12  # the sound ones
-    assert [status for status, _, _ in answers[12:18]] == [415] * 6  # of types not taken
-    assert all(json.loads(text)["detail"] for status, text, _ in answers if status != 200)
-    assert max(seconds for *_, seconds in answers) < 15
-    assert time.monotonic() - started < 60
+    assert {status for status, _ in answers} <= {200, 413, 415, 422}
+    assert [status for status, _ in answers[:12]] == [200] * 12  # the sound ones
+    assert [status for status, _ in answers[12:18]] == [415] * 6  # of types not taken
+    assert all(json.loads(text)["detail"] for status, text in answers if status != 200)
+    # What took longer than the service allows would have been given up with 503.
+    assert sum(process.cpu_times()[:2]) - worked < 0.2 * len(abuses)
 
 
 @pytest.mark.parametrize(

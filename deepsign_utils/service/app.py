@@ -5,7 +5,10 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import os
+import socket
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,18 +126,27 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         lifespan=lifespan,
         docs_url=None,  # both would load scripts from another host
         redoc_url=None,
+        servers=[{"url": settings.public_url}] if settings.public_url else None,
     )
     app.add_middleware(Guard, settings=settings, metrics=engine.metrics)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     _answer_errors(app)
 
-    keys = [hashlib.sha256(key.get_secret_value().encode()).digest() for key in settings.api_keys]
+    keys = [
+        hashlib.sha256(written).digest()
+        for key in settings.api_keys
+        for written in _as_bytes(key.get_secret_value())
+    ]
     bearer = HTTPBearer(auto_error=False, description="needed where the service has keys")
 
     def check_key(
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
     ) -> None:
-        digest = hashlib.sha256((given.credentials if given else "").encode()).digest()
+        # From the header's bytes: as text, a key's last letter may look like white space.
+        header = request.headers.get("Authorization", "").encode("latin-1")
+        scheme, _, given = header.partition(b" ")
+        given = given.strip(b" \t") if scheme.lower() == b"bearer" else b""
+        digest = hashlib.sha256(given).digest()
         # All keys are compared, in constant time, so that the time tells nothing.
         if not sum(hmac.compare_digest(digest, key) for key in keys):
             raise HTTPException(
@@ -142,6 +154,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             )
 
     keyed = [Depends(check_key)] if keys else []  # the OpenAPI text, too, asks only then
+    sent = [*keyed, Depends(_each_known_and_once)]
 
     async def contents(files: Sequence[UploadFile], name: str) -> tuple[list[bytes], list[str]]:
         if len(files) > settings.max_images:
@@ -212,7 +225,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
     @app.post(
         "/verify",
         tags=["verification"],
-        dependencies=keyed,
+        dependencies=sent,
         response_model=schema.Verdict,
         responses=_UPLOAD,
     )
@@ -238,7 +251,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
     @app.post(
         "/writers/{writer}/references",
         tags=["writers"],
-        dependencies=keyed,
+        dependencies=sent,
         status_code=201,
         response_model=schema.Enrolment,
         responses=_UPLOAD | _problems(409),
@@ -267,7 +280,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
     @app.post(
         "/writers/{writer}/verify",
         tags=["writers"],
-        dependencies=keyed,
+        dependencies=sent,
         response_model=schema.Verdict,
         responses=_UPLOAD | _problems(404, 409),
     )
@@ -346,6 +359,32 @@ def _writer(engine: Engine, writer: str, kept: Sequence[Any]) -> dict[str, Any]:
     }
 
 
+def _as_bytes(key: str) -> set[bytes]:
+    """A key as clients may send it: most send UTF-8, some what HTTP's headers were once made of."""
+    written = {key.encode()}
+    with contextlib.suppress(UnicodeEncodeError):
+        written.add(key.encode("latin-1"))
+    return written
+
+
+async def _each_known_and_once(request: Request) -> None:
+    """Refuse a parameter or a field of an upload that nobody reads, or of which one is read."""
+    route = request.scope["route"].dependant
+    form = await request.form()
+    for kind, given, known, several in (
+        ("parameter", request.query_params, route.query_params, set()),
+        ("field", form, route.body_params, {"references"}),
+    ):
+        names = {field.alias for field in known}
+        counts = Counter(name for name, _ in given.multi_items())
+        if not set(counts) <= names:  # a misspelt threshold would be another one's verdict
+            detail = f"There is an unknown {kind}; known: {', '.join(sorted(names)) or 'none'}."
+            raise HTTPException(422, detail)
+        for name, count in counts.items():
+            if count > 1 and name not in several:
+                raise HTTPException(422, f"{name}: given {count} times, and one is needed.")
+
+
 def _not_enrolled() -> HTTPException:
     return HTTPException(404, "This writer is not enrolled.")
 
@@ -401,21 +440,40 @@ def run(given: dict[str, Any]) -> None:
         failures.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, fail)
-    # No access log: its paths would name writers. The guard logs the routes.
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=75,  # longer than callers keep an idle connection
-    )
-    server = uvicorn.Server(config)
-    if not settings.api_keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
-        _log.warning(
-            "Anybody who reaches %s may use this service: set DEEPSIGN_API_KEYS.", settings.host
+    listening = _listen(settings.host, settings.port)
+    with listening:
+        app = create_app(settings, fail)
+        # No access log: its paths would name writers. The guard logs the routes.
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,  # longer than callers keep an idle connection
+            forwarded_allow_ips=settings.trusted_proxies,
+            workers=1,  # else the environment would say how many
         )
-    server.run()
+        server = uvicorn.Server(config)
+        if not settings.api_keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
+            _log.warning(
+                "Anybody who reaches %s may use this service: set DEEPSIGN_API_KEYS.",
+                settings.host,
+            )
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        _log.info("listening at http://%s:%s", host, listening.getsockname()[1])
+        server.run(sockets=[listening])
     if failures:
         raise DeepSignError(failures[0])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, taken before anything slow is begun."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise DeepSignError(
+            f"The service cannot listen at {host}, port {port}: {reason}. "
+            "Another program may have taken it: choose another with --port or DEEPSIGN_PORT "
+            "(0 takes a free one), or with --host or DEEPSIGN_HOST."
+        ) from error

@@ -81,8 +81,6 @@ class Batcher:
         while (first := self._queue.get()) is not None:
             batch, closing = self._gather(first)
             self._answer(batch)
-            with self._lock:
-                self._waiting -= sum(len(canvases) for canvases, _ in batch)
             if closing:
                 return
 
@@ -102,15 +100,19 @@ class Batcher:
 
     def _answer(self, batch: list[tuple[np.ndarray, Future]]) -> None:
         wanted = [(c, future) for c, future in batch if future.set_running_or_notify_cancel()]
-        if not wanted:
-            return
+        embeddings, failure = np.empty(0), None
         try:
-            embeddings = self._embed(np.concatenate([canvases for canvases, _ in wanted]))
+            if wanted:
+                embeddings = self._embed(np.concatenate([canvases for canvases, _ in wanted]))
+                self._observe(len(embeddings))
         except BaseException as error:  # the callers must learn of it, and the worker go on
-            for _, future in wanted:
-                future.set_exception(error)
-            return
-        self._observe(len(embeddings))
+            failure = error
+        # First: who is answered finds its images counted no more.
+        with self._lock:
+            self._waiting -= sum(len(canvases) for canvases, _ in batch)
         ends = np.cumsum([len(canvases) for canvases, _ in wanted])
-        for (_, future), part in zip(wanted, np.split(embeddings, ends[:-1]), strict=True):
-            future.set_result(part)
+        for (canvases, future), end in zip(wanted, ends, strict=True):
+            if failure:
+                future.set_exception(failure)
+            else:
+                future.set_result(embeddings[end - len(canvases) : end])

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import io
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the page can be the
     from deepsign_utils.verifier import References, Signature, Verifier
 
 _WAITING_BATCHES = 32  # a few seconds' work: what waits longer, its caller has given up
+_PHOTOGRAPH = 12_000_000  # pixels: larger ones are decoded one at a time, for their memory
 _MOST_SCANS = 100  # of a progressive JPEG: each is decoded over the whole image
 
 
@@ -167,6 +170,9 @@ class Engine:
         }
 
 
+_one_photograph = threading.Lock()
+
+
 def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int) -> "Signature":
     """Decode and clean one uploaded file; its type is told by its content.
 
@@ -192,7 +198,9 @@ def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int
         )
     if image.format == "JPEG" and content.count(b"\xff\xda") > _MOST_SCANS:
         raise DeepSignError(f"{name} is a JPEG of too many scans: save it as a plain one.")
-    return verifier.read(image, name)
+    large = image.width * image.height > _PHOTOGRAPH
+    with _one_photograph if large else contextlib.nullcontext():
+        return verifier.read(image, name)
 
 
 def data_url(canvas: np.ndarray) -> str:

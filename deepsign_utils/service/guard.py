@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 
 from deepsign_utils.service.metrics import Metrics
+from deepsign_utils.service.origins import is_own
 from deepsign_utils.service.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -35,21 +35,40 @@ class Guard:
 
     Requests with a body are counted while they are in work, and refused with 503 above
     `max_requests`, before their body is kept. A body above `max_request_bytes` is refused with
-    413, and what takes longer than `request_seconds` is given up with 503. The log names the
-    route, never the path: a path may name a writer.
+    413, and what takes longer than `request_seconds` is given up with 503. HEAD is answered as GET
+    is, without the content. The log names the route, never the path: a path may name a writer.
+
+    A request is counted and logged before its answer's last byte is sent: whoever was answered
+    finds it there.
     """
 
     def __init__(self, app: Callable, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._in_work = 0
+        self._in_work: set[int] = set()
+        metrics.in_work.set_function(lambda: len(self._in_work))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, told = time.perf_counter(), 0, False
+        method = scope["method"]
+        if method == "HEAD":  # the server knows that it was, and leaves the content out
+            scope = {**scope, "method": "GET"}
+
+        def tell() -> None:
+            nonlocal told
+            if told:
+                return
+            told = True
+            self._in_work.discard(id(scope))
+            route = getattr(scope.get("route"), "path", "other")
+            seconds = time.perf_counter() - started
+            self._metrics.requests.labels(method, route, status).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            _log.info("%s %s %s %.0f ms", method, route, status, 1000 * seconds)
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -59,6 +78,8 @@ class Guard:
                     *message.get("headers", []),
                     *((name.encode(), value.encode()) for name, value in _HEADERS.items()),
                 ]
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                tell()
             await send(message)
 
         try:
@@ -66,32 +87,30 @@ class Guard:
             if refusal and not status:
                 await _refuse(send_with_headers, *refusal)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
-            seconds = time.perf_counter() - started
-            self._metrics.requests.labels(scope["method"], route, status).inc()
-            self._metrics.seconds.labels(route).observe(seconds)
-            _log.info("%s %s %s %.0f ms", scope["method"], route, status, 1000 * seconds)
+            tell()
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> tuple[int, str] | None:
         """Answer, or tell the status and the reason of a refusal."""
-        if _is_foreign(scope):
-            return 403, "Requests from the pages of another site are refused."
-        if scope["method"] in ("GET", "HEAD"):
+        try:
+            if not is_own(scope["headers"], self._settings.public_url):
+                return 403, (
+                    "Requests from the pages of another site are refused. If this is the "
+                    "service's own page, set DEEPSIGN_PUBLIC_URL to the address in the browser."
+                )
+        except ValueError:
+            return 400, "The request's Origin or Host header is malformed."
+        if scope["method"] == "GET":
             await self._app(scope, receive, send)
             return None
-        if self._in_work >= self._settings.max_requests:
+        if len(self._in_work) >= self._settings.max_requests:
             await self._drain(receive)
             return 503, "The service has more to do than it can: try again later."
-        self._in_work += 1
-        self._metrics.in_work.set(self._in_work)
+        self._in_work.add(id(scope))
         try:
             async with asyncio.timeout(self._settings.request_seconds):
                 await self._app(scope, self._limited(receive), send)
         except TimeoutError:
             return 503, "The request took too long: try again later, with fewer images."
-        finally:
-            self._in_work -= 1
-            self._metrics.in_work.set(self._in_work)
         return None
 
     def _limited(self, receive: Receive) -> Receive:
@@ -118,13 +137,6 @@ class Guard:
                     pass
         except TimeoutError:
             pass
-
-
-def _is_foreign(scope: Scope) -> bool:
-    """Whether a browser says that another site's page made the request."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    origin = headers.get(b"origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get(b"host")
 
 
 async def _refuse(send: Send, status: int, detail: str) -> None:

@@ -1,11 +1,14 @@
 """Settings of the service, from the environment: `DEEPSIGN_PORT=9000` sets `port`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from deepsign_utils.preprocessing import MAX_PIXELS
+from deepsign_utils.service.origins import origin_of
 from deepsign_utils.study.folders import PRETRAINED, ROOT
 
 
@@ -22,11 +25,19 @@ class Settings(BaseSettings):
         description="SQLite file of the enrolments",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="keys, divided by commas; where there are none, everybody may ask"
+        (),
+        description="keys, divided by commas, or a JSON list; without any, everybody may ask",
     )
-    max_request_bytes: int = Field(32_000_000, gt=0, description="of a whole request")
-    max_image_bytes: int = Field(10_000_000, gt=0, description="of one image file")
-    max_pixels: int = Field(20_000_000, gt=0, description="of one image")
+    public_url: str = Field(
+        "", description="address in the browser, where a proxy stands before the service"
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        description="addresses or networks whose X-Forwarded headers are believed, by commas",
+    )
+    max_request_bytes: int = Field(100_000_000, gt=0, description="of a whole request")
+    max_image_bytes: int = Field(30_000_000, gt=0, description="of one image file")
+    max_pixels: int = Field(MAX_PIXELS, gt=0, le=MAX_PIXELS, description="of one image")
     max_images: int = Field(20, gt=0, description="references in one request")
     max_references: int = Field(50, gt=0, description="references of one writer")
     max_requests: int = Field(
@@ -39,6 +50,41 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _divide(cls, value: object) -> object:
-        if isinstance(value, str):
-            return [key.strip() for key in value.split(",") if key.strip()]
-        return value
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except ValueError:
+                raise ValueError("it begins as a JSON list, and is none") from None
+        return [key.strip() for key in value.split(",") if key.strip()]
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in map(SecretStr.get_secret_value, keys):
+            if not key or key != key.strip() or any(ord(letter) < 32 for letter in key):
+                raise ValueError(
+                    "a key is empty, begins or ends with a space, or holds a control character: "
+                    "no request can send it"
+                )
+        return keys
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if url and origin_of(url).scheme not in ("http", "https"):
+            raise ValueError("it must be an address such as https://signatures.example.org")
+        return url
+
+
+def table() -> str:
+    """The settings as rows of a Markdown table: variable, default, meaning."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(ROOT).as_posix()
+        shown = f"{default:,}" if isinstance(default, int) and name != "port" else default or ""
+        rows.append(f"| `DEEPSIGN_{name.upper()}` | {shown} | {field.description} |\n")
+    return "".join(rows)

@@ -32,7 +32,7 @@ function show(side) {
   list.replaceChildren(...chosen[side].map((file, index) => {
     const item = $("image").content.cloneNode(true).firstElementChild;
     const image = item.querySelector("img");
-    // Browsers show no TIFF; the service reads it all the same.
+    // Not every browser shows TIFF or HEIC; the service reads it all the same.
     image.addEventListener("error", () => image.replaceWith("no preview"));
     image.src = URL.createObjectURL(file);
     item.querySelector(".name").textContent = file.name;
@@ -134,7 +134,10 @@ function complain(text) {
 }
 
 function headers() {
-  return $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
+  if (!$("key").value) return {};
+  // A header's value is bytes: those of the key in UTF-8.
+  const bytes = new TextEncoder().encode($("key").value.trim());
+  return { Authorization: `Bearer ${String.fromCharCode(...bytes)}` };
 }
 
 let asking = false;
@@ -151,7 +154,7 @@ $("form").addEventListener("submit", async (event) => {
     for (const file of chosen.references) body.append("references", file, "reference");
     body.append("questioned", chosen.questioned[0], "questioned");
     const query = new URLSearchParams({ threshold: $("threshold").value, explain: "true" });
-    const response = await fetch(`/verify?${query}`, { method: "POST", body, headers: headers() });
+    const response = await fetch(`verify?${query}`, { method: "POST", body, headers: headers() });
     const answer = await response.json();
     if (!response.ok) throw refusal(response.status, answer.detail);
     present(answer);
@@ -348,12 +351,12 @@ function figures(answer) {
 
 async function waitUntilReady() {
   for (;;) {
-    const response = await fetch("/ready").catch(() => null);
+    const response = await fetch("ready").catch(() => null);
     if (response?.ok) break;
     $("model").textContent = response ? "loading the model…" : "the service cannot be reached";
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
-  const response = await fetch("/version", { headers: headers() }).catch(() => null);
+  const response = await fetch("version", { headers: headers() }).catch(() => null);
   const version = response?.ok ? await response.json() : null;
   $("model").textContent = version ? `model ${version.model.slice(0, 8)}` : "ready";
 }
