@@ -11,7 +11,7 @@ DATA ?=
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help report publish reproduce matrix sweep bench test torture planted test-newest \
+.PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-newest \
 	audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
 
 help:
@@ -27,6 +27,8 @@ help:
 	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
 	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
 	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
+	@echo 'make capture  signatures on forms, by camera, fax and other pens: reports/capture/index.html'
+	@echo '              DATA=<folder of images>  WRITERS=24, default: 16 synthetic ones'
 	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
 	@echo 'make pretrained  train the shipped model on synthetic writers; minutes on a GPU, most of a day on 2 cores'
 	@echo 'make test     all tests'
@@ -200,6 +202,11 @@ $(REPORT)/metrics.json: $(EXECUTED)/$(lastword $(CHAPTERS)).ipynb ; $(call artef
 matrix: $(VENV)/.installed
 	@$(PY) -m deepsign_utils matrix $(STUDIES)
 
+# Captured images are embedded once and kept, so that an interrupted run goes on where it stopped.
+capture: $(VENV)/.installed
+	@$(PY) -m deepsign_utils capture $(if $(DATA),'$(subst ','\'',$(value DATA))') \
+		$(if $(WRITERS),--writers $(WRITERS))
+
 # ------------------------------------------------------------------------------- everyday use
 # JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news.
 LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
@@ -263,5 +270,5 @@ audit-dependencies: $(VENV)/.installed-dev $(VENV)/.installed-serve
 		|| { echo 'Not clean, or not audited: what was found, or why not, stands above.' >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) $(NEWEST) $(AUDIT) data/built data/raw/synthetic
+	rm -rf $(VENV) $(NEWEST) $(AUDIT) data/built data/raw/synthetic data/raw/capture
 	find reports -mindepth 1 ! -name README.md -delete

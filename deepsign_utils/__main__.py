@@ -275,6 +275,40 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="where to keep it")
     evaluate.set_defaults(run=_evaluate)
 
+    capture = commands.add_parser(
+        "capture",
+        help="measure a trained model on signatures captured in other ways: forms, cameras, pens",
+        description="Capture signatures in some fifty ways (on forms, under stamps, by camera and "
+        "fax, by other pens), and measure what a model makes of them: EER, FMR and FNMR at the "
+        "threshold fixed on the images as scanned, and how often a warning speaks up. Writes "
+        "reports/capture: index.html, and capture.json, .csv and .md. An interrupted run goes on "
+        "where it stopped.",
+    )
+    capture.add_argument(
+        "datasets",
+        nargs="*",
+        default=["synthetic"],
+        metavar="FOLDER or NAME=FOLDER",
+        help="datasets of writers whom the model never saw; default: synthetic ones are drawn",
+    )
+    capture.add_argument("--writers", type=int, default=16, help="default: %(default)s")
+    capture.add_argument(
+        "--genuine", type=int, default=5, help="signatures of each writer; default: %(default)s"
+    )
+    capture.add_argument(
+        "--forgeries", type=int, default=5, help="of each writer; default: %(default)s"
+    )
+    capture.add_argument("--layout", default="auto", help="as for evaluate; default: %(default)s")
+    capture.add_argument("--model", **model)
+    capture.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    capture.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="measure nothing: only draw capture.png there, a signature under each condition",
+    )
+    capture.set_defaults(run=_capture)
+
     audit = commands.add_parser(
         "audit",
         help="measure what gives forgeries away in a dataset without a look at a stroke",
@@ -632,6 +666,29 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.output:
         write_json(options.output, found)
     print(f"\n{evaluation.in_words(found)}")
+
+
+def _capture(options: argparse.Namespace) -> None:
+    from deepsign_utils import plotting, reporting
+    from deepsign_utils.capture import page, pictures
+    from deepsign_utils.verifier import Verifier
+
+    if options.pictures:
+        plotting.save(pictures.gallery(), options.pictures, page.NAME)
+        return
+    with alone(ROOT / "reports" / page.NAME):
+        output = page.run(
+            Verifier.load(options.model),
+            options.datasets,
+            options.writers,
+            options.genuine,
+            options.forgeries,
+            options.layout,
+            options.seed,
+        )
+    with alone(ROOT / "reports" / "index.html"):
+        reporting.write_index(ROOT / "reports")
+    print(f"\nThe benchmark: {output.relative_to(ROOT)}")
 
 
 def _audit(options: argparse.Namespace) -> None:

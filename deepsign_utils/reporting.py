@@ -1193,6 +1193,7 @@ def write_index(reports_folder: Path) -> Path:
         studies=[_index_row(study, metrics, most) for study, metrics in studies],
         demonstrations=demonstrations,
         matrix=(folder / "matrix" / "index.html").exists(),
+        capture=(folder / "capture" / "index.html").exists(),
         broken=broken,
         most=most,
     )

@@ -1,13 +1,28 @@
 """Simulations do what they say, and nothing at strength 0; the benchmark measures a real model."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from deepsign_utils import synthetic
-from deepsign_utils.capture import camera, fax, form, geometry, paper, pen, sheet
-from deepsign_utils.capture.conditions import CONDITIONS, in_turn
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.capture import (
+    benchmark,
+    camera,
+    capturing,
+    fax,
+    form,
+    geometry,
+    page,
+    paper,
+    pen,
+    sheet,
+)
+from deepsign_utils.capture.conditions import BY_NAME, CONDITIONS, in_turn
+from deepsign_utils.verifier import Verifier
 
-BY_NAME = {condition.name: condition for condition in CONDITIONS}
 PRINTED = (
     form.ruled_line,
     form.dashed_line,
@@ -23,6 +38,7 @@ PRINTED = (
     form.seal,
 )
 DPI = 200.0
+NAMES = ("ruled line", "turned")  # measured with a real model
 
 
 def seeded() -> np.random.Generator:
@@ -235,3 +251,91 @@ def test_simulations_compose(scan):
     rng = seeded()
     lined = form.ruled_line(scan, rng, 1.0, DPI)
     np.testing.assert_array_equal(both, camera.jpeg(lined, rng, 1.0, DPI))
+
+
+# The benchmark, with the shipped model
+
+
+@pytest.fixture(scope="module")
+def judge() -> Verifier:
+    return Verifier.load()
+
+
+@pytest.fixture(scope="module")
+def measured(judge, tmp_path_factory) -> tuple[dict, Path]:
+    """Four writers, three signatures of each kind, two conditions; and the project's root."""
+    root = tmp_path_factory.mktemp("project")
+    page.run(judge, ["synthetic"], 4, 3, 3, names=NAMES, root=root)
+    return json.loads((root / "reports/capture/capture.json").read_text())["synthetic"], root
+
+
+def test_every_strength_is_measured_on_either_side(measured):
+    found, _ = measured
+    asked = [(name, label) for name in NAMES for label in BY_NAME[name].strengths]
+    for side in benchmark.SIDES:
+        rows = [row for row in found["rows"] if row["side"] == side]
+        assert [(row["condition"], row["strength"]) for row in rows] == asked
+    assert found["pairs"] == {"genuine": 4 * 3, "skilled": 4 * 9}
+    for row in (found["scanned"], *found["rows"]):
+        for rate in ("eer", "fnmr", "fmr"):
+            assert 0 <= row[rate]["low"] <= row[rate]["high"] <= 1
+        assert row["silent"] <= row["fnmr"]["value"]
+
+
+def test_the_scores_are_the_verifiers(measured, judge):
+    # The threshold lies between two scores of images as scanned; so it does between the verifier's.
+    found, root = measured
+    files = {
+        writer: sorted((root / f"data/raw/capture/{writer}").glob("*.png"))
+        for writer in ("0001", "0001_forg")
+    }
+    reference = judge.enrol([files["0001"][0]])
+    embeddings, _ = judge.embed_files([*files["0001"][1:], *files["0001_forg"]], progress=False)
+    scores = judge.score(reference, embeddings)
+    assert scores.min() < found["threshold"] < scores.max()
+
+
+def test_an_interrupted_measurement_goes_on_where_it_stopped(measured, judge, monkeypatch):
+    found, root = measured
+    kept = sorted((root / "data/built/capture").rglob("*.npz"))
+    assert len(kept) == 1 + sum(len(BY_NAME[name].strengths) for name in NAMES)
+    kept[-1].unlink()
+    embedded = []
+    embed = judge.embed
+    monkeypatch.setattr(judge, "embed", lambda canvases: embedded.append(1) or embed(canvases))
+    page.run(judge, ["synthetic"], 4, 3, 3, names=NAMES, root=root)
+    assert len(embedded) == 1
+    assert json.loads((root / "reports/capture/capture.json").read_text())["synthetic"] == found
+
+
+def test_an_image_that_is_not_judged_counts_as_refused(judge):
+    embeddings = np.eye(4, dtype=np.float32)
+    codes = np.array(["", "", "cut_off", capturing.NOT_JUDGED])
+    capture = capturing.Capture(embeddings, codes != capturing.NOT_JUDGED, codes)
+    pairs = pd.DataFrame({"left": [0, 0, 0], "right": [1, 2, 3], "writer": ["a", "a", "b"]})
+    pairs["kind"] = ["genuine", "skilled", "genuine"]
+    scores = benchmark.pair_scores(judge, np.arange(4), pairs, capture, capture)
+    assert scores["score"].idxmin() == 2
+    assert scores["warned"].tolist() == [False, True, True]
+
+
+def test_the_page_and_the_tables_hold_every_number(measured):
+    found, root = measured
+    folder = root / "reports/capture"
+    table = pd.read_csv(folder / "capture.csv")
+    assert len(table) == 1 + len(found["rows"])
+    np.testing.assert_allclose(
+        table["eer"], [row["eer"]["value"] for row in (found["scanned"], *found["rows"])], atol=1e-5
+    )
+    html = (folder / "index.html").read_text()
+    for name in NAMES:
+        assert name in html
+        assert f"| {name} |" in (folder / "capture.md").read_text()
+    assert html.count("<figure>") == 3
+
+
+def test_what_cannot_be_measured_is_told(judge, tmp_path):
+    with pytest.raises(DeepSignError, match="writers must be at least 2"):
+        page.run(judge, ["synthetic"], 1, 3, 3, root=tmp_path)
+    with pytest.raises(DeepSignError, match="Two datasets are called 'a'"):
+        page.run(judge, ["a=here", "a=there"], 4, 3, 3, root=tmp_path)

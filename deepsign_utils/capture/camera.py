@@ -107,7 +107,12 @@ def desk(
     wood = _wood(shape, rng, dpi)
     # The sheet throws a narrow shadow on the desk.
     reach = dots(rng.uniform(0.5, 1.5), dpi)
-    under = ndimage.shift(ndimage.gaussian_filter(inside, reach), (reach, reach), mode="nearest")
+    under = ndimage.shift(
+        ndimage.gaussian_filter(inside, reach, truncate=2.5),
+        (reach, reach),
+        order=1,
+        mode="nearest",
+    )
     wood = wood * (1 - 0.5 * under)
     if image.ndim == 3:
         wood = wood[..., None] * np.array([1.25, 0.95, 0.7], np.float32)

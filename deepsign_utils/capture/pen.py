@@ -11,6 +11,7 @@ from deepsign_utils.capture.paper import (
     as_image,
     dots,
     in_gray,
+    ink_box,
     ink_of,
     paper_of,
     widened,
@@ -18,7 +19,7 @@ from deepsign_utils.capture.paper import (
 
 THINNEST_MM, THICKEST_MM = 0.2, 1.2
 
-_FINE = 3  # redrawn so many times finer than the image
+_FINE = 3  # redrawn so many times finer than the image; odd, so that a pixel has a middle
 _PENCIL = 0.18  # darkness that is left of a stroke's at strength 1
 
 
@@ -45,34 +46,44 @@ def _redrawn(image: np.ndarray, wider_mm: float, dpi: float) -> np.ndarray:
 
     Each pixel's ink is as dark as the nearest ink of the image, so that a stroke keeps its shades.
     """
-    by = dots(wider_mm, dpi) / 2 * _FINE
-    height, width = image.shape[:2]
-    fine = np.asarray(
-        Image.fromarray(as_image(in_gray(image))).resize(
-            (width * _FINE, height * _FINE), Image.Resampling.BICUBIC
-        )
-    )
-    ink = ink_of(fine)
-    if not ink.any() or ink.all():
+    if not ink_of(image).any():
         return image
+    core = 2 * round(dots(PEN_MM / 2, dpi)) + 1  # reaches a stroke's core from its edge
+    room = round(dots(max(wider_mm, 0) / 2, dpi)) + core
+    top, bottom, left, right = ink_box(image)
+    box = np.s_[max(0, top - room) : bottom + room, max(0, left - room) : right + room]
+    paper = np.median(paper_of(image), axis=0)
+    part = image[box]
+    ink = ink_of(part)
+    share, nearest = _drawn(part, wider_mm, dpi)
+    cores = ndimage.minimum_filter(part, (core, core, 1)[: image.ndim])[nearest].astype(np.float32)
+    # Ink is taken from where it was, paper from where there was none.
+    blank = np.where(_each(ndimage.maximum_filter(ink, 3), image), paper, part)
+    result = image.copy()
+    result[box] = as_image(blank + _each(share, image) * (cores - blank))
+    return result
+
+
+def _drawn(
+    part: np.ndarray, wider_mm: float, dpi: float
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Share of each pixel that the new pen covers, (H, W), and where the nearest old ink is."""
+    height, width = part.shape[:2]
+    gray = Image.fromarray(as_image(in_gray(part)))
+    ink = ink_of(np.asarray(gray.resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)))
+    by = dots(wider_mm, dpi) / 2 * _FINE
     outside, nearest = ndimage.distance_transform_edt(~ink, return_indices=True)
     depth = np.where(ink, ndimage.distance_transform_edt(ink), -outside) + by
     if by < 0:
-        # Along its centre line a stroke of any width is at least as wide as the new pen's thinnest.
+        # Along its centre line a stroke of any width is at least as wide as the new pen.
         thinnest = dots(PEN_MM + wider_mm, dpi) / 2 * _FINE
         from_line = ndimage.distance_transform_edt(~skeletonize(ink))
         depth = np.maximum(depth, np.minimum(thinnest - from_line, depth - by))
     share = np.clip(depth + 0.5, 0, 1).astype(np.float32)
     share = share.reshape(height, _FINE, width, _FINE).mean(axis=(1, 3))
-    centre = tuple(plane[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE] // _FINE for plane in nearest)
-    around = 2 * round(dots(PEN_MM / 2, dpi)) + 1  # reaches a stroke's core from its edge
-    cores = ndimage.minimum_filter(image, (around, around, 1)[: image.ndim])
-    core = cores[centre].astype(np.float32)
-    # Ink is taken from where it was, paper from where there was none.
-    paper = np.median(paper_of(image), axis=0)
-    blank = np.where(_each(ndimage.maximum_filter(ink_of(image), 3), image), paper, image)
-    share = _each(share, image)
-    return as_image(blank + share * (core - blank))
+    middle = slice(_FINE // 2, None, _FINE)
+    rows, columns = (plane[middle, middle] // _FINE for plane in nearest)
+    return share, (rows, columns)
 
 
 def _each(plane: np.ndarray, image: np.ndarray) -> np.ndarray:
