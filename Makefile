@@ -170,10 +170,10 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 	$(filter-out %/06_evaluation.json,$(USED))
 
 # The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
-OF_ALL := study __init__
+OF_ALL := study layouts __init__
 OF_FIGURES := plotting preprocessing
 OF_MODEL := models losses scoring metrics tfrecords training
-$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) exploring datasets pairing reporting shortcuts \
+$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) exploring datasets manifests pairing reporting shortcuts \
 	metrics)
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
@@ -182,7 +182,7 @@ $(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) c
 	deployed_encoder synthetic)
 $(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
 	shortcuts synthetic verifier folding quality)
-$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets demonstration \
+$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets manifests demonstration \
 	pairing reporting shortcuts synthetic)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.

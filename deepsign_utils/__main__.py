@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from traitlets.config import Config
 
-from deepsign_utils import DeepSignError, __version__
+from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
     CHAPTERS,
     DEMONSTRATION,
@@ -114,6 +114,32 @@ def _parser() -> argparse.ArgumentParser:
     realism.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     realism.set_defaults(run=_realism)
+
+    manifest = commands.add_parser(
+        "manifest",
+        help="write a first manifest.csv for a folder of images, to be corrected",
+        description="List a folder's images with writer and kind: as a known layout tells, as "
+        "--pattern says, or guessed from names. What is unsure is marked; a manifest is read when "
+        "no mark is left. Paths are relative to the folder: the manifest belongs into it.",
+    )
+    manifest.add_argument("folder", type=Path, help="a dataset's folder")
+    manifest.add_argument(
+        "--pattern",
+        metavar="TEXT",
+        help="how a path below the folder tells, as '{writer}/{kind}_{n}' or '{kind}/{writer}-*'",
+    )
+    manifest.add_argument(
+        "--output", type=Path, metavar="FILE.csv", help="default: manifest.csv in the folder"
+    )
+    manifest.set_defaults(run=_manifest)
+
+    known = commands.add_parser(
+        "layouts",
+        help="show the known folder layouts, each with an example tree",
+        description="Show the known folder layouts, each with an example tree and what is read "
+        "from every file of it.",
+    )
+    known.set_defaults(run=lambda options: print(layouts.described(), end=""))
 
     parameters = commands.add_parser(
         "parameters",
@@ -253,6 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
 
+    layout = {"default": "auto", "metavar": "NAME", "help": ", ".join(layouts.CHOICES)}
     evaluate = commands.add_parser(
         "evaluate",
         help="measure a trained model on a dataset of writers it never saw",
@@ -261,9 +288,7 @@ def _parser() -> argparse.ArgumentParser:
         "model must not have been trained on any of these writers.",
     )
     evaluate.add_argument("folder", type=Path, help="a dataset's folder")
-    evaluate.add_argument(
-        "--layout", default="auto", help="auto, idcar, cedar, bhsig260 or manifest"
-    )
+    evaluate.add_argument("--layout", **layout)
     evaluate.add_argument("--model", **model)
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     evaluate.add_argument(
@@ -317,7 +342,7 @@ def _parser() -> argparse.ArgumentParser:
         "AUC 0.5 is chance; a shortcut is flagged where the interval lies above 0.55.",
     )
     audit.add_argument("folder", type=Path, help="a dataset's folder")
-    audit.add_argument("--layout", default="auto", help="auto, idcar, cedar, bhsig260 or manifest")
+    audit.add_argument("--layout", **layout)
     audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     audit.set_defaults(run=_audit)
 
@@ -370,6 +395,23 @@ def _synthesize(options: argparse.Namespace) -> None:
         else:
             demonstration.write_planted(folder, options.darker_forgeries, **drawn)
     print(options.folder)
+
+
+def _manifest(options: argparse.Namespace) -> None:
+    from deepsign_utils import datasets, manifests
+
+    output = options.output or options.folder / manifests.NAME
+    if output.exists():
+        raise DeepSignError(f"{output} is there already: remove it, or name another --output.")
+    tree = datasets.walk(options.folder).tree
+    rows, source = manifests.draft(options.folder, tree, options.pattern)
+    write_atomically(output, manifests.to_csv(rows))
+    unsure = sum(bool(row[manifests.UNSURE]) for row in rows)
+    print(f"{output}: {len(rows)} images, told by {source}; {unsure} unsure.")
+    if unsure:
+        print(f"Correct them, then empty the column '{manifests.UNSURE}'.")
+    if output.parent.resolve() != options.folder.resolve():
+        print(f"Then move it to {options.folder / manifests.NAME}: its paths start there.")
 
 
 def _realism(options: argparse.Namespace) -> None:

@@ -1,18 +1,28 @@
-"""Folder layouts -> signature table: which image is whose signature, genuine or forged."""
+"""Folders -> signature table: which image is whose signature, genuine or forged.
 
-import csv
+`layouts` tells by names, `manifests` by a table; here the folder is walked and every file accounted
+for: found = used + left out.
+"""
+
 import hashlib
 import os
-import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from deepsign_utils import DeepSignError
+from deepsign_utils import DeepSignError, layouts, manifests
+from deepsign_utils.layouts import (
+    CHOICES,
+    LAYOUTS,
+    Told,
+    Tree,
+    recognise,
+    writer_key,
+)
+from deepsign_utils.manifests import refuse_outside, some, utf8
 from deepsign_utils.preprocessing import (
     ENDINGS,
     ImageTooLargeError,
@@ -26,18 +36,17 @@ from deepsign_utils.preprocessing import (
 MIN_SIDE = 8
 """Images with a shorter side, in pixels, hold no signature and are left out."""
 
-_KINDS = {
-    "genuine": "genuine",
-    "forgery": "forgery",
-    "forged": "forgery",
-    "skilled": "forgery",
-    "skilled forgery": "forgery",
+PROBLEMS = layouts.PROBLEMS | {
+    "not an image": f"its ending is not one of {' '.join(ENDINGS)}",
+    "not a file": "a folder, a broken link or a special file",
+    "unexpected name": "its name does not tell writer and kind",
+    "name not UTF-8": "rename it: its name cannot be written in a table",
+    "not in the manifest": "manifest.csv does not list it",
 }
+"""Reasons to leave a file out before it is opened, and what they mean."""
+
 _CLUTTER = re.compile(r"thumbs\.db|desktop\.ini|readme.*|licen[sc]e.*", re.IGNORECASE)
-_BHSIG260 = re.compile(r"[BH]-S-([0-9]+)-([GF])-[0-9]+", re.IGNORECASE)
-_CEDAR = re.compile(r"(original|forgeries)_([0-9]+)_[0-9]+", re.IGNORECASE)
-_FORGED_FOLDER = re.compile(r"(.+)_forg", re.IGNORECASE | re.DOTALL)
-_SHOWN = 5  # examples in a message
+_SHOWN = 8  # files in a sample of a tree
 
 
 class Found(NamedTuple):
@@ -53,12 +62,19 @@ class Found(NamedTuple):
     problem: str = ""
 
 
-class Layout(NamedTuple):
-    """A recognised folder layout: its name, the folder that holds it, and its files in order."""
+class Recognised(NamedTuple):
+    """A dataset's layout, and every file of its folder in order."""
 
     name: str
-    folder: Path
     files: list[Found]
+
+
+class Inside(NamedTuple):
+    """What lies below a folder: all files, those that are none, and what may be images."""
+
+    files: list[str]
+    special: set[str]
+    tree: Tree
 
 
 class _Example(NamedTuple):
@@ -75,59 +91,154 @@ class _Example(NamedTuple):
 # Public functions
 
 
-def find_layout(root: str | Path, layout: str = "auto") -> Layout:
+def find_layout(root: str | Path, layout: str = "auto") -> Recognised:
     """Recognise how a folder holds its signatures, without opening an image.
+
+    The dataset may lie in folders within the one that is given, and in several parts (train, test):
+    they are read together. Hidden files, readmes and licences do not count.
 
     Parameters
     ----------
     root : str or Path
-        The dataset's folder, or the one that holds it.
+        The dataset's folder, or one that holds it.
     layout : str
-        A name of `LAYOUTS`, or "auto". A manifest.csv wins over the other layouts.
+        A name of `layouts.LAYOUTS`, or "auto". A manifest.csv wins over the other layouts.
 
     Returns
     -------
-    Layout
+    Recognised
         Its files are in the table's order: writer, genuine before forgery, path.
 
     Raises
     ------
     DeepSignError
-        If the folder is missing or empty, fits no layout or several, leads outside itself, or
-        holds a manifest that is wrong.
+        If the folder is missing or empty, fits no layout, holds several datasets, leads outside
+        itself, or holds a manifest that is wrong.
     """
     root = Path(root)
-    if layout != "auto" and layout not in LAYOUTS:
-        raise DeepSignError(f"unknown layout {layout!r}: choose auto or one of {_names()}")
+    if layout not in CHOICES:
+        raise DeepSignError(f"unknown layout {layout!r}: choose one of {', '.join(CHOICES)}")
+    inside = walk(root)
+    if not inside.files and not inside.tree.folders:
+        raise DeepSignError(
+            f"the data folder {root} is empty: put the dataset there (data/README.md says how)"
+        )
+    name, told = _told(root, inside, layout)
+    images = set(inside.tree.images)
+    files = [
+        _found(path, told.get(path), inside, name)
+        for path in inside.files
+        if not _is_manifest(path) and (name != "manifest" or path in told or path in images)
+    ]
+    return Recognised(name, sorted(files, key=_order))
+
+
+def walk(root: str | Path) -> Inside:
+    """List a folder and all below it.
+
+    Raises
+    ------
+    DeepSignError
+        If the folder is missing, cannot be read, or holds a link that leads outside.
+    """
+    root = Path(root)
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise DeepSignError(
             f"the data folder {root} {what}: give the folder that holds the dataset"
         )
-    inside = _visible(root, root)
-    if not inside:
-        raise DeepSignError(
-            f"the data folder {root} is empty: put the dataset there (data/README.md says how)"
-        )
-    names = LAYOUTS if layout == "auto" else (layout,)
-    recognised = _recognise(root, root, names)
-    if recognised:
-        return recognised
-    # People unzip a dataset into a folder of its own inside the one that is asked for.
-    nested = [found for path in inside if _is_dir(path) if (found := _recognise(root, path, names))]
-    if len(nested) == 1:
-        return nested[0]
-    if nested:
-        raise DeepSignError(
-            f"{root} holds several datasets ({_some(found.folder.name for found in nested)}): "
-            "give the folder of one of them"
+    files: list[str] = []
+    folders: list[str] = []
+    special: set[str] = set()
+
+    def enter(folder: str, reached: tuple[str, ...]) -> None:
+        for entry in _visible(root / folder):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_symlink():
+                refuse_outside(root, root / path)
+            if _is(entry, "dir") and not path.lower().endswith(ENDINGS):
+                real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                if real in reached:
+                    special.add(path)
+                    files.append(path)
+                    continue
+                folders.append(path)
+                here = real or f"{reached[-1]}/{entry.name}"
+                enter(path, (*reached, here))
+            else:
+                files.append(path)
+                if not _is(entry, "file"):
+                    special.add(path)
+
+    enter("", (os.path.realpath(root),))
+    images = [p for p in files if p.lower().endswith(ENDINGS) and p not in special]
+    return Inside(files, special, Tree(images, folders))
+
+
+def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]]:
+    """The folder's layout, and what it tells of the files of one dataset."""
+    if layout in ("auto", "manifest"):
+        listed = [path for path in inside.files if _is_manifest(path)]
+        depth = min((path.count("/") for path in listed), default=0)
+        listed = [path for path in listed if path.count("/") == depth]
+        if len(listed) > 1:
+            raise _several(root, [*map(_folder, listed)])
+        if listed:
+            return "manifest", manifests.read(root, listed[0])
+    name, told = recognise(inside.tree, LAYOUTS if layout == "auto" else (layout,))
+    if not name:
+        raise _unknown(root, inside, layout)
+    held: dict[tuple[str, ...], list[str]] = {}
+    for path, one in told.items():
+        if one.kind:
+            held.setdefault(one.dataset, []).append(path)
+    if len(held) > 1:
+        places = [os.path.commonpath(map(_folder, paths)) for paths in held.values()]
+        if len(set(places)) < len(places):
+            raise DeepSignError(
+                f"{root} holds several datasets in the same folders "
+                f"({some([' '.join(filter(None, dataset)) for dataset in held])}): give each a "
+                "folder of its own"
+            )
+        raise _several(root, places)
+    return name, told
+
+
+def _several(root: Path, places: list[str]) -> DeepSignError:
+    return DeepSignError(
+        f"{root} holds several datasets ({some(sorted(places))}): give the folder of one of them"
+    )
+
+
+def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
+    images = inside.tree.images
+    if not images:
+        return DeepSignError(
+            f"{root} holds no image that can be used: none of {len(inside.files)} files ends in "
+            f"{' '.join(ENDINGS)}"
         )
     known = "any known layout" if layout == "auto" else f"the layout {layout}"
-    shapes = "; ".join(f"{name} = {_SHAPES[name]}" for name in names)
-    raise DeepSignError(
-        f"{root} does not fit {known}. It holds {_some(path.name for path in inside)}. Expected: "
-        f"{shapes}"
+    return DeepSignError(
+        f"{root} does not fit {known}. It holds {len(images)} images in "
+        f"{len({*map(_folder, images)})} folders, such as\n"
+        + "".join(f"  {utf8(path)[:200]!r}\n" for path in _sample(images))
+        + f"Known layouts: {', '.join(LAYOUTS)} (data/README.md shows a tree of each). Or say "
+        f"whose each image is: `python -m deepsign_utils manifest '{root}'` writes a first "
+        "manifest.csv from the names, for you to correct."
     )
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _sample(paths: list[str]) -> list[str]:
+    """A few of them, from as many folders as there are."""
+    by_folder: dict[str, list[str]] = {}
+    for path in paths:
+        by_folder.setdefault(_folder(path), []).append(path)
+    turns = [path for i in range(2) for group in by_folder.values() for path in group[i : i + 1]]
+    return sorted(turns[:_SHOWN])
 
 
 def read_dataset(
@@ -140,7 +251,7 @@ def read_dataset(
     root : str or Path
         The dataset's folder, or the one that holds it.
     layout : str
-        A name of `LAYOUTS`, or "auto".
+        A name of `layouts.LAYOUTS`, or "auto".
     progress : bool
         Whether to show a progress bar.
 
@@ -167,7 +278,7 @@ def read_dataset(
     paths = [found.path for found in candidates]
     examples = list(ordered_map(partial(_read, root), paths, None, progress, "reading"))
     left_out = pd.DataFrame(
-        [(_utf8(f.path), f.problem, _PROBLEMS[f.problem]) for f in recognised.files if f.problem]
+        [(utf8(f.path), f.problem, PROBLEMS[f.problem]) for f in recognised.files if f.problem]
         + [
             (found.path, example.reason, example.detail)
             for found, example in zip(candidates, examples, strict=True)
@@ -205,7 +316,8 @@ def check_usable(signatures: pd.DataFrame, writers_needed: int = 2) -> list[str]
     Returns
     -------
     list of str
-        One sentence a shortcoming, naming the writers; empty if there is none.
+        One sentence a shortcoming, naming the writers, among them those whose names differ in
+        leading zeros only; empty if there is none.
 
     Raises
     ------
@@ -217,12 +329,18 @@ def check_usable(signatures: pd.DataFrame, writers_needed: int = 2) -> list[str]
     counts = counts.loc[sorted(counts.index, key=_natural)]
     few, bare = counts["genuine"] < 2, counts["forgery"] == 0
     warnings = [
-        f"{lacking.sum()} of {len(counts)} writers {problem}: {_some(counts.index[lacking])}"
+        f"{lacking.sum()} of {len(counts)} writers {problem}: {some(counts.index[lacking])}"
         for lacking, problem in (
             (few, "have fewer than two genuine signatures, so no genuine pair"),
             (bare, "have no forgeries, so no skilled pair"),
         )
         if lacking.any()
+    ]
+    alike = pd.Series(counts.index, counts.index).groupby(writer_key).agg(list)
+    warnings += [
+        f"the writers {some(names)} differ in leading zeros only, and are taken as different people"
+        for names in alike
+        if len(names) > 1
     ]
     complete = int((~few & ~bare).sum())
     if complete < writers_needed:
@@ -267,225 +385,48 @@ def _signature_table(rows: list[tuple]) -> pd.DataFrame:
     return table
 
 
-# Recognising layouts
-
-
-def _recognise(root: Path, folder: Path, names: Iterable[str]) -> Layout | None:
-    for name in names:
-        files = _FINDERS[name](root, folder)
-        if files is not None:
-            files = [f if _is_utf8(f.path) else f._replace(problem="name not UTF-8") for f in files]
-            return Layout(name, folder, sorted(files, key=_order))
-    return None
-
-
-def _find_manifest(root: Path, folder: Path) -> list[Found] | None:
-    manifest = folder / "manifest.csv"
-    if not manifest.is_file():
-        return None
-    _refuse_outside(root, manifest)
-    rows = list(_manifest_rows(manifest))
-    found, missing = {}, []
-    for line, row in rows:
-        kind = _KINDS.get(re.sub(r"[\s_-]+", " ", row["kind"].strip().lower()))
-        if kind is None:
-            raise DeepSignError(
-                f"{manifest}, line {line}: kind must be genuine or forgery, not {row['kind']!r}"
-            )
-        if not row["writer"].strip():
-            raise DeepSignError(f"{manifest}, line {line}: the writer is missing")
-        path = posixpath.normpath(row["path"].strip() or ".")
-        if posixpath.isabs(path) or path.split("/")[0] == "..":
-            raise _outside(folder / path)
-        if not _is_file(folder / path):
-            missing.append(row["path"])
-            continue
-        _refuse_outside(root, folder / path)
-        path = (folder / path).relative_to(root).as_posix()
-        if path in found:
-            raise DeepSignError(f"{manifest}, line {line}: {row['path']!r} is listed twice")
-        forger = row.get("forger", "").strip() or None
-        found[path] = Found(path, row["writer"].strip(), kind, forger)
-    if missing:
-        raise DeepSignError(
-            f"{manifest} names {len(missing)} files that do not exist beside it: {_some(missing)}. "
-            "Its paths are relative to its own folder"
-        )
-    if not found:
-        raise DeepSignError(f"{manifest} lists no images")
-    return list(found.values())
-
-
-def _manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip().lower() for name in next(reader, [])]
-            if not {"path", "writer", "kind"} <= set(header) or len(set(header)) < len(header):
-                raise DeepSignError(
-                    f"{manifest} must begin with the columns path,writer,kind[,forger], "
-                    f"separated by commas, but begins with {header}"
-                )
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise DeepSignError(
-                        f"{manifest}, line {reader.line_num}: {len(row)} values for "
-                        f"{len(header)} columns; quote values that hold commas"
-                    )
-                if row:
-                    yield reader.line_num, dict(zip(header, row, strict=True))
-    except UnicodeDecodeError as error:
-        raise DeepSignError(f"{manifest} is not UTF-8 text: save it as CSV in UTF-8") from error
-    except (csv.Error, OSError) as error:
-        raise DeepSignError(f"{manifest} cannot be read as CSV: {error}") from error
-
-
-def _find_named(
-    tell: Callable[[Path], tuple[str, str] | None], root: Path, folder: Path
-) -> list[Found] | None:
-    """Files one folder deep whose own names tell writer and kind."""
-    files = [path for inner in _folders(root, folder) for path in _visible(root, inner)]
-    if not any(map(tell, files)):
-        return None
-    return [_found(root, path, *(tell(path) or ())) for path in files]
-
-
-def _tell_bhsig260(path: Path) -> tuple[str, str] | None:
-    name, writer = _BHSIG260.fullmatch(path.stem), path.parent.name
-    if not name or not writer.isdecimal() or int(name[1]) != int(writer):
-        return None
-    return writer, "genuine" if name[2].upper() == "G" else "forgery"
-
-
-def _tell_cedar(path: Path) -> tuple[str, str] | None:
-    name = _CEDAR.fullmatch(path.stem)
-    if not name:
-        return None
-    return str(int(name[2])), "genuine" if name[1].lower() == "original" else "forgery"
-
-
-def _find_idcar(root: Path, folder: Path) -> list[Found] | None:
-    folders = _folders(root, folder)
-    names = {inner.name for inner in folders}
-    forged = {name: match[1] for name in names if (match := _FORGED_FOLDER.fullmatch(name))}
-    if not names & set(forged.values()):
-        return None
-    found = []
-    for inner in folders:
-        writer = forged.get(inner.name)
-        for path in _visible(root, inner):
-            if writer is None:
-                found.append(_found(root, path, inner.name, "genuine"))
-            else:
-                found.append(_found(root, path, writer, "forgery", _forger(path.stem, writer)))
-    return found
-
-
-def _forger(stem: str, writer: str) -> str | None:
-    """Forger's number in an ICDAR-2011 name, `<forger><writer>_<n>` with digits run together."""
-    match = re.search(rf"(?<![0-9])([0-9]+){re.escape(writer)}(?![0-9])", stem)
-    return match[1] if match else None
-
-
-LAYOUTS = ("manifest", "bhsig260", "cedar", "idcar")
-"""Names of the known layouts, in the order in which they are tried."""
-
-_FINDERS: dict[str, Callable[[Path, Path], list[Found] | None]] = {
-    "manifest": _find_manifest,
-    "bhsig260": partial(_find_named, _tell_bhsig260),
-    "cedar": partial(_find_named, _tell_cedar),
-    "idcar": _find_idcar,
-}
-_SHAPES = {
-    "manifest": "a manifest.csv with the columns path,writer,kind[,forger]",
-    "bhsig260": "<w>/B-S-<w>-G-<nn>.tif and -F- (H- for Hindi)",
-    "cedar": "full_org/original_<w>_<n>.png and full_forg/forgeries_<w>_<n>.png",
-    "idcar": "<writer>/* and <writer>_forg/*",
-}
-_PROBLEMS = {
-    "not an image": f"its ending is not one of {' '.join(ENDINGS)}",
-    "not a file": "a folder, a broken link or a special file",
-    "unexpected name": "its name does not tell writer and kind",
-    "name not UTF-8": "rename it: its name cannot be written in a table",
-}
-
-
-def _found(
-    root: Path, path: Path, writer: str = "", kind: str = "", forger: str | None = None
-) -> Found:
-    problem = ""
-    if not _is_file(path):
-        problem = "not a file"
-    elif path.suffix.lower() not in ENDINGS:
-        problem = "not an image"
-    elif not kind:
-        problem = "unexpected name"
-    return Found(_relative(root, path), writer, kind, forger, problem)
-
-
 # Paths
 
 
-def _visible(root: Path, folder: Path) -> list[Path]:
+def _visible(folder: Path) -> list[os.DirEntry]:
     """Children in a fixed order, without hidden files and what systems leave behind."""
     try:
-        inside = list(folder.iterdir())
+        with os.scandir(folder) as inside:
+            entries = sorted(inside, key=lambda entry: entry.name)
     except OSError as error:  # no permission, or gone meanwhile
-        raise DeepSignError(f"{_utf8(str(folder))} cannot be read: {error.strerror}") from error
-    paths = sorted(
-        path
-        for path in inside
-        if not path.name.startswith(".")
-        and path.name != "__MACOSX"
-        and not _CLUTTER.fullmatch(path.name)
-    )
-    for path in paths:
-        if path.is_symlink():
-            _refuse_outside(root, path)
-    return paths
+        raise DeepSignError(f"{utf8(str(folder))} cannot be read: {error.strerror}") from error
+    return [
+        entry
+        for entry in entries
+        if not entry.name.startswith(".")
+        and entry.name != "__MACOSX"
+        and not _CLUTTER.fullmatch(entry.name)
+    ]
 
 
-def _folders(root: Path, folder: Path) -> list[Path]:
-    return [path for path in _visible(root, folder) if _is_dir(path)]
-
-
-def _is_file(path: Path) -> bool:
+def _is(entry: os.DirEntry, what: str) -> bool:
     try:
-        return path.is_file()
-    except OSError:  # such as a name longer than the file system allows
+        return entry.is_dir() if what == "dir" else entry.is_file()
+    except OSError:  # such as a link to a name longer than the file system allows
         return False
 
 
-def _is_dir(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # such as a link to a name like that
-        return False
+def _is_manifest(path: str) -> bool:
+    return path.rpartition("/")[2].lower() == manifests.NAME
 
 
-def _refuse_outside(root: Path, path: Path) -> None:
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise _outside(path)
-
-
-def _outside(path: Path) -> DeepSignError:
-    return DeepSignError(
-        f"{_utf8(str(path))} leads outside the dataset's folder: nothing there is read. Copy the "
-        "files into the folder, or give the folder that holds them all"
-    )
-
-
-def _relative(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _is_utf8(name: str) -> bool:
-    # The file system's undecodable bytes come as lone surrogates, which no UTF-8 text can hold.
-    return _utf8(name) == name
-
-
-def _utf8(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+def _found(path: str, told: Told | None, inside: Inside, layout: str) -> Found:
+    if path in inside.special:
+        return Found(path, problem="not a file")
+    if utf8(path) != path:  # undecodable bytes come as lone surrogates, which no UTF-8 can hold
+        return Found(path, problem="name not UTF-8")
+    if told is not None and told.kind:
+        return Found(path, told.writer, told.kind, told.forger)
+    if not path.lower().endswith(ENDINGS):
+        return Found(path, problem="not an image")
+    if told is not None:
+        return Found(path, problem=told.problem)
+    return Found(path, problem="not in the manifest" if layout == "manifest" else "unexpected name")
 
 
 def _order(found: Found) -> tuple:
@@ -502,13 +443,3 @@ def _part(text: str, is_number: bool) -> tuple[str, int, str]:
     # By length, then by digits: a hostile name may hold more digits than `int` takes.
     digits = text.lstrip("0")
     return ("", len(digits), digits) if is_number else (text, 0, "")
-
-
-def _some(names: Iterable[str]) -> str:
-    names = [_utf8(str(name)) for name in names]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(repr, names[:_SHOWN])) + more
-
-
-def _names() -> str:
-    return ", ".join(LAYOUTS)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.layouts import writer_key
 
 SPLITS = ("train", "validation", "test")
 DRAWS = 10
@@ -31,7 +32,8 @@ def split_writers(
     validation_writers, test_writers
         A share of all writers (rounded, at least one), a list of writers, or a part as ``"2/5"``:
         the second of five parts of the writers that are free. With equal ``rng`` the five parts of
-        ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation.
+        ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation. Listed
+        writers may lack leading zeros that the data has, or have those that it lacks.
     rng
         Draws the writers where no list is given.
 
@@ -56,12 +58,7 @@ def split_writers(
     listed = (("test", test_writers), ("validation", validation_writers))
     for split, wanted in listed:
         if isinstance(wanted, list):
-            missing = [writer for writer in wanted if writer not in writers]
-            if missing:
-                raise DeepSignError(
-                    f"{split}_writers names {len(missing)} writer(s) that the data does not have: "
-                    f"{', '.join(missing[:10])}."
-                )
+            wanted = _as_in_data(wanted, writers, split)
             twice = [writer for writer in wanted if writer in assigned]
             if twice:
                 raise DeepSignError(
@@ -94,6 +91,29 @@ def split_writers(
     if "sha256" in signatures:
         _refuse_straddling(signatures, split)
     return split
+
+
+def _as_in_data(wanted: list[str], writers: list[str], split: str) -> list[str]:
+    """Listed writers as the data spells them: `1` and `001` are one writer where there is one."""
+    spelt: dict[str, list[str]] = {}
+    for writer in writers:
+        spelt.setdefault(writer_key(writer), []).append(writer)
+    known = set(writers)
+    found = {name: [name] if name in known else spelt.get(writer_key(name), []) for name in wanted}
+    missing = [name for name, names in found.items() if not names]
+    if missing:
+        raise DeepSignError(
+            f"{split}_writers names {len(missing)} writer(s) that the data does not have: "
+            f"{', '.join(missing[:10])}. The data has {', '.join(writers[:5])}"
+            f"{' and others' if len(writers) > 5 else ''}."
+        )
+    for name, names in found.items():
+        if len(names) > 1:
+            raise DeepSignError(
+                f"{split}_writers names {name}, but the data has {' and '.join(names)}: write "
+                "which one is meant."
+            )
+    return [names[0] for names in found.values()]
 
 
 def _refuse_straddling(signatures: pd.DataFrame, split: pd.DataFrame) -> None:

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.datasets import LAYOUTS, check_usable, find_layout, read_dataset
+from deepsign_utils.__main__ import main
+from deepsign_utils.datasets import check_usable, find_layout, read_dataset
+from deepsign_utils.layouts import LAYOUTS
 
 
 def draw(path: Path, seed: int = 0, size: tuple[int, int] = (120, 60), mode: str = "L") -> Path:
@@ -209,7 +211,8 @@ def test_manifest_wins_and_is_tolerant_of_case_and_synonyms(tmp_path):
         "./2_forg/f1.png,Zoë,skilled,\r\n",
     )
     signatures, left_out = read(root)
-    assert left_out.empty
+    assert set(left_out["reason"]) == {"not in the manifest"}
+    assert len(signatures) + len(left_out) == 15
     assert find_layout(root).name == "manifest"
     assert signatures["writer"].unique().tolist() == ["Zoë"]
     assert signatures["kind"].tolist() == ["genuine", "genuine", "forgery", "forgery"]
@@ -234,15 +237,16 @@ def test_nested_manifest_is_relative_to_its_own_folder(tmp_path):
     ("text", "encoding", "message"),
     [
         ("file,writer,kind\na.png,x,genuine\n", "utf-8", "must begin with the columns"),
-        ("path;writer;kind\na.png;x;genuine\n", "utf-8", "must begin with the columns"),
+        ("path:writer:kind\na.png:x:genuine\n", "utf-8", "must begin with the columns"),
         ("path,path,writer,kind\n", "utf-8", "must begin with the columns"),
         ("", "utf-8", "must begin with the columns"),
         ("path,writer,kind\n", "utf-8", "lists no images"),
-        ("path,writer,kind\na.png,x,real\n", "utf-8", "line 2: kind must be genuine or forgery"),
+        ("path,writer,kind\na.png,x,perhaps\n", "utf-8", "line 2: kind must be genuine or forgery"),
         ("path,writer,kind\na.png,,genuine\n", "utf-8", "line 2: the writer is missing"),
         ("path,writer,kind\na.png,x\n", "utf-8", "line 2: 2 values for 3 columns"),
         ("path,writer,kind\na.png,x,genuine\n./a.png,y,genuine\n", "utf-8", "listed twice"),
-        ("path,writer,kind\na.png,Zoë,genuine\n", "latin-1", "not UTF-8"),
+        ("path,writer,kind\na.png,x,0\n", "utf-8", "0 and 1 mean opposite things"),
+        ("path,writer,kind,unsure\na.png,x,genuine,kind?\n", "utf-8", "1 rows as unsure"),
         ('path,writer,kind\n"a.png,x,genuine\n', "utf-8", "cannot be read as CSV"),
         ("path,writer,kind\n../secret.png,x,genuine\n", "utf-8", "outside"),
         ("path,writer,kind\n/etc/hostname,x,genuine\n", "utf-8", "outside"),
@@ -262,6 +266,79 @@ def test_manifest_naming_missing_files_counts_them_and_lists_the_first(tmp_path)
     rows = "".join(f"missing_{i}.png,x,genuine\n" for i in range(12))
     with pytest.raises(DeepSignError, match=r"12 files .*'missing_0.png'.* and 7 more"):
         read(manifest(tmp_path, "path,writer,kind\n" + rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("path;writer;kind\nim/Zoë 1.png;Zoë;genuine\n", "utf-8-sig"),
+        ("sep=;\npath;writer;kind\nim/Zoë 1.png;Zoë;genuine\n", "cp1252"),
+        ("path\twriter\tkind\r\nim\\Zoë 1.png\tZoë\treal\r\n", "utf-16"),
+        ('"kind","path","writer"\n"Original","im/Zoë 1.png","Zoë"\n', "cp1252"),
+        ("path,writer,kind\n{root}/im/Zoë 1.png,Zoë,genuine\n", "utf-8"),
+        ("path,writer,kind\nD:\\scans\\data\\im\\Zoë 1.png,Zoë,G\n", "utf-8"),
+    ],
+)
+def test_manifests_are_read_as_spreadsheets_save_them(tmp_path, text, encoding):
+    root = tmp_path / "data"
+    draw(root / "im" / "Zoë 1.png")
+    signatures, left_out = read(manifest(root, text.replace("{root}", str(root)), encoding))
+    assert left_out.empty
+    assert signatures[["path", "writer", "kind"]].values.tolist() == [
+        ["im/Zoë 1.png", "Zoë", "genuine"]
+    ]
+
+
+def test_numbers_as_kinds_mean_what_the_paths_say(tmp_path):
+    for name in ("real_1.png", "real_2.png", "fake_1.png"):
+        draw(tmp_path / name)
+    manifest(tmp_path, "path,writer,kind\nreal_1.png,a,1\nfake_1.png,a,0\nreal_2.png,b,1\n")
+    assert read(tmp_path)[0]["kind"].tolist() == ["genuine", "forgery", "genuine"]
+
+
+# A first manifest
+
+
+def drafted(root: Path, *options: str) -> pd.DataFrame:
+    assert main(["manifest", str(root), *options]) == 0
+    return pd.read_csv(root / "manifest.csv", dtype=str, keep_default_na=False)
+
+
+def test_a_first_manifest_is_guessed_from_names_and_read_when_it_is_corrected(tmp_path, capsys):
+    for name in ("anna good 1.png", "anna fake 1.png", "anna fake 2.png", "2023.png"):
+        draw(tmp_path / "scans" / name)
+    rows = drafted(tmp_path).set_index("path")
+    assert "4 images" in capsys.readouterr().out
+    assert rows.loc["scans/anna fake 1.png", ["writer", "kind"]].tolist() == ["anna", "forgery"]
+    assert rows.loc["scans/anna good 1.png", "unsure"]
+    assert rows.loc["scans/2023.png", "unsure"]
+    with pytest.raises(DeepSignError, match="unsure"):
+        read(tmp_path)
+    rows.drop(index="scans/2023.png").assign(unsure="", writer="anna").to_csv(
+        tmp_path / "manifest.csv", sep=";"
+    )
+    signatures, left_out = read(tmp_path)
+    assert signatures["kind"].tolist() == ["genuine", "forgery", "forgery"]
+    assert left_out["reason"].tolist() == ["not in the manifest"]
+    assert main(["manifest", str(tmp_path)]) == 1  # nobody's corrections are overwritten
+
+
+def test_a_pattern_says_whose_each_image_is(tmp_path):
+    for name in ("no7-real-1.png", "no7-copy by max-1.png", "odd.png"):
+        draw(tmp_path / "2024" / name)
+    rows = drafted(tmp_path, "--pattern", "*/no{writer}-{kind}-{n}.png").set_index("path")
+    assert rows.loc["2024/no7-real-1.png"].tolist() == ["7", "genuine", "", ""]
+    assert rows.loc["2024/no7-copy by max-1.png", "unsure"] == "kind?"
+    assert rows.loc["2024/odd.png", "unsure"].startswith("does not fit the pattern")
+    assert main(["manifest", str(tmp_path), "--pattern", "{kind}", "--output", "/none/x"]) == 1
+
+
+def test_a_known_layout_gives_a_manifest_that_reads_the_same(tmp_path):
+    root = bhsig260(tmp_path)
+    before = read(root)[0]
+    rows = drafted(root)
+    assert "unsure" not in rows
+    pd.testing.assert_frame_equal(read(root)[0], before)
 
 
 # Folders that cannot be read
@@ -285,7 +362,7 @@ def test_empty_folder_is_named(tmp_path):
 
 def test_folder_that_fits_nothing_tells_what_is_there_and_what_is_known(tmp_path):
     draw(tmp_path / "holiday" / "beach.jpg")
-    with pytest.raises(DeepSignError, match="'holiday'") as caught:
+    with pytest.raises(DeepSignError, match=r"'holiday/beach\.jpg'") as caught:
         read(tmp_path)
     assert all(name in str(caught.value) for name in LAYOUTS)
 
@@ -365,7 +442,7 @@ def test_unusable_files_are_listed_with_their_reasons_and_none_is_lost(tmp_path)
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (folder / "zero.png").touch()
     (folder / "bomb.png").write_bytes(png_header(20_000, 10_000))
-    (folder / "large.png").write_bytes(png_header(8_000, 7_000))
+    (folder / "large.png").write_bytes(png_header(9_000, 8_000))
     Image.new("L", (1, 1)).save(folder / "pixel.png")
     Image.new("L", (200, 80), 250).save(folder / "blank.png")
     (folder / "scan.pdf").write_bytes(b"%PDF")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, pairing
+from deepsign_utils import DeepSignError, datasets, pairing
 
 
 def table(writers: dict[str, tuple[int, int]]) -> pd.DataFrame:
@@ -40,6 +40,24 @@ def test_the_same_seed_splits_alike_and_another_one_differently():
     other = pairing.split_writers(TEN, 0.2, 0.3, np.random.default_rng(1))
     assert first.equals(again)
     assert not first.equals(other)
+
+
+@pytest.mark.parametrize("listed", [["7", "10"], ["007", "010"]])
+@pytest.mark.parametrize("spelt", ["{}", "{:03}"])
+def test_a_published_list_fits_however_the_folders_are_padded(listed, spelt):
+    data = table({spelt.format(number): (2, 2) for number in range(1, 13)})
+    split = pairing.split_writers(data, 0.2, listed, rng())
+    tested = split.loc[split["split"] == "test", "writer"]
+    assert tested.tolist() == [spelt.format(7), spelt.format(10)]
+
+
+def test_two_writers_who_differ_in_zeros_are_told_apart_or_asked_about():
+    data = table(dict.fromkeys(("1", "01", "2", "3"), (2, 2)))
+    split = pairing.split_writers(data, 0.2, ["01"], rng())
+    assert split.loc[split["split"] == "test", "writer"].tolist() == ["01"]
+    with pytest.raises(DeepSignError, match="names 001, but the data has 1 and 01"):
+        pairing.split_writers(data, 0.2, ["001"], rng())
+    assert "differ in leading zeros only" in " ".join(datasets.check_usable(data))
 
 
 def test_listed_writers_test_and_the_others_are_drawn_from():

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from deepsign_utils import DeepSignError
+from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.folders import CHAPTERS, ROOT
 
@@ -114,7 +114,7 @@ PARAMETERS: dict[str, Parameter] = {
             "str",
             "auto",
             "how the folder is laid out",
-            choices=("auto", "idcar", "cedar", "bhsig260", "manifest"),
+            choices=layouts.CHOICES,
         ),
         Parameter("seed", "int", 0, "every random stream is derived from it", minimum=0),
         Parameter("canvas_height", "int", 128, "pixels", minimum=16),

@@ -1,0 +1,556 @@
+"""Folder layouts: whose signature an image is, genuine or forged, told from names alone.
+
+A layout is one small class: its name, which datasets have it, an example tree, and `tell`, which
+reads paths and opens nothing. `LAYOUTS` is the register: the choices of the `layout` parameter, the
+help of the command line and the table in data/README.md come from it, and a test plants every
+example and reads it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+PROBLEMS = {
+    "contradiction": "its name says genuine and its folder forged, or the other way round",
+    "questioned": "its name does not tell whether it is genuine; a manifest.csv can",
+    "other hand": "the writer's own, in disguise or by the other hand: neither genuine nor forged",
+}
+"""Reasons of layouts to leave a file out, and what they mean."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies in a folder: paths relative to it with forward slashes, in a fixed order."""
+
+    images: Sequence[str]
+    folders: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a layout knows of a file.
+
+    Attributes
+    ----------
+    writer : str
+    kind : str
+        "genuine" or "forgery"; empty where `problem` says why the file is left out.
+    forger : str or None
+    dataset : tuple of str
+        Equal for the files of one dataset: the folders that neither name a writer nor a kind nor
+        a part of a dataset, such as train and test.
+    problem : str
+        A key of `PROBLEMS`, or empty.
+    """
+
+    writer: str = ""
+    kind: str = ""
+    forger: str | None = None
+    dataset: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Layout:
+    """A folder layout. `example` has a line a file: path, `->`, then what is read from it."""
+
+    name: str
+    datasets: str
+    example: str
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The example's files: path, and what is read from it."""
+        pairs = (line.split(" -> ") for line in self.example.strip().splitlines())
+        return [(path.strip(), read.strip()) for path, read in pairs]
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        """What is known of each image; one that is missing does not fit the layout."""
+        raise NotImplementedError
+
+
+# Words in folder names
+
+_WORDS = {
+    "genuine": "genuine genuines original originals org orig real reals authentic "
+    "reference references ref refs",
+    "forgery": "forged forgery forgeries forgeds forg forge forges fake fakes simulated "
+    "simulation simulations counterfeit skilled simple unskilled",
+    "other hand": "opposite disguise disguised disguises",
+    "questioned": "questioned",
+    "part": "train training test testing val valid validation eval evaluation part fold "
+    "session split trainset testset trainingset testingset traindata testdata",
+    "": "full offline off line online signature signatures sign signs sig sigs image images img "
+    "imgs set sets data dataset datasets sample samples all scan scans file files hand nfi of",
+}
+_KIND_OF_WORD = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_KINDS = ("genuine", "forgery")
+
+
+def meaning(folder: str) -> str | None:
+    """What the words of a folder's name say.
+
+    Returns
+    -------
+    str or None
+        "genuine", "forgery", "other hand", "questioned", "part" (train, test and the like) or ""
+        (filler, such as images); None if it says anything else, as a writer's name does.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
+    words = [word for word in re.findall(r"[^\W\d_]+", spaced.lower()) if len(word) > 1]
+    if not words:
+        return None
+    said = set()
+    for word in words:
+        kind = _KIND_OF_WORD.get(word)
+        if kind is None:
+            kind = next((k for k, part in _IN_A_WORD if part in word), None)
+        if kind is None:
+            return None
+        said.add(kind)
+    if "other hand" in said:
+        return "other hand"
+    said.discard("")
+    kinds = said - {"part"}
+    if len(kinds) > 1:
+        return None
+    return next(iter(kinds or said), "")
+
+
+_IN_A_WORD = (("genuine", "genuine"), ("forgery", "forger"), ("forgery", "forged"))
+
+
+def writer_key(name: str) -> str:
+    """What two spellings of one writer share: `1` and `001`, composed and decomposed accents."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", unicodedata.normalize("NFC", name))
+
+
+def _split(path: str) -> tuple[list[str], str]:
+    """A path's folders, and its file's name without ending."""
+    *folders, name = path.split("/")
+    stem, dot, _ = name.rpartition(".")
+    return folders, stem if dot else name
+
+
+# Layouts whose files' own names tell
+
+
+class NamedFiles(Layout):
+    """Every file's own name tells writer and kind, whatever folders it lies in.
+
+    `patterns` match a name without ending. Their groups: `writer`, `forged` (there if it is
+    forged), and if they have them `forger`, `signer` (forged unless he is the writer) and `set`.
+    """
+
+    patterns: tuple[str, ...]
+    unpadded = False  # whether writers lose leading zeros: published lists of them have none
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        patterns = [re.compile(text, re.IGNORECASE | re.ASCII) for text in self.patterns]
+        told = {}
+        for path in tree.images:
+            folders, stem = _split(path)
+            for pattern in patterns:
+                if (match := pattern.fullmatch(stem)) and (one := self._one(folders, match)):
+                    told[path] = one
+        return _in_one_form(told) if self.unpadded else told
+
+    def _one(self, folders: list[str], match: re.Match[str]) -> Told | None:
+        groups = match.groupdict()
+        writer, signer = groups["writer"], groups.get("signer")
+        parent = folders[-1] if folders else ""
+        if parent.isdecimal():
+            if writer_key(parent) != writer_key(writer):
+                return None
+            writer = parent if self.unpadded else writer
+        forged = signer != writer if signer else groups.get("forged") is not None
+        dataset = self._dataset(folders, writer, (groups.get("set") or "").upper())
+        if {_KINDS[forged], *map(meaning, folders)} >= set(_KINDS):
+            return Told(dataset=dataset, problem="contradiction")
+        forger = groups.get("forger") or signer
+        return Told(writer, _KINDS[forged], forger if forged else None, dataset)
+
+    def _dataset(self, folders: list[str], writer: str, name: str) -> tuple[str, ...]:
+        return (*_foreign(folders, writer), name)
+
+
+def _foreign(folders: Iterable[str], writer: str) -> tuple[str, ...]:
+    """Folders that name neither the writer nor a kind nor a part of a dataset."""
+    return tuple(
+        folder
+        for folder in folders
+        if meaning(folder) is None
+        and writer_key(_FORGED_FOLDER.sub(r"\1", folder)) != writer_key(writer)
+    )
+
+
+def _in_one_form(told: dict[str, Told]) -> dict[str, Told]:
+    """Writers without leading zeros, but for those who would then fall together."""
+    spelt = defaultdict(set)
+    for one in told.values():
+        spelt[one.dataset, writer_key(one.writer)].add(one.writer)
+    return {
+        path: replace(one, writer=writer_key(one.writer))
+        if len(spelt[one.dataset, writer_key(one.writer)]) == 1
+        else one
+        for path, one in told.items()
+    }
+
+
+class Bhsig260(NamedFiles):
+    name = "bhsig260"
+    datasets = "BHSig260, Bengali (`B-`) or Hindi (`H-`)"
+    patterns = (r"(?P<set>[BH])-S-(?P<writer>[0-9]+)-(?:G|(?P<forged>F))-[0-9]+",)
+    unpadded = True
+    example = """
+        1/B-S-1-G-01.tif -> 1 genuine
+        1/B-S-1-F-01.tif -> 1 forgery
+        002/B-S-002-G-24.tif -> 2 genuine
+        002/B-S-002-F-30.tif -> 2 forgery
+        list.genuine -> not an image
+        """
+
+
+class Cedar(NamedFiles):
+    name = "cedar"
+    datasets = "CEDAR"
+    patterns = (r"(?:original|(?P<forged>forger(?:y|ies)))_(?P<writer>[0-9]+)_[0-9]+",)
+    unpadded = True
+    example = """
+        signatures/full_org/original_1_1.png -> 1 genuine
+        signatures/full_org/original_2_24.png -> 2 genuine
+        signatures/full_forg/forgeries_1_1.png -> 1 forgery
+        signatures/full_forg/forgeries_2_24.png -> 2 forgery
+        """
+
+
+class Gpds(NamedFiles):
+    name = "gpds"
+    datasets = "GPDS-960, its parts, and GPDS Synthetic"
+    patterns = (r"c(?P<forged>f)?-(?P<writer>[0-9]+)-[0-9]+",)
+    example = """
+        001/c-001-01.jpg -> 001 genuine
+        001/cf-001-01.jpg -> 001 forgery
+        002/c-002-24.jpg -> 002 genuine
+        002/cf-002-30.jpg -> 002 forgery
+        """
+
+
+class Mcyt(NamedFiles):
+    name = "mcyt"
+    datasets = "MCYT-75"
+    patterns = (r"(?:(?P<forger>[0-9]{4})_)?(?P<writer>[0-9]{4})(?:v|(?P<forged>f))[0-9]{2}",)
+    example = """
+        0000/0000v00.bmp -> 0000 genuine
+        0000/0000f00.bmp -> 0000 forgery
+        0002/0002v14.bmp -> 0002 genuine
+        0002/0003_0002f00.bmp -> 0002 forgery by 0003
+        """
+
+
+class SigComp2009(NamedFiles):
+    name = "sigcomp2009"
+    datasets = (
+        "SigComp 2009, training (`NISDCC-`) or evaluation (`NFI-`); copies without the prefix"
+    )
+    patterns = (
+        r"(?P<set>NISDCC)-(?P<signer>[0-9]{3})_(?P<writer>[0-9]{3})_[0-9]{3}(?:_.*)?",
+        r"(?:(?P<set>NFI)-)?(?P<signer>[0-9]{3})[0-9]{2}(?P<writer>[0-9]{3})",
+    )
+    example = """
+        genuines/NFI-00101001.png -> 001 genuine
+        genuines/NFI-02103021.png -> 021 genuine
+        forgeries/NFI-00602001.png -> 001 forgery by 006
+        forgeries/NFI-00604021.png -> 021 forgery by 006
+        """
+
+
+class SigComp2011(NamedFiles):
+    name = "sigcomp2011"
+    datasets = "SigComp 2011 as issued, Dutch or Chinese, training and test set"
+    patterns = (
+        r"(?P<writer>[0-9]{3}) ?_ ?[0-9]{1,2}",
+        r"[0-9]{1,2} ?_ ?(?P<writer>[0-9]{3})",
+        r"(?P<forged>(?P<forger>[0-9]{2,4})(?P<writer>[0-9]{3})) ?_ ?[0-9]{1,2}",
+        r"[0-9]{1,2} ?_ ?(?P<forged>(?P<forger>[0-9]{2,4})(?P<writer>[0-9]{3}))",
+    )
+    example = """
+        Dutch/TrainingSet/Offline Genuine/001_01.PNG -> 001 genuine
+        Dutch/TrainingSet/Offline Forgeries/0201001_01.png -> 001 forgery by 0201
+        Dutch/TestSet/Reference(646)/013/01_013.PNG -> 013 genuine
+        Dutch/TestSet/Questioned(1287)/013/02_013.PNG -> 013 genuine
+        Dutch/TestSet/Questioned(1287)/013/01_0113013.PNG -> 013 forgery by 0113
+        """
+    _SCRIPTS = re.compile("dutch|chinese", re.IGNORECASE)
+    _ISSUED = re.compile(r"(offline (genuine|forger)|ref(erence)?\(|questioned\()", re.IGNORECASE)
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        # Names of digits alone are common: forgers' numbers or the folders have to bear them out.
+        told = super().tell(tree)
+        issued = any(one.forger for one in told.values()) or any(map(self._ISSUED.search, told))
+        return told if issued else {}
+
+    def _dataset(self, folders: list[str], writer: str, name: str) -> tuple[str, ...]:
+        scripts = self._SCRIPTS.findall("/".join(folders))
+        return (scripts[0].capitalize(),) if scripts else ()
+
+
+# Layouts whose folders tell
+
+
+class Idcar(Layout):
+    """A folder of genuine signatures for each writer, and one of forged ones beside it."""
+
+    name = "idcar"
+    datasets = "IDCAR, the synthetic set; SigComp 2011 Dutch as Kaggle has it (`train`, `test`)"
+    example = """
+        train/049/01_049.png -> 049 genuine
+        train/049_forg/01_0114049.PNG -> 049 forgery by 0114
+        test/anna/1.png -> anna genuine
+        test/anna_forg/1.png -> anna forgery
+        train.csv -> not an image
+        """
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        beside = defaultdict(list)
+        for folder in tree.folders:
+            above, _, name = folder.rpartition("/")
+            beside[above].append(name)
+        means = {
+            f"{above}/{name}".lstrip("/"): role
+            for above, names in beside.items()
+            for name, role in _roles(names).items()
+        }
+        return {
+            path: self._one(path, folder, *means[folder])
+            for path in tree.images
+            for folder in _folders_of(path)
+            if folder in means
+        }
+
+    def _one(self, path: str, folder: str, writer: str, kind: str) -> Told:
+        forger = _forger(_split(path)[1], writer) if kind == "forgery" else None
+        return Told(writer, kind, forger, _foreign(folder.split("/")[:-1], writer))
+
+
+_SUFFIX = re.compile(r"(.+)[ _.-]([a-z]+)", re.IGNORECASE | re.DOTALL)
+_FORGED_FOLDER = re.compile(r"(.+)[ _.-](?:forg\w*|fake|f)", re.IGNORECASE | re.DOTALL)
+
+
+def _roles(names: list[str]) -> dict[str, tuple[str, str]]:
+    """Writer and kind of each of some folders side by side; empty if no two of them are a pair."""
+    kinds = {"f": "forgery", "g": "genuine"}
+    marked = {}  # name -> writer, kind
+    for name in names:
+        if match := _SUFFIX.fullmatch(name):
+            kind = kinds.get(match[2].lower()) or meaning(match[2])
+            if kind in _KINDS:
+                marked[name] = (match[1], kind)
+    plain = {name.casefold(): name for name in reversed(names) if name not in marked}
+    plain |= {name: name for name in names}
+
+    def genuine_of(writer: str) -> str | None:
+        return plain.get(writer) or plain.get(writer.casefold())
+
+    forged = {writer.casefold() for writer, kind in marked.values() if kind == "forgery"}
+    pairs, roles = 0, {}
+    for name in names:
+        writer, kind = marked.get(name, (name, "genuine"))
+        if kind == "forgery":
+            twin = genuine_of(writer)
+            suffixed = (
+                (w.casefold(), k) == (writer.casefold(), "genuine") for w, k in marked.values()
+            )
+            paired = twin is not None or (meaning(writer) is None and any(suffixed))
+            pairs += paired
+            if paired or len(name) - len(writer) > 2:
+                roles[name] = (twin or writer, "forgery")
+                continue
+        elif name in marked and writer.casefold() in forged and not genuine_of(writer):
+            roles[name] = (writer, "genuine")
+            continue
+        roles[name] = (name, "genuine")
+    return roles if pairs else {}
+
+
+def _folders_of(path: str) -> list[str]:
+    """The folders that hold a file, outermost first."""
+    return [path[: match.start()] for match in re.finditer("/", path)]
+
+
+def _forger(stem: str, writer: str) -> str | None:
+    """Forger's number in an ICDAR-2011 name, `<forger><writer>_<n>` with digits run together."""
+    match = re.search(rf"(?<![0-9])([0-9]+){re.escape(writer)}(?![0-9])", stem)
+    return match[1] if match else None
+
+
+class FourNSigComp(Layout):
+    """Forensic competitions: a kind and a number are all that a name tells."""
+
+    name = "4nsigcomp"
+    datasets = (
+        "4NSigComp 2010 (writer A: training set, B: test set) and 2012. Which of the questioned "
+        "are genuine stands in a file beside: write a manifest"
+    )
+    example = """
+        TrainingSet/Reference/R001.png -> A genuine
+        TrainingSet/Genuine/G001.png -> A genuine
+        TrainingSet/Simulated/S001.png -> A forgery
+        TrainingSet/Disguise/D001.png -> other hand
+        TestSet/Reference/R001.png -> B genuine
+        TestSet/Questioned/Q001.png -> questioned
+        """
+    _NAME = re.compile("[a-z]+[0-9]{1,3}[a-z]*", re.IGNORECASE)
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        told = {}
+        for path in tree.images:
+            folders, stem = _split(path)
+            kinds = [meaning(folder) for folder in folders]
+            places = [i for i, kind in enumerate(kinds) if kind not in (None, "", "part")]
+            if not places or not self._NAME.fullmatch(stem):
+                continue
+            kind, below = kinds[places[-1]], folders[places[-1] + 1 :]
+            parts = "".join(f for f, k in zip(folders, kinds, strict=True) if k == "part").lower()
+            writer = below[0] if below else {"tr": "A", "te": "B"}.get(parts[:2])
+            if writer and kind in _KINDS:
+                told[path] = Told(writer, kind, None, _foreign(folders[: places[0]], writer))
+            elif writer:
+                told[path] = Told(problem=kind)
+        return told if any(one.problem for one in told.values()) else {}
+
+
+class GenuineForged(Layout):
+    """A folder says genuine or forged; the writer is the folder below it, above it, or the name."""
+
+    name = "genuine_forged"
+    datasets = (
+        "UTSig; any folders that say genuine (real, original, reference) and forged (forge, fake, "
+        "simulated, skilled), below or above each writer's, or with names as `anna_01.png` in them"
+    )
+    example = """
+        Genuine/1/1.tif -> 1 genuine
+        Genuine/2/27.tif -> 2 genuine
+        Forgery/Skilled/1/6.tif -> 1 forgery
+        Forgery/Simple/2/36.tif -> 2 forgery
+        Forgery/Opposite Hand/1/3.tif -> other hand
+        """
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        marked = []
+        for path in tree.images:
+            folders, stem = _split(path)
+            kinds = [meaning(folder) for folder in folders]
+            places = [i for i, kind in enumerate(kinds) if kind in (*_KINDS, "other hand")]
+            if places:
+                marked.append((path, folders, stem, kinds, places))
+        # The writers who have both kinds tell where their names stand.
+        readings = [
+            {row[0]: one for row in marked if (one := self._one(*row[1:], where))}
+            for where in (self._below, self._above, self._in_name)
+        ]
+        best = max(readings, key=_complete)
+        return best if _complete(best) else {}
+
+    def _one(self, folders: list, stem: str, kinds: list, places: list, where) -> Told | None:
+        writer, end = where(folders, stem, kinds, places)
+        said = {kinds[place] for place in places}
+        if writer is None:
+            return None
+        dataset = _foreign(folders[:end], writer)
+        if problem := "other hand" if "other hand" in said else "contradiction" * (len(said) - 1):
+            return Told(dataset=dataset, problem=problem)
+        return Told(writer, *said, None, dataset)
+
+    @staticmethod
+    def _below(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
+        after = range(places[-1] + 1, len(folders))
+        return next((folders[i] for i in after if kinds[i] is None), None), places[0]
+
+    @staticmethod
+    def _above(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
+        before = range(places[0] - 1, -1, -1)
+        place = next((i for i in before if kinds[i] is None), 0)
+        return (folders[place] if kinds[place] is None else None), place
+
+    @staticmethod
+    def _in_name(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
+        match = re.fullmatch(r"(.*[^ _-])[ _-]+[0-9]+", stem, re.DOTALL)
+        return (match[1] if match else None), places[0]
+
+
+def _complete(told: dict[str, Told]) -> int:
+    """How many writers have genuine and forged signatures."""
+    kinds = defaultdict(set)
+    for one in told.values():
+        kinds[one.dataset, one.writer].add(one.kind)
+    return sum(found >= set(_KINDS) for found in kinds.values())
+
+
+class Manifest(Layout):
+    """A table says whose each image is; `manifests.read` reads it."""
+
+    name = "manifest"
+    datasets = "anything: a `manifest.csv` lists its images"
+    example = """
+        scans/anna-01.png -> anna genuine
+        scans/anna-by-ben-01.png -> anna forgery by ben
+        scans/blotter.png -> not in the manifest
+        """
+
+
+# The register
+
+_ALL: tuple[Layout, ...] = (
+    Manifest(),
+    Bhsig260(),
+    Cedar(),
+    Gpds(),
+    Mcyt(),
+    SigComp2009(),
+    Idcar(),
+    SigComp2011(),
+    FourNSigComp(),
+    GenuineForged(),
+)
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
+"""Every known layout by name, in the order in which they are tried."""
+
+CHOICES = ("auto", *LAYOUTS)
+"""What the parameter `layout` may be."""
+
+_NEARLY_ALL = 0.9
+
+
+def recognise(tree: Tree, names: Iterable[str] = tuple(LAYOUTS)) -> tuple[str, dict[str, Told]]:
+    """The layout that a folder has, and what it tells of each file.
+
+    The first one that tells nearly as many files as the one that tells most of them: the first ones
+    know forgers' names, the last ones fit nearly anything.
+
+    Returns
+    -------
+    name : str
+        Empty if none fits. A manifest is not looked for.
+    told : dict
+        Path -> `Told`; files that are missing do not fit.
+    """
+    read = {name: LAYOUTS[name].tell(tree) for name in names if name != Manifest.name}
+    most = max((len(told) for told in read.values()), default=0)
+    for name, told in read.items():
+        if told and len(told) >= _NEARLY_ALL * most:
+            return name, told
+    return "", {}
+
+
+def described() -> str:
+    """Every layout with its example tree, in Markdown: the list in data/README.md."""
+    blocks = []
+    for layout in _ALL:
+        lines = layout.lines()
+        width = max(len(path) for path, _ in lines)
+        tree = "\n".join(f"{path:{width}}  {read}" for path, read in lines)
+        blocks.append(f"**`{layout.name}`** {layout.datasets}.\n\n```\n{tree}\n```\n")
+    return "\n".join(blocks)

@@ -1,0 +1,372 @@
+"""A manifest: a table that says whose each image is. Reading one, and writing a first one.
+
+Read as spreadsheets and scripts leave it: comma, semicolon or tab; UTF-8, UTF-16 or Windows-1252;
+paths with either slash, relative to the manifest's folder or absolute inside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PureWindowsPath
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.layouts import Told, Tree, meaning, recognise
+
+NAME = "manifest.csv"
+UNSURE = "unsure"
+"""Column of a guessed manifest: what is to be checked. A manifest is read when it is empty."""
+
+_COLUMNS = ("path", "writer", "kind")
+_DELIMITERS = ",;\t|"
+_SHOWN = 5
+_LETTERS = {"g": "genuine", "f": "forgery"}
+
+
+# Reading
+
+
+def read(root: Path, manifest: str) -> dict[str, Told]:
+    """What a manifest says of the images below a folder.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder: nothing outside it is read.
+    manifest : str
+        The manifest's path relative to it.
+
+    Returns
+    -------
+    dict
+        Path relative to `root` -> `Told`.
+
+    Raises
+    ------
+    DeepSignError
+        Naming the line: if a column, a writer or a kind is missing or not understood, a file is
+        missing, listed twice or outside the folder, or a row is still marked unsure.
+    """
+    file = root / manifest
+    refuse_outside(root, file)
+    rows = list(_rows(file))
+    unsure = [line for line, row in rows if row.get(UNSURE, "").strip()]
+    if unsure:
+        raise DeepSignError(
+            f"{file} still marks {len(unsure)} rows as unsure, the first in line {unsure[0]}: "
+            f"correct them, then empty the column '{UNSURE}'"
+        )
+    numbers = _numbers(rows)
+    told: dict[str, Told] = {}
+    missing = []
+    for line, row in rows:
+        where = f"{file}, line {line}"
+        kind = numbers.get(row["kind"].strip()) or kind_of(row["kind"])
+        if kind is None:
+            hint = (
+                ". 0 and 1 mean opposite things in different datasets"
+                if row["kind"].strip() in ("0", "1")
+                else ""
+            )
+            raise DeepSignError(
+                f"{where}: kind must be genuine or forgery, not {row['kind']!r}{hint}"
+            )
+        if not row["writer"].strip():
+            raise DeepSignError(f"{where}: the writer is missing")
+        path = _inside(root, file.parent, row["path"].strip())
+        if path is None:
+            missing.append(row["path"])
+            continue
+        if path in told:
+            raise DeepSignError(f"{where}: {row['path']!r} is listed twice")
+        told[path] = Told(row["writer"].strip(), kind, row.get("forger", "").strip() or None)
+    if missing:
+        raise DeepSignError(
+            f"{file} names {len(missing)} files that do not exist beside it: {some(missing)}. "
+            "Its paths are relative to its own folder"
+        )
+    if not told:
+        raise DeepSignError(f"{file} lists no images")
+    return told
+
+
+def kind_of(text: str) -> str | None:
+    """genuine or forgery, however it is spelt: real, original, forged, fake, skilled forgery …"""
+    return _LETTERS.get(text.strip().lower()) or _said(text)
+
+
+def _said(text: str) -> str | None:
+    kind = meaning(text)
+    return kind if kind in ("genuine", "forgery") else None
+
+
+def _numbers(rows: Sequence[tuple[int, dict[str, str]]]) -> dict[str, str]:
+    """What 0 and 1 mean as kinds: what the paths of their rows say, if all that speak agree."""
+    said = defaultdict(set)
+    for _, row in rows:
+        if row["kind"].strip() in ("0", "1"):
+            parts = _stem(row["path"].replace("\\", "/")).split("/")
+            said[row["kind"].strip()] |= {*map(_said, parts)} - {None}
+    meanings = {number: words.pop() for number, words in said.items() if len(words) == 1}
+    return meanings if len(set(meanings.values())) == 2 else {}
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows below the header, by line; column names in lower case."""
+    try:
+        text = _decoded(file.read_bytes())
+        first, _, rest = text.partition("\n")
+        if re.fullmatch(r"\s*sep=.\s*", first, re.IGNORECASE):  # Excel's own line
+            text, skipped = rest, 1
+        else:
+            skipped = 0
+        reader, header = _dialect(text)
+        if header is None:
+            begin = [cell.strip() for cell in text.partition("\n")[0].strip("\r").split(",")][:8]
+            raise DeepSignError(
+                f"{file} must begin with the columns path,writer,kind[,forger], "
+                f"separated by commas, semicolons or tabs, but begins with {begin}"
+            )
+        for row in reader:
+            line = reader.line_num + skipped
+            if any(cell.strip() for cell in row) and len(row) != len(header):
+                raise DeepSignError(
+                    f"{file}, line {line}: {len(row)} values for "
+                    f"{len(header)} columns; quote values that hold commas"
+                )
+            if any(cell.strip() for cell in row):
+                yield line, dict(zip(header, row, strict=True))
+    except (csv.Error, OSError) as error:
+        raise DeepSignError(f"{file} cannot be read as CSV: {error}") from error
+
+
+def _decoded(content: bytes) -> str:
+    for mark, encoding in (
+        (b"\xef\xbb\xbf", "utf-8-sig"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
+        if content.startswith(mark):
+            return content.decode(encoding, "replace")
+    if content[1:2] == b"\0":
+        return content.decode("utf-16-le", "replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def _dialect(text: str):
+    """A CSV reader below the header, and the header's names; None where no delimiter gives them."""
+    for delimiter in _DELIMITERS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header = [name.strip().lower() for name in next(reader, [])]
+        if set(_COLUMNS) <= set(header) and len(set(header)) == len(header):
+            return reader, header
+    return None, None
+
+
+def _inside(root: Path, folder: Path, text: str) -> str | None:
+    """A manifest's path relative to the dataset's folder; None if there is no such file."""
+    for spelt in dict.fromkeys((text, text.replace("\\", "/"))):
+        windows = PureWindowsPath(spelt)
+        if posixpath.isabs(spelt) or (windows.drive and len(windows.parts) > 1):
+            path = _absolute(root, folder, windows if windows.drive else Path(spelt))
+        else:
+            path = posixpath.normpath(spelt or ".")
+            if path.split("/")[0] == "..":
+                raise outside(folder / path)
+            path = (folder / path).relative_to(root).as_posix()
+        if path is not None and is_file(root / path):
+            refuse_outside(root, root / path)
+            return path
+    return None
+
+
+def _absolute(root: Path, folder: Path, path: Path | PureWindowsPath) -> str | None:
+    """Where an absolute path lies: in the dataset, or where the dataset was when it was listed."""
+    if isinstance(path, Path):
+        path = Path(os.path.normpath(path))
+        for base in (root.absolute(), root.resolve()):
+            if path.is_relative_to(base):
+                return path.relative_to(base).as_posix()
+    parts = path.parts
+    name = folder.resolve().name
+    if name in parts and ".." not in parts:
+        after = len(parts) - 1 - parts[::-1].index(name)
+        return (folder / Path(*parts[after + 1 :])).relative_to(root).as_posix()
+    raise outside(Path(str(path)))
+
+
+# A first manifest
+
+
+def draft(root: Path, tree: Tree, pattern: str | None = None) -> tuple[list[dict[str, str]], str]:
+    """Guess whose each image of a folder is.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    tree : Tree
+        What lies in it.
+    pattern : str, optional
+        How a path, relative to the folder and without ending, tells: ``{writer}``, ``{kind}``,
+        ``{forger}`` and ``{n}`` (a number) stand for themselves, ``*`` for anything but a slash.
+
+    Returns
+    -------
+    rows : list of dict
+        `path`, `writer`, `kind`, `forger` and `unsure` (what is to be checked, or empty) of every
+        image, in order of path.
+    source : str
+        What told: the pattern, a layout's name, or "names".
+
+    Raises
+    ------
+    DeepSignError
+        If there are no images, or the pattern is wrong or fits none of them.
+    """
+    images = tree.images
+    if not images:
+        raise DeepSignError(f"{root} holds no images: there is nothing to list")
+    if pattern is not None:
+        matcher = _pattern(pattern)
+        told = {path: match for path in images if (match := matcher.fullmatch(_stem(path)))}
+        if not told:
+            raise DeepSignError(
+                f"the pattern {pattern!r} fits none of the {len(images)} images, such as "
+                f"{images[0]!r} (patterns are without the ending)"
+            )
+        guesses = {path: _by_pattern(told.get(path)) for path in images}
+        source = f"the pattern {pattern}"
+    else:
+        name, known = recognise(tree)
+        source = f"the layout {name}" if name else "names"
+        guesses = _by_names(images) if not name else {p: _known(known.get(p)) for p in images}
+    return [{"path": path} | guesses[path] for path in images], source
+
+
+def to_csv(rows: Sequence[dict[str, str]]) -> str:
+    """A drafted manifest as text; the column of doubts only where there are any."""
+    columns = ["path", "writer", "kind", "forger"]
+    columns += [UNSURE] if any(row[UNSURE] for row in rows) else []
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _guess(writer: str, kind: str, forger: str | None = None, unsure: str = "") -> dict[str, str]:
+    doubts = [unsure] if unsure else []
+    doubts += [f"{name}?" for name, value in (("writer", writer), ("kind", kind)) if not value]
+    return {"writer": writer, "kind": kind, "forger": forger or "", UNSURE: ", ".join(doubts)}
+
+
+def _known(told: Told | None) -> dict[str, str]:
+    if told is None or told.problem:
+        return _guess("", "", None, told.problem if told else "")
+    return _guess(told.writer, told.kind, told.forger)
+
+
+def _stem(path: str) -> str:
+    folders, slash, name = path.rpartition("/")
+    return folders + slash + name.rpartition(".")[0]
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern as a regular expression."""
+    groups = {"{writer}": "(?P<writer>[^/]+?)", "{kind}": "(?P<kind>[^/]+?)"}
+    groups |= {"{forger}": "(?P<forger>[^/]+?)", "{n}": "[0-9]+", "*": "[^/]*"}
+    names = re.findall(r"\{[^}]*\}", pattern)
+    wrong = [name for name in names if name not in groups]
+    wrong += [name for name in set(names) - {"{n}"} if names.count(name) > 1]
+    if wrong or "{writer}" not in names:
+        raise DeepSignError(
+            f"the pattern {pattern!r} must hold {{writer}}, and may hold {{kind}} and {{forger}} "
+            "(each once), {n} and *, such as '{writer}/{kind}_{n}'"
+        )
+    stem = re.sub(r"\.(?:png|tiff?|jpe?g|bmp|\*)$", "", pattern.strip("/"), flags=re.IGNORECASE)
+    parts = re.split(r"(\{[^}]*\}|\*)", stem)
+    return re.compile("".join(groups.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _by_pattern(match: re.Match[str] | None) -> dict[str, str]:
+    if match is None:
+        return _guess("", "", None, "does not fit the pattern")
+    groups = match.groupdict()
+    said = groups.get("kind")
+    return _guess(groups["writer"], kind_of(said or "") or "", groups.get("forger"))
+
+
+def _by_names(images: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Guess from words: a kind from the words of the path, a writer from what else it says."""
+    read = {path: _words(path) for path in images}
+    folders = Counter(folder for folder, _, _ in read.values())
+    by_folder = sum(1 for folder in folders if folder) > 1
+    marked = any(kinds == {"forgery"} for _, _, kinds in read.values())
+    guesses = {}
+    for path, (folder, name, kinds) in read.items():
+        writer, unsure = (
+            (folder, "") if by_folder and folder else (name, "writer guessed" * bool(name))
+        )
+        kind = next(iter(kinds)) if len(kinds) == 1 else ""
+        if not kinds and marked:
+            kind, unsure = "genuine", ", ".join(filter(None, [unsure, "kind guessed"]))
+        guesses[path] = _guess(writer, kind, None, unsure)
+    return guesses
+
+
+def _words(path: str) -> tuple[str, str, set[str]]:
+    """The folder that may name the writer, what of the file's name may, and the kinds it says."""
+    *above, name = _stem(path).split("/")
+    tokens = [token for token in re.split(r"[\s_.-]+", name) if token]
+    kinds = {*map(_said, (*above, *tokens))} - {None}
+    folder = next((part for part in reversed(above) if meaning(part) is None), "")
+    rest = [token for token in tokens if meaning(token) is None]
+    if len(rest) > 1 and rest[-1].isdecimal():
+        rest.pop()  # the signature's number
+    return folder, "_".join(rest), kinds
+
+
+# Paths
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False for a name that the file system does not take."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def refuse_outside(root: Path, path: Path) -> None:
+    """Refuse a path whose links lead out of the dataset's folder."""
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise outside(path)
+
+
+def outside(path: Path) -> DeepSignError:
+    """The refusal of what lies outside the dataset's folder."""
+    return DeepSignError(
+        f"{utf8(str(path))} leads outside the dataset's folder: nothing there is read. Copy the "
+        "files into the folder, or give the folder that holds them all"
+    )
+
+
+def utf8(name: str) -> str:
+    """A name that any text can hold; undecodable bytes come escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = [utf8(str(name))[:200] for name in names]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + more
