@@ -181,7 +181,7 @@ $(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) models losses)
 $(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening \
 	deployed_encoder synthetic)
 $(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
-	shortcuts synthetic verifier folding quality)
+	shortcuts synthetic verifier quality deployed_encoder)
 $(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets manifests demonstration \
 	pairing reporting shortcuts synthetic)
 

@@ -27,6 +27,13 @@ import pandas as pd
 from PIL import Image
 
 from deepsign_utils import DeepSignError, quality, scoring
+from deepsign_utils.deployed_encoder.runtime import (
+    KERAS_FILE,
+    ONNX_FILE,
+    KerasEncoder,
+    OnnxEncoder,
+    load_encoder,
+)
 from deepsign_utils.preprocessing import (
     ENDINGS,
     BlankPageError,
@@ -36,18 +43,20 @@ from deepsign_utils.preprocessing import (
     load_grayscale,
     open_image,
 )
-from deepsign_utils.study.artefacts import check_seal, digest, write_atomically
+from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 """An image: a file, a file's content, a Pillow image, or an array of gray levels or RGB(A)."""
 
 MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
-"""What a model folder must hold, besides the hashes in SHA256SUMS; `card.md` is for people."""
+"""What a study's model folder holds; besides, `encoder.onnx`, exported from the first, the hashes
+in SHA256SUMS, and `card.md` for people. A verifier needs the first only where it was not exported.
+"""
 
 DEFAULT_THRESHOLD = "eer"
 
-_BATCH = 64  # canvases a pass: more is no faster, and holds more memory
+_BATCH = 64  # canvases that wait while others are cleaned
 _GRID = (8, 16)  # cells of the occlusion map
 _BINS = 60  # of the score distributions
 
@@ -268,7 +277,11 @@ class Verifier:
     """
 
     def __init__(
-        self, encoder, preprocessing: Preprocessing, scoring_: scoring.Scoring, identity: str
+        self,
+        encoder: OnnxEncoder | KerasEncoder,
+        preprocessing: Preprocessing,
+        scoring_: scoring.Scoring,
+        identity: str,
     ) -> None:
         self.identity = identity
         self.preprocessing = preprocessing
@@ -288,29 +301,28 @@ class Verifier:
         ------
         DeepSignError
             If the folder lacks a file, or a file is damaged, is not the one that the folder was
-            sealed with (``study.seal``), does not fit the others, or holds what Keras's safe mode
-            refuses; the message names it.
+            sealed with (``study.seal``), or does not fit the others; the message names it.
         """
         folder = Path(folder)
-        missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+        needed = MODEL_FILES[1:]
+        missing = [name for name in needed if not (folder / name).is_file()]
         if missing:
             problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
             raise DeepSignError(
                 f"The model folder {folder} {problem}. A model folder holds "
                 f"{', '.join(MODEL_FILES)}; `make report` makes one."
             )
-        check_seal(folder, MODEL_FILES)
-        encoder_file, preprocessing_file, scoring_file = (folder / name for name in MODEL_FILES)
+        encoders = [name for name in (ONNX_FILE, KERAS_FILE) if (folder / name).is_file()]
+        check_seal(folder, [*needed, *encoders])
+        preprocessing_file, scoring_file = (folder / name for name in needed)
         preprocessing = _named(preprocessing_file, Preprocessing.from_dict)
         scoring_ = _named(scoring_file, scoring.Scoring.from_dict)
         _check_scoring(scoring_, scoring_file)
-        from deepsign_utils import folding, models  # take seconds, which a wrong folder need not
-
-        encoder = models.load_encoder(encoder_file)
-        _check_encoder(encoder, preprocessing, encoder_file)
+        encoder = load_encoder(folder)
+        _check_encoder(encoder, preprocessing)
         plain = json.dumps(preprocessing.to_dict(), sort_keys=True)
-        identity = hashlib.sha256((digest(encoder_file) + plain).encode()).hexdigest()
-        return cls(folding.folded(encoder), preprocessing, scoring_, identity)
+        identity = hashlib.sha256((encoder.source + plain).encode()).hexdigest()
+        return cls(encoder, preprocessing, scoring_, identity)
 
     def read(self, image: Source, name: str = "the image") -> Signature:
         """Decode and clean an image, and look for faults.
@@ -341,19 +353,7 @@ class Verifier:
 
     def embed(self, canvases: np.ndarray) -> np.ndarray:
         """Embed canvases, uint8 (n, canvas_height, canvas_width): float32 (n, d) of unit length."""
-        from deepsign_utils import models
-
-        blocks = range(0, len(canvases), _BATCH)
-        return np.concatenate(
-            [
-                # For a few images, `predict` would take ten times as long.
-                np.asarray(
-                    self._encoder.predict_on_batch(models.as_images(canvases[at : at + _BATCH])),
-                    np.float32,
-                )
-                for at in blocks
-            ]
-        )
+        return self._encoder.embed(canvases)
 
     def embed_files(
         self, files: Sequence[Path], progress: bool = True
@@ -385,8 +385,7 @@ class Verifier:
                 else:
                     yield one.canvas
 
-        # Cleaning goes on in its processes while a batch is embedded here. All batches but the
-        # last are of one size, whatever is left out, so that the network is traced once.
+        # Cleaning goes on in its processes while a batch is embedded here.
         embeddings = [self.embed(np.stack(block)) for block in _blocks(canvases(), _BATCH)]
         return np.concatenate(embeddings) if embeddings else np.empty((0, 0)), problems
 
@@ -761,23 +760,20 @@ def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
         raise DeepSignError(f"{file} holds no measured operation: train the model again.")
 
 
-def _check_encoder(encoder: Any, preprocessing: Preprocessing, file: Path) -> None:
+def _check_encoder(encoder: OnnxEncoder | KerasEncoder, preprocessing: Preprocessing) -> None:
     """Refuse an encoder that does not fit its preprocessing or does not embed."""
-    from deepsign_utils import models
-
     height, width = preprocessing.canvas_height, preprocessing.canvas_width
-    shape = getattr(encoder, "input_shape", None)
-    if shape != (None, height, width, 1):
+    if encoder.canvas_shape != (height, width):
         raise DeepSignError(
-            f"{file} takes images of the shape {shape}, but preprocessing.json beside it makes "
-            f"canvases of {height} x {width}: the two are of different models."
+            f"{encoder.file} takes canvases of the shape {encoder.canvas_shape}, but "
+            f"preprocessing.json beside it makes some of {height} x {width}: the two are of "
+            "different models."
         )
     canvas = np.zeros((1, height, width), np.uint8)
     canvas[:, height // 2, width // 4 : -width // 4] = 255
-    embedding = np.asarray(encoder.predict_on_batch(models.as_images(canvas)))
-    length = np.linalg.norm(embedding)
-    if embedding.ndim != 2 or not np.isclose(length, 1, atol=1e-3):
+    length = np.linalg.norm(encoder.embed(canvas))
+    if not np.isclose(length, 1, atol=1e-3):
         raise DeepSignError(
-            f"{file} does not embed a signature as a vector of length 1 (its shape is "
-            f"{embedding.shape}, its length {length:.3g}): it is damaged, or no encoder."
+            f"{encoder.file} does not embed a signature as a vector of length 1 (it gives one of "
+            f"length {length:.3g}): it is damaged, or no encoder."
         )

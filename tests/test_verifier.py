@@ -16,6 +16,7 @@ from serving import CANVAS, ROOT, model_folder, signature
 
 from deepsign_utils import DeepSignError, models, quality, scoring
 from deepsign_utils.__main__ import main
+from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import BlankPageError, clean
 from deepsign_utils.study import PRETRAINED, seal
 from deepsign_utils.verifier import MODEL_FILES, References, Verifier, occlude
@@ -278,23 +279,33 @@ def _not_a_number(folder: Path) -> None:
     models.save_encoder(encoder, folder / "encoder.keras")
 
 
+def _never_exported(damage):
+    def damaged(folder: Path) -> None:
+        (folder / "encoder.onnx").unlink()
+        damage(folder)
+
+    return damaged
+
+
 CURVE = ("references", "1", "curve")
 
 
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (lambda folder: (folder / "encoder.keras").unlink(), "encoder.keras"),
+        (_never_exported(lambda folder: (folder / "encoder.keras").unlink()), "encoder.keras"),
         (lambda folder: (folder / "scoring.json").unlink(), "scoring.json"),
-        (_cut("encoder.keras"), "encoder.keras"),
-        (_smuggle_code, "encoder.keras"),
-        (_no_embedding, "encoder.keras"),
-        (_not_a_number, "encoder.keras"),
+        (_never_exported(_cut("encoder.keras")), "encoder.keras"),
+        (_never_exported(_smuggle_code), "encoder.keras"),
+        (_never_exported(_no_embedding), "encoder.keras"),
+        (_never_exported(_not_a_number), "encoder.keras"),
+        (_not_a_number, "was not exported from the encoder.keras"),
+        (_cut("encoder.onnx"), "encoder.onnx"),
         (_cut("scoring.json"), "scoring.json"),
         (_cut("preprocessing.json"), "preprocessing.json"),
         (lambda folder: (folder / "scoring.json").write_text("[1]"), "scoring.json"),
         (lambda folder: (folder / "scoring.json").write_bytes(b"\xff\xfe"), "scoring.json"),
-        (_edit("preprocessing.json", _set("canvas_width", value=128)), "encoder.keras"),
+        (_edit("preprocessing.json", _set("canvas_width", value=128)), "encoder.onnx"),
         (_edit("preprocessing.json", _set("fit", value="tight")), "preprocessing.json"),
         (_edit("scoring.json", _set("fusion", value="newest")), "scoring.json"),
         (_edit("scoring.json", _set("references", value={})), "scoring.json"),
@@ -346,12 +357,13 @@ def _of_another_study(file: str):
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        *((_flip_a_byte(file), file) for file in MODEL_FILES),
+        *((_flip_a_byte(file), file) for file in (*MODEL_FILES, "encoder.onnx")),
+        (lambda folder: (folder / "golden_vectors.json").write_text(""), "golden_vectors.json"),
         (_of_another_study("encoder.keras"), "encoder.keras is not the file"),
         (_of_another_study("scoring.json"), "scoring.json is not the file"),
         (_edit("preprocessing.json", _set("fit", value="fill")), "preprocessing.json is not the"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
-        (lambda folder: (folder / "SHA256SUMS").write_text(""), "does not vouch for encoder.keras"),
+        (lambda folder: (folder / "SHA256SUMS").write_text(""), "does not vouch for preprocessing"),
         (lambda folder: (folder / "SHA256SUMS").write_text("x"), "SHA256SUMS is damaged"),
         (lambda folder: (folder / "SHA256SUMS").write_bytes(b"\xff"), "SHA256SUMS is damaged"),
         (lambda folder: _also_sealed(folder, "card.md"), "card.md is missing"),
@@ -381,7 +393,9 @@ def test_the_seal_is_what_sha256sum_checks(tmp_path: Path) -> None:
     command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     checked = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.count(": OK") == len(MODEL_FILES)
+    assert checked.stdout.count(": OK") == len(
+        {*MODEL_FILES, "encoder.onnx", "golden_vectors.json"}
+    )
 
 
 def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: Path) -> None:
@@ -394,6 +408,35 @@ def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: 
 
     assert Verifier.load(same).identity == verifier.identity
     assert Verifier.load(other).identity != verifier.identity
+
+
+def test_what_was_exported_is_all_that_a_verifier_needs(verifier: Verifier, tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    export.export_model(model_folder(), folder)
+
+    exported = Verifier.load(folder)
+
+    assert not (folder / "encoder.keras").exists()
+    assert exported.identity == verifier.identity  # so that enrolments stay valid
+    enrolled = exported.enrol([signature(1)])
+    assert verifier.compare(enrolled, signature(2)).score == pytest.approx(
+        exported.compare(enrolled, signature(2)).score
+    )
+
+
+def test_a_folder_that_was_not_exported_is_run_by_keras_and_says_how_to_export_it(
+    verifier: Verifier, tmp_path: Path, capsys
+) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "model")
+    (folder / "encoder.onnx").unlink()
+    seal(folder)
+    canvases = np.stack([verifier.read(signature(n)).canvas for n in range(9)])
+
+    slow = Verifier.load(folder)
+
+    assert f"deepsign_utils export {folder}" in capsys.readouterr().err
+    assert slow.identity == verifier.identity
+    assert np.allclose(slow.embed(canvases), verifier.embed(canvases), atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------- command line

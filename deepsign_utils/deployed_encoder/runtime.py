@@ -1,14 +1,15 @@
-"""Runs a deployed encoder on onnxruntime: neither TensorFlow nor Keras is needed."""
+"""Runs a model folder's encoder: on onnxruntime, or by Keras where it was not exported yet."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study import usable_processors
+from deepsign_utils.study import digest, usable_processors
 
 ONNX_FILE = "encoder.onnx"
 """The deployed encoder in a model folder, as ONNX."""
@@ -19,7 +20,32 @@ KERAS_FILE = "encoder.keras"
 EXPORTED_FROM = "encoder_sha256"
 """Metadata of the ONNX file: SHA-256 of the Keras file."""
 
-_BATCH = 8  # canvases a pass: more is no faster, and holds more memory
+_BATCH = 4  # canvases a pass: more is no faster, and holds more memory
+
+
+def load_encoder(folder: Path) -> OnnxEncoder | KerasEncoder:
+    """The encoder of a model folder.
+
+    Where it was not exported, Keras runs it, and how to export it is said on the standard error.
+
+    Raises
+    ------
+    DeepSignError
+        If there is none, it is damaged, or was exported from another Keras file than the one beside
+        it; or if there is none but Keras's, and Keras is not installed.
+    """
+    exported, trained = folder / ONNX_FILE, folder / KERAS_FILE
+    if exported.is_file():
+        encoder = OnnxEncoder(exported)
+        if trained.is_file() and digest(trained) != encoder.source:
+            raise DeepSignError(
+                f"{exported} was not exported from the {KERAS_FILE} beside it: "
+                f"`python -m deepsign_utils export {folder}` exports it anew."
+            )
+        return encoder
+    if not trained.is_file():
+        raise DeepSignError(f"The model folder {folder} lacks {ONNX_FILE} and {KERAS_FILE}.")
+    return KerasEncoder(trained)
 
 
 class OnnxEncoder:
@@ -28,11 +54,10 @@ class OnnxEncoder:
     Parameters
     ----------
     file : Path
-    threads : int, optional
-        Threads of a pass; by default one per usable processor, or ``DEEPSIGN_THREADS``.
 
     Attributes
     ----------
+    file : Path
     name : str
         One of ``models.ENCODERS``.
     canvas_shape : tuple of int
@@ -40,6 +65,7 @@ class OnnxEncoder:
     source : str
         SHA-256 of the Keras file that it was exported from, in hexadecimal.
     threads : int
+        Of a pass: the usable processors, no more than ``DEEPSIGN_THREADS``.
 
     Raises
     ------
@@ -47,8 +73,9 @@ class OnnxEncoder:
         If the file is damaged, or not one that `export.export_encoder` wrote.
     """
 
-    def __init__(self, file: Path, threads: int | None = None) -> None:
-        self.threads = threads or usable_processors()
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.threads = usable_processors()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -79,6 +106,51 @@ class OnnxEncoder:
         """Embed canvases, uint8 (n, height, width), ink bright: float32 (n, d) of unit length."""
         embeddings = [
             self._session.run(None, {"canvas": canvases[start : start + _BATCH]})[0]
+            for start in range(0, len(canvases), _BATCH)
+        ]
+        return np.concatenate([np.empty((0, self.size), np.float32), *embeddings])
+
+
+class KerasEncoder:
+    """The same from a Keras file, which takes seconds to start; attributes as of `OnnxEncoder`.
+
+    Parameters
+    ----------
+    file : Path
+
+    Raises
+    ------
+    DeepSignError
+        If Keras is not installed, or the file is damaged, or no encoder.
+    """
+
+    def __init__(self, file: Path) -> None:
+        how = f"`python -m deepsign_utils export {file.parent}` writes it."
+        try:
+            from deepsign_utils import models
+        except ImportError as error:
+            raise DeepSignError(
+                f"{file.parent} lacks {ONNX_FILE}, and {error.name} is not installed to do "
+                f"without: where the study is installed, {how}"
+            ) from error
+        print(f"{file.parent} lacks {ONNX_FILE}, so that Keras runs it: {how}", file=sys.stderr)
+        self.file = file
+        self._models = models
+        self._encoder = models.load_encoder(file)
+        taken, given = self._encoder.input_shape, self._encoder.output_shape
+        if len(taken) != 4 or taken[-1] != 1 or len(given) != 2:
+            raise DeepSignError(f"{file} is no encoder: it maps {taken} to {given}.")
+        self.name = self._encoder.name
+        self.canvas_shape = taken[1:3]
+        self.size = given[1]
+        self.source = digest(file)
+        self.threads = usable_processors()
+
+    def embed(self, canvases: np.ndarray) -> np.ndarray:
+        """As `OnnxEncoder.embed`."""
+        embeddings = [
+            # For a few images, `predict` would take ten times as long.
+            self._encoder.predict_on_batch(self._models.as_images(canvases[start : start + _BATCH]))
             for start in range(0, len(canvases), _BATCH)
         ]
         return np.concatenate([np.empty((0, self.size), np.float32), *embeddings])
