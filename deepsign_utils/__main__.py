@@ -323,6 +323,11 @@ def _parser() -> argparse.ArgumentParser:
     capture.add_argument(
         "--forgeries", type=int, default=5, help="of each writer; default: %(default)s"
     )
+    capture.add_argument(
+        "--only",
+        metavar="NAME,NAME",
+        help="conditions to measure, such as 'ruled line,fax'; default: all",
+    )
     capture.add_argument("--layout", default="auto", help="as for evaluate; default: %(default)s")
     capture.add_argument("--model", **model)
     capture.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -727,6 +732,7 @@ def _capture(options: argparse.Namespace) -> None:
             options.forgeries,
             options.layout,
             options.seed,
+            [name.strip() for name in options.only.split(",")] if options.only else None,
         )
     with alone(ROOT / "reports" / "index.html"):
         reporting.write_index(ROOT / "reports")

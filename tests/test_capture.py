@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.capture import (
@@ -319,6 +320,17 @@ def test_an_image_that_is_not_judged_counts_as_refused(judge):
     assert scores["warned"].tolist() == [False, True, True]
 
 
+def test_a_scanners_border_is_no_part_of_what_is_captured(judge, scan, tmp_path):
+    # The page grows to the left, and yet the strip does not become a line within it.
+    bordered = np.pad(scan, ((0, 0), (3, 0)), constant_values=20)
+    canvases = []
+    for name, image in (("plain.png", scan), ("bordered.png", bordered)):
+        Image.fromarray(image).save(tmp_path / name)
+        item = (capturing.Setting("punch hole", "black", 1e-9), 0, name)
+        canvases.append(capturing.capture(judge, tmp_path, 0, item)[0].astype(float))
+    assert np.abs(canvases[0] - canvases[1]).mean() < 4
+
+
 def test_the_page_and_the_tables_hold_every_number(measured):
     found, root = measured
     folder = root / "reports/capture"
@@ -339,3 +351,5 @@ def test_what_cannot_be_measured_is_told(judge, tmp_path):
         page.run(judge, ["synthetic"], 1, 3, 3, root=tmp_path)
     with pytest.raises(DeepSignError, match="Two datasets are called 'a'"):
         page.run(judge, ["a=here", "a=there"], 4, 3, 3, root=tmp_path)
+    with pytest.raises(DeepSignError, match="There is no condition 'telex'"):
+        page.run(judge, ["synthetic"], 4, 3, 3, names=["telex"], root=tmp_path)

@@ -253,7 +253,7 @@ def _is_met(condition: Condition, found: dict[str, Any], clean: dict[str, Any]) 
 
 
 def as_table(measured: dict[str, Any]) -> pd.DataFrame:
-    """Every row of `measure`'s result as numbers, rates as fractions: one a row of a CSV file.
+    """Every row of `measure`'s results: one a line of a CSV file, rates as fractions.
 
     Parameters
     ----------
@@ -263,17 +263,20 @@ def as_table(measured: dict[str, Any]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `dataset`, `condition`, `group`, `strength`, `side`, `met`, and for each rate its value, and
-        `<rate>_low` and `<rate>_high` where it has an interval; `codes` as ``code=share`` texts.
+        `dataset`, `condition`, `group`, `strength`, `side` ("" for images as scanned), `aim` (met,
+        missed or ""), for each rate its value, with `<rate>_low` and `<rate>_high` where it has an
+        interval, and `codes` as ``code=share`` texts.
     """
     rows = []
     for name, result in measured.items():
-        scanned = {"condition": AS_SCANNED, "group": "", "strength": "", "side": "", "met": None}
+        scanned = dict.fromkeys(("condition", "group", "strength", "side"), "") | {"met": None}
         for row in (scanned | result["scanned"], *result["rows"]):
             flat = {"dataset": name}
             for key, value in row.items():
                 if key == "codes":
                     flat[key] = " ".join(f"{code}={share:.3f}" for code, share in value.items())
+                elif key == "met":
+                    flat["aim"] = {None: "", True: "met", False: "missed"}[value]
                 elif isinstance(value, dict):
                     flat |= {key: value["value"], f"{key}_low": value["low"]}
                     flat[f"{key}_high"] = value["high"]
@@ -283,47 +286,37 @@ def as_table(measured: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_markdown(measured: dict[str, Any], side: str = "questioned") -> str:
-    """One table of all datasets: a row a condition and strength.
+def as_markdown(table: pd.DataFrame, side: str = "questioned") -> str:
+    """One table of all datasets: a line a condition and strength.
 
     Parameters
     ----------
-    measured : dict
-        Name of a dataset -> what `measure` gave.
+    table : DataFrame
+        From `as_table`.
     side : str
         One of `SIDES`.
 
     Returns
     -------
     str
-        Markdown. Of each dataset, in %: EER with its interval; genuine signatures refused at the
-        threshold fixed on images as scanned; images that carry a warning. An aim that is missed is
-        marked.
+        Markdown. Of each dataset, in %: the EER with its interval, with a cross where the
+        condition's aim is missed; the genuine signatures refused at the threshold fixed on images
+        as scanned; the images that carry a warning.
     """
-    names = list(measured)
-    head = ["condition", "strength"] + [
-        f"{name}: {what}" for name in names for what in ("EER", "refused", "warned")
-    ]
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
-    scanned = [cell for result in measured.values() for cell in _cells(result["scanned"])]
-    lines.append([f"**{AS_SCANNED}**", "", *scanned])
-    found = {
-        (name, row["condition"], row["strength"]): row
-        for name, result in measured.items()
-        for row in result["rows"]
-        if row["side"] == side
-    }
-    for condition, strength in dict.fromkeys((key[1], key[2]) for key in found):
-        line = [condition, strength]
-        for name in names:
-            row = found.get((name, condition, strength))
-            line += _cells(row) if row else ["–"] * 3
-        lines.append(line)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    head = [f"{name}: {what}" for name in datasets for what in ("EER", "refused", "warned")]
+    lines = [["condition", "strength", *head], ["---", "---", *["---:"] * len(head)]]
+    shown = table[table["side"].isin(["", side])]
+    for (condition, strength), rows in shown.groupby(["condition", "strength"], sort=False):
+        of = {row.dataset: row for row in rows.itertuples()}
+        cells = [cell for name in datasets for cell in _cells(of.get(name))]
+        lines.append([condition or f"**{AS_SCANNED}**", strength, *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    value, low, high = (100 * row["eer"][end] for end in ("value", "low", "high"))
-    missed = " ✗" if row.get("met") is False else ""
-    refused, warned = 100 * row["fnmr"]["value"], 100 * row["warned"]
-    return [f"{value:.1f} [{low:.1f}, {high:.1f}]{missed}", f"{refused:.0f}", f"{warned:.0f}"]
+def _cells(row: Any | None) -> list[str]:
+    if row is None:
+        return ["–"] * 3
+    missed = " ✗" if row.aim == "missed" else ""
+    eer = f"{100 * row.eer:.1f} [{100 * row.eer_low:.1f}, {100 * row.eer_high:.1f}]{missed}"
+    return [eer, f"{100 * row.fnmr:.0f}", f"{100 * row.warned:.0f}"]

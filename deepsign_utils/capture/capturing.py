@@ -14,15 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from deepsign_utils import DeepSignError, study
 from deepsign_utils.capture.conditions import BY_NAME
-from deepsign_utils.capture.paper import estimated_dpi
-from deepsign_utils.preprocessing import load_grayscale, ordered_map
+from deepsign_utils.capture.paper import dots, estimated_dpi, ink_of, paper_of
+from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale, ordered_map
 from deepsign_utils.verifier import Verifier
 
 NOT_JUDGED = "not_judged"
 """Stands among the warnings' codes for images that the verifier refuses."""
+
+_MARGIN_MM = 5  # of paper that goes into a capture around the ink, where the scan has so much
 
 
 class Setting(NamedTuple):
@@ -107,7 +110,7 @@ def captured(
     ]
     # The worker processes clean and look for faults; only this process holds the network.
     reader = Verifier(None, judge.preprocessing, judge.scoring, judge.identity)
-    work = partial(_capture, reader, Path(folder), seed)
+    work = partial(capture, reader, Path(folder), seed)
     results = iter(ordered_map(work, items, None, progress, "capturing"))
     for file in files.values():
         if not file.is_file():
@@ -117,16 +120,39 @@ def captured(
             yield Capture(**kept)
 
 
-def _capture(
+def capture(
     reader: Verifier, folder: Path, seed: int, item: tuple[Setting, int, str]
 ) -> tuple[np.ndarray | None, str]:
-    """Capture one image and read it as the verifier does: its canvas, and codes of warnings."""
+    """Capture one image, and read it as the verifier does.
+
+    Parameters
+    ----------
+    reader : Verifier
+        Its network is not needed.
+    folder : Path
+    seed : int
+    item : tuple
+        The setting, the image's number, its path in the folder.
+
+    Returns
+    -------
+    canvas : uint8 (canvas_height, canvas_width), or None
+        None where the verifier refuses to judge the captured image.
+    codes : str
+        Codes of the warnings, parted by commas.
+
+    Raises
+    ------
+    DeepSignError
+        If an image as scanned cannot be read or judged.
+    """
     setting, number, path = item
     name = str(folder / path)
     image = load_grayscale(folder / path)
     if setting.name:
         # The same draws at every strength, so that strengths differ in nothing else.
         rng = np.random.default_rng([seed, zlib.crc32(setting.name.encode()), number])
+        image = _cut_out(image, rng)
         simulate = BY_NAME[setting.name].simulate
         image = simulate(image, rng, setting.strength, estimated_dpi(image))
     try:
@@ -136,6 +162,23 @@ def _capture(
             raise
         return None, NOT_JUDGED
     return signature.canvas, ",".join(sorted({warning.code for warning in signature.warnings}))
+
+
+def _cut_out(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The signature on its paper, with some millimetres around it and nothing else.
+
+    Paper takes the place of what is dark and no ink of the signature, such as a scanner's lid: on a
+    page that grows, a strip along the scan's border would become a line within.
+    """
+    ink = ink_mask(image)
+    top, bottom, left, right = ink_box(ink)
+    around = ndimage.maximum_filter(ink, 5)
+    other = ndimage.maximum_filter(ink_of(image) & ~around, 5) & ~around
+    paper = paper_of(image)
+    result = image.copy()
+    result[other] = paper[rng.integers(len(paper), size=np.count_nonzero(other))]
+    margin = round(dots(_MARGIN_MM, estimated_dpi(image)))
+    return result[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
 
 
 def _embedded(judge: Verifier, done: Sequence[tuple[np.ndarray | None, str]]) -> bytes:

@@ -34,7 +34,7 @@ def run(
     forgeries: int,
     layout: str = "auto",
     seed: int = 0,
-    names: Sequence[str] = tuple(BY_NAME),
+    names: Sequence[str] | None = None,
     root: Path = study.ROOT,
 ) -> Path:
     """Measure a verifier on datasets under every condition, and write the report.
@@ -48,8 +48,8 @@ def run(
         As in `benchmark.choose`.
     seed : int
         Of the choice and of the simulations.
-    names : sequence of str
-        Names of conditions.
+    names : sequence of str, optional
+        Names of the conditions to measure; all if not given.
     root : Path
         Where ``data`` and ``reports`` lie.
 
@@ -61,8 +61,13 @@ def run(
     Raises
     ------
     DeepSignError
-        If a dataset cannot be used, or two have one name.
+        If a dataset cannot be used, two have one name, or there is no such condition.
     """
+    names = list(BY_NAME) if names is None else names
+    if unknown := [name for name in names if name not in BY_NAME]:
+        raise DeepSignError(
+            f"There is no condition '{unknown[0]}'. There are: {', '.join(BY_NAME)}."
+        )
     folders: dict[str, Path] = {}
     for text in datasets:
         name, _, folder = text.rpartition("=")
@@ -126,9 +131,9 @@ def write(folder: Path, measured: dict[str, Any]) -> Path:
         The page.
     """
     study.write_json(folder / "capture.json", measured)
-    table = benchmark.as_table(measured)
-    study.write_atomically(folder / "capture.csv", table.to_csv(index=False, float_format="%.5f"))
-    study.write_atomically(folder / "capture.md", benchmark.as_markdown(measured))
+    table = benchmark.as_table(measured).round(5)
+    study.write_atomically(folder / "capture.csv", table.to_csv(index=False))
+    study.write_atomically(folder / "capture.md", benchmark.as_markdown(table))
     shown = reporting.figure(
         plotting.render(pictures.gallery()),
         "A synthetic signature as scanned, and under each condition at its greatest strength.",
