@@ -105,7 +105,7 @@ report: $(VENV)/.installed
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
-		$(call room,reporting) $(wildcard deepsign_utils/report_template/*)
+		$(call room,report) $(wildcard deepsign_utils/report/templates/*)
 	@$(PY) -m deepsign_utils report $(RUN)
 
 # A rerun has a folder of its own, so that nothing of the published run is taken up again.
@@ -125,13 +125,14 @@ $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 
 # Studies that draw their own data: where to, and how.
+DRAWING := $(filter-out %/realism.py %/pages.py,$(call room,synthetic))
 DRAW_synthetic := data/raw/synthetic --seed 1
 DRAW_pretraining := data/raw/synthetic_2500 --writers 2500 --genuine 11 --forgeries 6 --seed 2
 ifeq ($(DATA),)
 ifdef DRAW_$(STUDY)
 DRAWN := $(firstword $(DRAW_$(STUDY)))
 IMAGES := $(DRAWN)/manifest.csv
-$(IMAGES): $(call room,synthetic) | $(VENV)/.installed
+$(IMAGES): $(DRAWING) | $(VENV)/.installed
 	@$(PY) -m deepsign_utils synthesize $(DRAW_$(STUDY)) --replace
 	@touch $@
 endif
@@ -141,7 +142,7 @@ images: $(IMAGES)
 # The demonstration draws data with a planted shortcut.
 ifeq ($(STUDY)$(DATA),shortcut_demo)
 IMAGES := data/raw/shortcut_demo/manifest.csv
-$(IMAGES): $(call room,synthetic demonstration) | $(VENV)/.installed
+$(IMAGES): $(DRAWING) deepsign_utils/runs/naive_recipe.py | $(VENV)/.installed
 	@test ! -f data/raw/shortcut_demo/planted.json || rm -r data/raw/shortcut_demo
 	@$(PY) -m deepsign_utils synthesize data/raw/shortcut_demo --seed 2 --darker-forgeries 0.3 \
 		--writers 30 --genuine 12 --forgeries 12
@@ -171,19 +172,18 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 
 # The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := study layouts __init__
-OF_FIGURES := plotting preprocessing
-OF_MODEL := models losses scoring metrics tfrecords training
-$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) exploring datasets manifests pairing reporting shortcuts \
-	metrics)
+OF_FIGURES := figures preprocessing
+OF_MODEL := models losses scoring metrics tfrecords batches training
+$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) datasets duplicates manifests metrics pairing \
+	report shortcuts)
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) cohort finishing whitening \
-	deployed_encoder synthetic)
-$(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) exploring pairing reporting \
-	shortcuts synthetic verifier quality deployed_encoder)
-$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets manifests demonstration \
-	pairing reporting shortcuts synthetic)
+$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) deployed_encoder synthetic)
+$(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) deployed_encoder pairing \
+	report shortcuts synthetic verifying)
+$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets manifests pairing \
+	report runs shortcuts synthetic)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1)) --missing $@

@@ -382,7 +382,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _synthesize(options: argparse.Namespace) -> None:
-    from deepsign_utils import demonstration, synthetic
+    from deepsign_utils import synthetic
+    from deepsign_utils.runs import naive_recipe
 
     folder = options.folder.resolve()
     drawn = {
@@ -398,7 +399,7 @@ def _synthesize(options: argparse.Namespace) -> None:
         if options.darker_forgeries is None:
             synthetic.write_dataset(folder, **drawn, replace=options.replace)
         else:
-            demonstration.write_planted(folder, options.darker_forgeries, **drawn)
+            naive_recipe.write_planted(folder, options.darker_forgeries, **drawn)
     print(options.folder)
 
 
@@ -422,7 +423,8 @@ def _manifest(options: argparse.Namespace) -> None:
 def _realism(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from deepsign_utils import plotting, realism
+    from deepsign_utils import figures
+    from deepsign_utils.synthetic import realism
 
     wrong = [text for text in options.datasets if "=" not in text]
     if wrong:
@@ -435,10 +437,10 @@ def _realism(options: argparse.Namespace) -> None:
     write_atomically(
         options.output / "realism.csv", compared.to_csv(index=False, float_format="%.4g")
     )
-    plotting.save(plotting.realism(tables, realism.STATISTICS), options.output, "realism")
+    figures.save(figures.realism(tables, realism.STATISTICS), options.output, "realism")
     images, writers, kinds = realism.gallery(12, options.seed)
-    plotting.save(
-        plotting.specimens(images, writers, kinds, ink_bright=False), options.output, "gallery"
+    figures.save(
+        figures.specimens(images, writers, kinds, ink_bright=False), options.output, "gallery"
     )
     overlaps = compared.pivot(index="statistic", columns="dataset", values="overlap")
     print(overlaps.loc[list(realism.STATISTICS), list(tables)[1:]].round(2).to_string())
@@ -560,62 +562,65 @@ def _explain(error: Exception, notebook: Path, partial: Path) -> str:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from deepsign_utils import reporting
+    from deepsign_utils import report
 
     study = Study(options.study)
     output = study.reports / "index.html"
     demonstration = study.notebooks / f"{DEMONSTRATION}.ipynb"
     if demonstration.exists():
-        reporting.write_demonstration(demonstration, study.metrics, output)
+        report.write_demonstration(demonstration, study.metrics, output)
     else:
         # The counterpart's report shows this study beside its own.
-        other = Study(reporting.counterpart(study.name))
+        other = Study(report.counterpart(study.name))
         for one in (other, study):
             notebooks = [one.notebooks / f"{name}.ipynb" for name in CHAPTERS]
             page = one.reports / "index.html"
             if one is study or (page.exists() and all(file.exists() for file in notebooks)):
-                reporting.write_report(notebooks, one.metrics, page)
+                report.write_report(notebooks, one.metrics, page)
     with alone(study.reports.parent / "index.html"):
-        reporting.write_index(study.reports.parent)
+        report.write_index(study.reports.parent)
     print(f"\nThe report: {output.relative_to(ROOT)}")
 
 
 def _matrix(options: argparse.Namespace) -> None:
-    from deepsign_utils import matrix, reporting
+    from deepsign_utils import report
+    from deepsign_utils.runs import cross_dataset
 
-    measured = matrix.measure(options.studies or matrix.finished_studies())
-    folder = ROOT / "reports" / matrix.NAME
+    measured = cross_dataset.measure(options.studies or cross_dataset.finished_studies())
+    folder = ROOT / "reports" / cross_dataset.NAME
     write_json(folder / "matrix.json", measured)
-    output = reporting.write_matrix(folder / "matrix.json", folder / "index.html")
+    output = report.write_matrix(folder / "matrix.json", folder / "index.html")
     with alone(folder.parent / "index.html"):
-        reporting.write_index(folder.parent)
+        report.write_index(folder.parent)
     print(f"\nThe matrix: {output.relative_to(ROOT)}")
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from deepsign_utils import publishing, reporting
+    from deepsign_utils import report
+    from deepsign_utils.runs import reproduce
 
-    metrics = reporting.read_metrics(Study(options.run_name or options.study).metrics)
-    file = publishing.publish(metrics, options.study)
+    metrics = report.read_metrics(Study(options.run_name or options.study).metrics)
+    file = reproduce.publish(metrics, options.study)
     print(f"Published: {file.relative_to(ROOT)}")
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from deepsign_utils import publishing, reporting
+    from deepsign_utils import report
+    from deepsign_utils.runs import reproduce
 
     first, run = Study(options.study), Study(options.run_name or options.study)
-    found = reporting.read_metrics(run.metrics)
-    comparison = publishing.compare(publishing.read_published(options.study), found)
+    found = report.read_metrics(run.metrics)
+    comparison = reproduce.compare(reproduce.read_published(options.study), found)
     print(f"\n{run.name}, compared with what was published of {options.study}.")
     print(*comparison.in_words(), sep="\n")
     same = comparison.same
     if run.name != first.name and first.metrics.is_file():
         print(f"\nThe notebooks of {run.name}, compared with those of {first.name}.")
-        numbers = publishing.compare(reporting.read_metrics(first.metrics), found)
+        numbers = reproduce.compare(report.read_metrics(first.metrics), found)
         if numbers.made_with or numbers.differences:
             print("Not compared: that run has other numbers, or was made with other versions.")
         else:
-            compared, differing = publishing.compare_outputs(first.notebooks, run.notebooks)
+            compared, differing = reproduce.compare_outputs(first.notebooks, run.notebooks)
             lines = [f"  {cell}: DIFFERS" for cell in differing]
             lines += [f"{compared - len(differing)} of {compared} outputs equal, pictures apart."]
             print(*lines, sep="\n")
@@ -625,7 +630,7 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     try:
-        from deepsign_utils import sweep
+        from deepsign_utils.runs import sweep
     except ImportError as error:
         raise DeepSignError(
             f"Sweeps need packages that are not installed ({error.name}): run `make sweep`, "
@@ -644,7 +649,7 @@ def _sweep(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     # A program that reads the exit status must not take a failure for a rejection.
     try:
-        from deepsign_utils.verifier import Verifier
+        from deepsign_utils.verifying.verifier import Verifier
 
         comparison = Verifier.load(options.model).compare(
             options.references, options.questioned, options.threshold
@@ -666,7 +671,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _embed(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from deepsign_utils.verifier import Verifier, image_files
+    from deepsign_utils.verifying.verifier import Verifier, image_files
 
     files = image_files(options.images)
     embeddings, problems = Verifier.load(options.model).embed_files(files)
@@ -681,7 +686,7 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from deepsign_utils.verifier import Verifier, compare_pairs, read_pairs
+    from deepsign_utils.verifying.verifier import Verifier, compare_pairs, read_pairs
 
     pairs = read_pairs(options.pairs)
     verifier = Verifier.load(options.model)
@@ -700,10 +705,10 @@ def _list_problems(problems: Mapping[Path, str]) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from deepsign_utils import evaluation
-    from deepsign_utils.verifier import Verifier
+    from deepsign_utils.runs import evaluate
+    from deepsign_utils.verifying.verifier import Verifier
 
-    found = evaluation.evaluate(
+    found = evaluate.evaluate(
         Verifier.load(options.model),
         options.folder,
         np.random.default_rng(options.seed),
@@ -712,16 +717,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     if options.output:
         write_json(options.output, found)
-    print(f"\n{evaluation.in_words(found)}")
+    print(f"\n{evaluate.in_words(found)}")
 
 
 def _capture(options: argparse.Namespace) -> None:
-    from deepsign_utils import plotting, reporting
+    from deepsign_utils import figures, report
     from deepsign_utils.capture import page, pictures
-    from deepsign_utils.verifier import Verifier
+    from deepsign_utils.verifying.verifier import Verifier
 
     if options.pictures:
-        plotting.save(pictures.gallery(), options.pictures, page.NAME)
+        figures.save(pictures.gallery(), options.pictures, page.NAME)
         return
     with alone(ROOT / "reports" / page.NAME):
         output = page.run(
@@ -735,7 +740,7 @@ def _capture(options: argparse.Namespace) -> None:
             [name.strip() for name in options.only.split(",")] if options.only else None,
         )
     with alone(ROOT / "reports" / "index.html"):
-        reporting.write_index(ROOT / "reports")
+        report.write_index(ROOT / "reports")
     print(f"\nThe benchmark: {output.relative_to(ROOT)}")
 
 
@@ -776,7 +781,7 @@ def _export(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     try:
-        from deepsign_utils import service
+        from deepsign_utils.verifying import service
     except ImportError as error:
         raise DeepSignError(
             f"The service needs packages that are not installed ({error.name}): run `make serve`, "

@@ -29,9 +29,9 @@ from deepsign_utils.preprocessing import (
     has_ink,
     load_grayscale,
     open_image,
-    ordered_map,
     read_image_file,
 )
+from deepsign_utils.study.processes import ordered_map
 
 MIN_SIDE = 8
 """Images with a shorter side, in pixels, hold no signature and are left out."""

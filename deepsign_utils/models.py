@@ -198,7 +198,7 @@ def load_encoder(file: Path) -> keras.Model:
 
 
 def bare_encoder(encoder: keras.Model) -> keras.Model:
-    """The trained encoder inside a finished one (see ``finishing``); any other encoder itself."""
+    """The trained encoder inside a deployed one; any other encoder itself."""
     inside = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
     return inside[0] if inside else encoder
 

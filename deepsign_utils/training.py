@@ -1,4 +1,4 @@
-"""Learning: writer-balanced batches, augmentation, Keras ``fit``, checkpoints, resume.
+"""Learning: Keras ``fit``, checkpoints, resume.
 
 An epoch is a function of (weights and optimizer state, seed, epoch number) alone. All of the
 former is in one checkpoint, written after every epoch, so a training that was interrupted and
@@ -13,8 +13,7 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -25,48 +24,15 @@ from keras import ops
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, scoring
+from deepsign_utils.batches import Augmentation, Settings, augment, batches
 from deepsign_utils.losses import LOSSES
-from deepsign_utils.models import HALF_WIDTH, embed, training_network
+from deepsign_utils.models import embed, training_network
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import usable_processors
-from deepsign_utils.study.streams import stream
 from deepsign_utils.tfrecords import Canvases
 
-# Each way to look at a writer's signatures makes another, unseen hand: the signs of the horizontal
-# and the vertical axis, and the part shown (-1 the left half, 0 the whole, 1 the right half).
-HANDS = np.array(
-    [(1 - 2 * (k & 1), 1 - (k & 2), (k + 1) % 3 - 1) for k in range(12)], dtype=np.float32
-)
 WARM_UP = 0.05
 WEIGHT_DECAY = 1e-4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train; the parameters of chapter 5."""
-
-    loss: str = "sigmoid"
-    epochs: int = 30
-    patience: int = 8
-    writers_per_batch: int = 12
-    genuine_per_writer: int = 3
-    forgeries_per_writer: int = 3
-    learning_rate: float = 0.002
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Bounds of the random changes to an image; each is drawn uniformly.
-
-    Angles in degrees; shift as a share of the canvas; stroke: 1 dilates (or erodes) by a pixel.
-    """
-
-    rotation: float = 4.0
-    scale: float = 0.1
-    shear: float = 0.12
-    shift: float = 0.05
-    stroke: float = 1.0
-    gamma: float = 0.3
 
 
 def prepare_tensorflow(seed: int) -> dict[str, int]:
@@ -94,173 +60,6 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     tf.get_logger().setLevel("ERROR")  # it warns of retracing wherever two networks are embedded by
     keras.utils.set_random_seed(seed)
     return {"tensorflow": threads, "onednn": int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0"))}
-
-
-def plan_epoch(
-    writers: np.ndarray, kinds: np.ndarray, settings: Settings, seed: int, epoch: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which images meet in which batch of an epoch, and how they are looked at.
-
-    Every writer is visited as often as it takes to see about each genuine signature once. At each
-    visit the writer's signatures are looked at in one of twelve ways (`HANDS`), which makes another
-    writer of them; no batch holds the same one twice.
-
-    Parameters
-    ----------
-    writers, kinds
-        (n,) str, of the training images.
-    settings
-        Batch composition.
-    seed, epoch
-        The plan depends on these alone.
-
-    Returns
-    -------
-    rows : ndarray
-        int32 (steps, batch): which image.
-    labels : ndarray
-        int32 (steps, batch, 2): writer number inside the batch; 1 genuine, 0 forged.
-    hands : ndarray
-        float32 (steps, batch, 3): rows of `HANDS`.
-
-    Raises
-    ------
-    DeepSignError
-        If no writer has two genuine signatures.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    names, codes = np.unique(writers, return_inverse=True)
-    genuine = _rows_by_writer(codes, kinds == "genuine", len(names))
-    forged = _rows_by_writer(codes, kinds == "forgery", len(names))
-    able = [writer for writer, rows in enumerate(genuine) if len(rows) >= 2]
-    if not able:
-        raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
-    typical = np.median([len(genuine[writer]) for writer in able])
-    rounds = math.ceil(typical / settings.genuine_per_writer)
-    in_batch = min(settings.writers_per_batch, len(HANDS) * len(able), rounds * len(able))
-    first_hand = rng.integers(len(HANDS), size=len(able))
-    # A writer comes back in the next round as another one, so a batch across rounds is fine.
-    visits = np.concatenate([rng.permutation(len(able)) for _ in range(rounds)])
-    hand_of = (first_hand[visits] + np.repeat(np.arange(rounds), len(able))) % len(HANDS)
-    steps = len(visits) // in_batch
-    each = settings.genuine_per_writer + settings.forgeries_per_writer
-    rows = np.empty((steps, in_batch, each), np.int32)
-    for visit in range(steps * in_batch):
-        writer = able[visits[visit]]
-        questioned = forged[writer] if len(forged[writer]) else genuine[writer]
-        rows[visit // in_batch, visit % in_batch] = np.concatenate(
-            [
-                _draw(genuine[writer], settings.genuine_per_writer, rng),
-                _draw(questioned, settings.forgeries_per_writer, rng),
-            ]
-        )
-    used = hand_of[: steps * in_batch].reshape(steps, in_batch, 1)
-    number = np.broadcast_to(np.arange(in_batch)[None, :, None], rows.shape)
-    labels = np.stack([number, kinds[rows] == "genuine"], axis=-1).astype(np.int32)
-    hands = np.broadcast_to(HANDS[used], (*rows.shape, 3))
-    batch = in_batch * each
-    return (
-        rows.reshape(steps, batch),
-        labels.reshape(steps, batch, 2),
-        hands.reshape(steps, batch, 3),
-    )
-
-
-def _rows_by_writer(codes: np.ndarray, wanted: np.ndarray, writers: int) -> list[np.ndarray]:
-    """The wanted rows of each writer, in order; sorted once rather than looked up by writer."""
-    rows = np.flatnonzero(wanted)
-    rows = rows[np.argsort(codes[rows], kind="stable")]
-    ends = np.cumsum(np.bincount(codes[rows], minlength=writers))
-    return np.split(rows, ends[:-1])
-
-
-def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    # Too few images are drawn again: augmentation makes another specimen of each.
-    return rng.choice(rows, count, replace=len(rows) < count)
-
-
-def augment(images, hands, draws, bounds: Augmentation):
-    """Change each image as another specimen, pen and scan would.
-
-    Parameters
-    ----------
-    images
-        uint8 (n, height, width), ink bright on 0.
-    hands
-        float32 (n, 3), rows of `HANDS`.
-    draws
-        float32 (n, 8), from -1 to 1: how far each change goes within its bounds.
-    bounds
-        How large the changes may be.
-
-    Returns
-    -------
-    tensor
-        float32 (n, height, width, 1), from 0 to 1; of Keras's backend.
-    """
-    height, width = images.shape[1:]
-    turned, wider, higher, slanted, moved, lifted, pressed, inked = (draws[:, k] for k in range(8))
-    angle = turned * (bounds.rotation * math.pi / 180)
-    scale_x = ops.exp(wider * bounds.scale) * hands[:, 0]
-    scale_y = ops.exp(higher * bounds.scale) * hands[:, 1]
-    shear = slanted * bounds.shear
-    cos, sin = ops.cos(angle), ops.sin(angle)
-    # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
-    a, b = scale_x * cos, scale_x * (shear * cos - sin)
-    c, d = scale_y * sin, scale_y * (shear * sin + cos)
-    # Half a signature fills the canvas.
-    part = hands[:, 2]
-    zoom = ops.where(part == 0, 1.0, HALF_WIDTH)
-    a, b = zoom * a, zoom * b
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    shift = zoom * moved * bounds.shift + part * (1 - HALF_WIDTH) / 2
-    shift_x = centre_x * (1 - a) - centre_y * b + shift * width
-    shift_y = centre_y * (1 - d) - centre_x * c + lifted * bounds.shift * height
-    zero = ops.zeros_like(a)
-    transforms = ops.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
-    images = ops.expand_dims(ops.cast(images, "float32"), -1) / 255.0
-    images = ops.image.affine_transform(images, transforms, data_format="channels_last")
-
-    def of_image(value):
-        return ops.reshape(value, (-1, 1, 1, 1))
-
-    stroke = of_image(pressed * bounds.stroke)
-    thick = ops.max_pool(images, 3, 1, "same", "channels_last")
-    thin = -ops.max_pool(-images, 3, 1, "same", "channels_last")
-    images = images + ops.maximum(stroke, 0.0) * (thick - images)
-    # Erosion by a whole pixel would take thin strokes away, so it goes half as far.
-    images = images + ops.maximum(-stroke, 0.0) * 0.5 * (thin - images)
-    return ops.power(ops.clip(images, 0.0, 1.0), ops.exp(of_image(inked * bounds.gamma)))
-
-
-def batches(
-    data: Canvases, settings: Settings, seed: int, first_epoch: int = 0
-) -> tuple[Iterator[tuple], int]:
-    """The batches of a training, from an epoch on, and its steps per epoch.
-
-    Returns
-    -------
-    batches : iterator
-        Of ((images uint8 (n, height, width), hands float32 (n, 3), draws float32 (n, 8)), labels
-        int32 (n, 2)): what `augment` takes, and what the losses do.
-    steps : int
-        Batches in an epoch.
-    """
-    batch_seed, augment_seed = (int(stream(seed, name).integers(2**31)) for name in _STREAMS)
-    steps, size = plan_epoch(data.writer, data.kind, settings, batch_seed, 0)[0].shape
-
-    def gather() -> Iterator[tuple]:
-        for epoch in range(first_epoch, settings.epochs):
-            plan = plan_epoch(data.writer, data.kind, settings, batch_seed, epoch)
-            rng = np.random.default_rng([augment_seed, epoch])
-            for rows, labels, hands in zip(*plan, strict=True):
-                draws = rng.uniform(-1.0, 1.0, (size, 8)).astype(np.float32)
-                yield (data.canvas[rows], hands, draws), labels
-
-    return gather(), steps
-
-
-_STREAMS = ("batches", "augment")
 
 
 @keras.saving.register_keras_serializable(package="deepsign")

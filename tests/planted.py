@@ -19,13 +19,14 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from scipy import ndimage
 
-from deepsign_utils import datasets, demonstration, pairing, reporting, shortcuts, synthetic
+from deepsign_utils import datasets, pairing, report, shortcuts, synthetic
 from deepsign_utils.preprocessing import Preprocessing, clean_files
+from deepsign_utils.runs import naive_recipe
 from deepsign_utils.study import write_json
 
 
 def paper_shade(gray: np.ndarray) -> np.ndarray:
-    return demonstration.darkened(gray, 0.2)
+    return naive_recipe.darkened(gray, 0.2)
 
 
 def image_size(gray: np.ndarray) -> np.ndarray:
@@ -116,7 +117,7 @@ def summary(measured: dict) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "metrics.json"
         write_json(file, metrics)
-        page = reporting.write_report([], file, Path(folder) / "index.html").read_text()
+        page = report.write_report([], file, Path(folder) / "index.html").read_text()
     return " ".join(BeautifulSoup(page, "html.parser").find(id="summary").get_text().split())
 
 

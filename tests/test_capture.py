@@ -22,7 +22,7 @@ from deepsign_utils.capture import (
     sheet,
 )
 from deepsign_utils.capture.conditions import BY_NAME, CONDITIONS, in_turn
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 PRINTED = (
     form.ruled_line,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from deepsign_utils import cohort, metrics
+from deepsign_utils import metrics
+from deepsign_utils.deployed_encoder import cohort
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

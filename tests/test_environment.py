@@ -66,7 +66,8 @@ def test_importing_the_package_alone_imports_nothing_heavy(module):
 
 
 LIGHT = ("datasets", "synthetic", "preprocessing", "shortcuts")
-LIGHT += ("demonstration", "pairing", "scoring", "metrics", "plotting", "reporting", "exploring")
+LIGHT += ("pairing", "duplicates", "scoring", "metrics", "figures", "report", "figures.explorers")
+LIGHT += ("runs.naive_recipe",)
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -10,8 +10,9 @@ from conftest import ROOT
 from PIL import Image, ImageFilter
 from serving import model_folder
 
-from deepsign_utils import DeepSignError, evaluation, synthetic
-from deepsign_utils.verifier import Verifier
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.runs import evaluate
+from deepsign_utils.verifying.verifier import Verifier
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def verifier() -> Verifier:
 @pytest.fixture(scope="module")
 def found(verifier, tiny_data) -> dict:
     rng = np.random.default_rng(0)
-    return evaluation.evaluate(verifier, tiny_data, rng, baselines=True, resamples=50)
+    return evaluate.evaluate(verifier, tiny_data, rng, baselines=True, resamples=50)
 
 
 def test_every_writer_and_image_of_the_dataset_is_counted(found):
@@ -63,7 +64,7 @@ def test_what_needs_no_training_and_what_the_pen_tells_stand_beside(found):
         "this model, one pen",
     ]
     assert found["baselines"]["HOG, cosine"]["random"]["value"] < 0.3
-    assert "1, HOG, cosine" in evaluation.in_words(found)
+    assert "1, HOG, cosine" in evaluate.in_words(found)
 
 
 def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, tmp_path):
@@ -75,7 +76,7 @@ def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, 
             forged = folder / f"{writer:04d}_forg" / f"{writer:04d}_forg_{number:02d}.png"
             assert forged.exists()
             drawn.convert("L").filter(ImageFilter.MinFilter(5)).save(forged)
-    found = evaluation.evaluate(
+    found = evaluate.evaluate(
         verifier, folder, np.random.default_rng(0), baselines=True, resamples=20
     )
 
@@ -89,14 +90,14 @@ def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, 
 
 def test_histograms_of_gradients_have_length_one(tiny_data):
     paths = [f"0001/0001_0{number}.png" for number in (1, 2)]
-    table = evaluation.hog_descriptors(tiny_data, paths)
+    table = evaluate.hog_descriptors(tiny_data, paths)
     assert table.shape == (2, 7 * 15 * 4 * 9)
     assert np.allclose(np.linalg.norm(table, axis=1), 1, atol=1e-5)
 
 
 def test_a_folder_without_a_dataset_is_refused(verifier, tmp_path):
     with pytest.raises(DeepSignError, match=str(tmp_path)):
-        evaluation.evaluate(verifier, tmp_path, np.random.default_rng(0))
+        evaluate.evaluate(verifier, tmp_path, np.random.default_rng(0))
 
 
 def test_on_the_command_line(tiny_data, tmp_path):

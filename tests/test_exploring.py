@@ -11,7 +11,8 @@ import pytest
 from IPython.display import Markdown
 from PIL import Image
 
-from deepsign_utils import DeepSignError, exploring
+from deepsign_utils import DeepSignError
+from deepsign_utils.figures import explorers
 
 
 @pytest.fixture
@@ -66,9 +67,9 @@ def picture(explorer: ipywidgets.VBox) -> str:
 # --- Headless -----------------------------------------------------------------------------------
 
 EXPLORERS = {
-    "writers": lambda dataset, root: exploring.writers(dataset, root),
-    "pairs": lambda dataset, root: exploring.pairs(SCORES, CANVASES, 0.5),
-    "threshold": lambda dataset, root: exploring.threshold(SCORES, 0.5),
+    "writers": lambda dataset, root: explorers.writers(dataset, root),
+    "pairs": lambda dataset, root: explorers.pairs(SCORES, CANVASES, 0.5),
+    "threshold": lambda dataset, root: explorers.threshold(SCORES, 0.5),
 }
 every_explorer = pytest.mark.parametrize("explore", EXPLORERS.values(), ids=EXPLORERS)
 
@@ -104,7 +105,7 @@ def test_the_same_choice_shows_the_same_figure(explore, dataset, tmp_path, in_ju
 
 
 def test_another_writer_is_another_gallery(dataset, tmp_path, in_jupyterlab):
-    explorer = exploring.writers(dataset, tmp_path)
+    explorer = explorers.writers(dataset, tmp_path)
     assert control(explorer, "writer").options == ("001", "002")
     assert "Writer 001: 4 genuine and 1 forged images" in shown(explorer)
     before = picture(explorer)
@@ -115,13 +116,13 @@ def test_another_writer_is_another_gallery(dataset, tmp_path, in_jupyterlab):
 
 def test_every_image_of_a_writer_is_shown(dataset, tmp_path, in_jupyterlab):
     # Given a writer whose fourth genuine image begins a second row
-    four = picture(exploring.writers(dataset, tmp_path))
-    three = picture(exploring.writers(dataset.drop(index=3), tmp_path))
+    four = picture(explorers.writers(dataset, tmp_path))
+    three = picture(explorers.writers(dataset.drop(index=3), tmp_path))
     assert four != three
 
 
 def test_an_image_that_has_gone_is_told_below_the_menu(dataset, tmp_path, in_jupyterlab):
-    explorer = exploring.writers(dataset, tmp_path)
+    explorer = explorers.writers(dataset, tmp_path)
     (tmp_path / "5.png").unlink()
     control(explorer, "writer").value = "002"
     assert "5.png" in shown(explorer)
@@ -134,13 +135,13 @@ def test_an_image_that_has_gone_is_told_below_the_menu(dataset, tmp_path, in_jup
 
 
 def test_the_ranking_begins_with_the_hardest_genuine_pair(in_jupyterlab):
-    explorer = exploring.pairs(SCORES, CANVASES, 0.5)
+    explorer = explorers.pairs(SCORES, CANVASES, 0.5)
     assert "Pair 1 of 3, the hardest first: a genuine pair of writer a" in shown(explorer)
     assert "0.400, is below 0.500: rejected, wrongly." in shown(explorer)
 
 
 def test_moving_along_the_ranking_shows_the_next_pair(in_jupyterlab):
-    explorer = exploring.pairs(SCORES, CANVASES, 0.5)
+    explorer = explorers.pairs(SCORES, CANVASES, 0.5)
     before = picture(explorer)
     control(explorer, "place").value = 3
     assert "0.900, is at least 0.500: accepted, rightly." in shown(explorer)
@@ -148,14 +149,14 @@ def test_moving_along_the_ranking_shows_the_next_pair(in_jupyterlab):
 
 
 def test_another_kind_has_its_own_ranking_with_the_likeliest_forgery_first(in_jupyterlab):
-    explorer = exploring.pairs(SCORES, CANVASES, 0.5)
+    explorer = explorers.pairs(SCORES, CANVASES, 0.5)
     control(explorer, "kind").value = "skilled"
     assert "Pair 1 of 2, the hardest first: a skilled forgery pair" in shown(explorer)
     assert "0.600, is at least 0.500: accepted, wrongly." in shown(explorer)
 
 
 def test_a_place_beyond_a_shorter_ranking_becomes_its_last(in_jupyterlab):
-    explorer = exploring.pairs(SCORES, CANVASES, 0.5)
+    explorer = explorers.pairs(SCORES, CANVASES, 0.5)
     control(explorer, "place").value = 3
     control(explorer, "kind").value = "random"
     assert "Pair 1 of 1" in shown(explorer)
@@ -164,21 +165,21 @@ def test_a_place_beyond_a_shorter_ranking_becomes_its_last(in_jupyterlab):
 
 
 def test_a_score_on_the_threshold_is_accepted(in_jupyterlab):
-    assert "0.400: accepted, rightly." in shown(exploring.pairs(SCORES, CANVASES, 0.4))
+    assert "0.400: accepted, rightly." in shown(explorers.pairs(SCORES, CANVASES, 0.4))
 
 
 def test_a_score_is_compared_unrounded(in_jupyterlab):
     # Given single-precision scores, and a threshold that rounds down onto one of them
     single = SCORES.astype({"score": np.float32})
     above = np.nextafter(float(single["score"][1]), 1)
-    assert "rejected, wrongly." in shown(exploring.pairs(single, CANVASES, above))
+    assert "rejected, wrongly." in shown(explorers.pairs(single, CANVASES, above))
 
 
 # --- Threshold ----------------------------------------------------------------------------------
 
 
 def test_the_slider_begins_at_the_studys_threshold(in_jupyterlab):
-    explorer = exploring.threshold(SCORES, 0.5)
+    explorer = explorers.threshold(SCORES, 0.5)
     assert control(explorer, "threshold").value == 0.5
     for said in (
         "1 of 3 genuine pairs are rejected (FNMR 33.3 %)",
@@ -190,7 +191,7 @@ def test_the_slider_begins_at_the_studys_threshold(in_jupyterlab):
 
 
 def test_another_threshold_makes_other_errors(in_jupyterlab):
-    explorer = exploring.threshold(SCORES, 0.5)
+    explorer = explorers.threshold(SCORES, 0.5)
     before = picture(explorer)
     control(explorer, "threshold").value = 0.75
     assert "2 of 3 genuine pairs are rejected (FNMR 66.7 %)" in shown(explorer)
@@ -199,7 +200,7 @@ def test_another_threshold_makes_other_errors(in_jupyterlab):
 
 
 def test_the_slider_reaches_from_accept_all_to_reject_all(in_jupyterlab):
-    explorer = exploring.threshold(SCORES, 0.5)
+    explorer = explorers.threshold(SCORES, 0.5)
     slider = control(explorer, "threshold")
     slider.value = slider.min
     assert "0 of 3 genuine pairs are rejected" in shown(explorer)
@@ -211,12 +212,12 @@ def test_the_slider_reaches_from_accept_all_to_reject_all(in_jupyterlab):
 
 def test_scores_below_nought_have_a_minus_sign(in_jupyterlab):
     below = SCORES.assign(score=SCORES["score"] - 1)
-    assert "At a threshold of −0.500," in shown(exploring.threshold(below, -0.5))
-    assert "Its score, −0.600, is below −0.500" in shown(exploring.pairs(below, CANVASES, -0.5))
+    assert "At a threshold of −0.500," in shown(explorers.threshold(below, -0.5))
+    assert "Its score, −0.600, is below −0.500" in shown(explorers.pairs(below, CANVASES, -0.5))
 
 
 def test_kinds_that_were_not_scored_are_not_spoken_of(in_jupyterlab):
-    explorer = exploring.threshold(SCORES.query("kind != 'random'"), 0.5)
+    explorer = explorers.threshold(SCORES.query("kind != 'random'"), 0.5)
     assert "random" not in shown(explorer)
 
 
@@ -226,13 +227,13 @@ def test_kinds_that_were_not_scored_are_not_spoken_of(in_jupyterlab):
 @pytest.mark.parametrize(
     ("explore", "message"),
     [
-        (lambda: exploring.writers(pd.DataFrame({"writer": ["a"]}), "."), "kind"),
-        (lambda: exploring.pairs(SCORES.iloc[:0], CANVASES, 0.5), "empty"),
-        (lambda: exploring.pairs(SCORES, {0: CANVASES[0]}, 0.5), "no canvas"),
-        (lambda: exploring.pairs(SCORES.assign(kind="x"), CANVASES, 0.5), "kind"),
-        (lambda: exploring.threshold(SCORES.drop(columns="score"), 0.5), "score"),
-        (lambda: exploring.threshold(SCORES.assign(score=np.nan), 0.5), "finite"),
-        (lambda: exploring.threshold(SCORES.assign(kind="x"), 0.5), "kind"),
+        (lambda: explorers.writers(pd.DataFrame({"writer": ["a"]}), "."), "kind"),
+        (lambda: explorers.pairs(SCORES.iloc[:0], CANVASES, 0.5), "empty"),
+        (lambda: explorers.pairs(SCORES, {0: CANVASES[0]}, 0.5), "no canvas"),
+        (lambda: explorers.pairs(SCORES.assign(kind="x"), CANVASES, 0.5), "kind"),
+        (lambda: explorers.threshold(SCORES.drop(columns="score"), 0.5), "score"),
+        (lambda: explorers.threshold(SCORES.assign(score=np.nan), 0.5), "finite"),
+        (lambda: explorers.threshold(SCORES.assign(kind="x"), 0.5), "kind"),
     ],
 )
 def test_wrong_input_is_told_in_a_sentence_headless_too(explore, message, headless):
@@ -243,7 +244,7 @@ def test_wrong_input_is_told_in_a_sentence_headless_too(explore, message, headle
 def test_exploring_needs_no_tensorflow():
     script = (
         "import sys\n"
-        "from deepsign_utils import exploring\n"
+        "from deepsign_utils.figures import explorers\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -6,14 +6,15 @@ That its numbers are those of the studies themselves, `test_pipeline.py` checks 
 import pandas as pd
 import pytest
 
-from deepsign_utils import DeepSignError, matrix
+from deepsign_utils import DeepSignError
+from deepsign_utils.runs import cross_dataset
 from deepsign_utils.study import Study, folders, write_artefact
 
 
 @pytest.fixture
 def two_studies(tmp_path, monkeypatch):
     """Two studies of the same four writers, one file each, split differently."""
-    for module in (folders, matrix):
+    for module in (folders, cross_dataset):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     writers = ["a", "b", "c", "d"]
     splits = {"one": ["train", "validation", "test", "test"], "two": ["test"] * 3 + ["train"]}
@@ -28,17 +29,17 @@ def two_studies(tmp_path, monkeypatch):
 def test_writers_whom_the_model_met_are_known_by_their_files(two_studies):
     one, two = two_studies
     # "one" learnt from a and validated on b; "two" tests on a, b and c
-    assert matrix.writers_met(one, two) == {"a", "b"}
-    assert matrix.writers_met(two, one) == {"d"}
-    assert matrix.writers_met(one, one) == set()
+    assert cross_dataset.writers_met(one, two) == {"a", "b"}
+    assert cross_dataset.writers_met(two, one) == {"d"}
+    assert cross_dataset.writers_met(one, one) == set()
 
 
 def test_a_study_that_is_not_finished_is_refused_with_what_it_lacks(two_studies):
-    assert matrix.finished_studies() == []
+    assert cross_dataset.finished_studies() == []
     with pytest.raises(DeepSignError, match=r"'one' is not finished: .*encoder\.keras"):
-        matrix.measure(["one", "two"])
+        cross_dataset.measure(["one", "two"])
 
 
 def test_one_study_makes_no_matrix():
     with pytest.raises(DeepSignError, match="at least two finished studies"):
-        matrix.measure([])
+        cross_dataset.measure([])

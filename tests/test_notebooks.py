@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from deepsign_utils import whitening
+from deepsign_utils.deployed_encoder import whitening
 from deepsign_utils.study import CHAPTERS, DEMONSTRATION
 
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
@@ -90,7 +90,7 @@ def test_prose_leads(notebook):
 def test_every_figure_has_words_for_those_who_do_not_see_it(notebook):
     for text in code(notebook):
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "plotting.show":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "figures.show":
                 assert {"alt", "caption", "name", "folder"} <= {key.arg for key in node.keywords}
 
 

@@ -123,7 +123,7 @@ class TestWhatIsRunAgain:
     def test_touching_the_figures_draws_them_again_and_nothing_else(self, tiny_study, tiny_data):
         # given figures that were drawn differently
         before = times(tiny_study)
-        figures = tiny_study.folder / "deepsign_utils/plotting.py"
+        figures = tiny_study.folder / "deepsign_utils/figures/style.py"
         was = figures.stat()
         figures.touch()
         # when a chapter that draws is made, and one that does not

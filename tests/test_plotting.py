@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from skimage.color import rgb2lab
 from traitlets.config import Config
 
-from deepsign_utils import DeepSignError, plotting
+from deepsign_utils import DeepSignError, figures
 
 
 class Curve(NamedTuple):
@@ -106,31 +106,31 @@ KINDS = ["genuine", "forgery", "genuine", "forgery"]
 WRITERS = ["a", "a", "b", "b"]
 
 DRAWINGS = {
-    "dataset_overview": lambda: plotting.dataset_overview(signatures(5)),
-    "size_scatter": lambda: plotting.size_scatter(signatures(5)),
-    "probe_aucs": lambda: plotting.probe_aucs(audit()),
-    "storage_comparison": lambda: plotting.storage_comparison(storage()),
-    "training_history": lambda: plotting.training_history(history(), 4),
-    "embedding_map": lambda: plotting.embedding_map(np.eye(4, 2), WRITERS, KINDS),
-    "distance_distributions": lambda: plotting.distance_distributions(score_table(), -0.5),
-    "det": lambda: plotting.det(CURVES),
-    "roc": lambda: plotting.roc(CURVES),
-    "error_against_threshold": lambda: plotting.error_against_threshold(CURVES, 1.5),
-    "per_writer": lambda: plotting.per_writer({"a": 0.1, "b": 0.0}, rate(0.06)),
-    "references": lambda: plotting.references(reference_results()),
-    "cross_matrix": lambda: plotting.cross_matrix(
+    "dataset_overview": lambda: figures.dataset_overview(signatures(5)),
+    "size_scatter": lambda: figures.size_scatter(signatures(5)),
+    "probe_aucs": lambda: figures.probe_aucs(audit()),
+    "storage_comparison": lambda: figures.storage_comparison(storage()),
+    "training_history": lambda: figures.training_history(history(), 4),
+    "embedding_map": lambda: figures.embedding_map(np.eye(4, 2), WRITERS, KINDS),
+    "distance_distributions": lambda: figures.distance_distributions(score_table(), -0.5),
+    "det": lambda: figures.det(CURVES),
+    "roc": lambda: figures.roc(CURVES),
+    "error_against_threshold": lambda: figures.error_against_threshold(CURVES, 1.5),
+    "per_writer": lambda: figures.per_writer({"a": 0.1, "b": 0.0}, rate(0.06)),
+    "references": lambda: figures.references(reference_results()),
+    "cross_matrix": lambda: figures.cross_matrix(
         pd.DataFrame([[0.1, 0.4], [np.nan, 0.2]], ["a", "b"], ["a", "b"]), "EER"
     ),
 }
 GALLERIES = {
-    "specimens": lambda: plotting.specimens([canvas()] * 4, WRITERS, KINDS, ink_bright=True),
-    "before_after": lambda: plotting.before_after([255 - canvas()], [canvas()], ["001"]),
-    "augmented_views": lambda: plotting.augmented_views(
+    "specimens": lambda: figures.specimens([canvas()] * 4, WRITERS, KINDS, ink_bright=True),
+    "before_after": lambda: figures.before_after([255 - canvas()], [canvas()], ["001"]),
+    "augmented_views": lambda: figures.augmented_views(
         np.stack([canvas()] * 4), pd.Series(WRITERS), np.array(KINDS)
     ),
-    "feature_maps": lambda: plotting.feature_maps(np.random.default_rng(0).random((9, 3, 3))),
-    "pair_gallery": lambda: plotting.pair_gallery([pair("genuine"), pair("skilled")]),
-    "differences": lambda: plotting.pair_gallery([pair("genuine")], differences=True),
+    "feature_maps": lambda: figures.feature_maps(np.random.default_rng(0).random((9, 3, 3))),
+    "pair_gallery": lambda: figures.pair_gallery([pair("genuine"), pair("skilled")]),
+    "differences": lambda: figures.pair_gallery([pair("genuine")], differences=True),
 }
 
 
@@ -168,31 +168,31 @@ def visible_labels(figure: Figure) -> list[str]:
 def test_a_drawing_has_labelled_axes_and_is_the_same_svg_on_every_rerun(name):
     first, second = DRAWINGS[name](), DRAWINGS[name]()
     assert visible_labels(first)
-    svg = plotting.render(first)["image/svg+xml"]
-    assert svg == plotting.render(second)["image/svg+xml"]
+    svg = figures.render(first)["image/svg+xml"]
+    assert svg == figures.render(second)["image/svg+xml"]
     assert "<dc:date>" not in svg
     ElementTree.fromstring(svg)
 
 
 @pytest.mark.parametrize("name", GALLERIES)
 def test_a_gallery_is_a_png_alone_and_the_same_on_every_rerun(name):
-    rendered = plotting.render(GALLERIES[name]())
+    rendered = figures.render(GALLERIES[name]())
     assert set(rendered) == {"image/png"}
-    assert rendered == plotting.render(GALLERIES[name]())
+    assert rendered == figures.render(GALLERIES[name]())
 
 
 def test_the_svg_does_not_depend_on_the_process(tmp_path):
     # Given a fresh interpreter, whose string hashes and style differ from this one's
     script = (
         "import matplotlib as mpl; mpl.rcParams['font.size'] = 30\n"
-        "from deepsign_utils import plotting\n"
-        "figure = plotting.per_writer({'a': 0.1, 'b': 0.0}, 0.05)\n"
-        "print(plotting.render(figure)['image/svg+xml'], end='')\n"
+        "from deepsign_utils import figures\n"
+        "figure = figures.per_writer({'a': 0.1, 'b': 0.0}, 0.05)\n"
+        "print(figures.render(figure)['image/svg+xml'], end='')\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    here = plotting.render(plotting.per_writer({"a": 0.1, "b": 0.0}, 0.05))["image/svg+xml"]
+    here = figures.render(figures.per_writer({"a": 0.1, "b": 0.0}, 0.05))["image/svg+xml"]
     assert told.stdout == here
 
 
@@ -200,8 +200,8 @@ def test_drawing_needs_no_tensorflow_and_leaves_the_readers_style_alone():
     script = (
         "import sys, matplotlib as mpl\n"
         "before = dict(mpl.rcParams)\n"
-        "from deepsign_utils import plotting\n"
-        "plotting.per_writer({'a': 0.1}, 0.1)\n"
+        "from deepsign_utils import figures\n"
+        "figures.per_writer({'a': 0.1}, 0.1)\n"
         "assert dict(mpl.rcParams) == before\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
@@ -226,8 +226,8 @@ def test_letters_stay_readable_on_a_phone(name):
 
 
 def test_a_kind_has_one_colour_and_a_forged_image_that_of_a_skilled_pair():
-    assert plotting.COLOURS["forgery"] == plotting.COLOURS["skilled"]
-    assert len(set(plotting.COLOURS.values())) == 4
+    assert figures.COLOURS["forgery"] == figures.COLOURS["skilled"]
+    assert len(set(figures.COLOURS.values())) == 4
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_a_kind_has_one_colour_and_a_forged_image_that_of_a_skilled_pair():
     ],
 )
 def test_kinds_keep_their_colours_in_every_figure(name, kinds):
-    shown = colours({**DRAWINGS, **GALLERIES}[name]()) & set(plotting.COLOURS.values())
-    assert shown == {plotting.COLOURS[kind] for kind in kinds}
+    shown = colours({**DRAWINGS, **GALLERIES}[name]()) & set(figures.COLOURS.values())
+    assert shown == {figures.COLOURS[kind] for kind in kinds}
 
 
 def luminance(colour: str) -> float:
@@ -258,7 +258,7 @@ def luminance(colour: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-@pytest.mark.parametrize("colour", sorted(set(plotting.COLOURS.values())))
+@pytest.mark.parametrize("colour", sorted(set(figures.COLOURS.values())))
 def test_a_kinds_colour_stands_out_from_white(colour):
     # WCAG 2.2 asks 3 : 1 of graphics and of large bold text.
     assert 1.05 / (luminance(colour) + 0.05) >= 3
@@ -275,7 +275,7 @@ def shown_outputs(tmp_path, monkeypatch):
 
     def show(figure: Figure, **said) -> list:
         with capture_output() as captured:
-            plotting.show(figure, **said)
+            figures.show(figure, **said)
         return captured.outputs
 
     yield show
@@ -305,7 +305,7 @@ def test_show_saves_drawings_as_svg_and_galleries_as_png(shown_outputs, tmp_path
     shown_outputs(DRAWINGS["per_writer"](), alt="a", caption="b", name="w", folder=folder)
     shown_outputs(GALLERIES["specimens"](), alt="a", caption="b", name="s", folder=folder)
     assert sorted(file.name for file in folder.iterdir()) == ["s.png", "w.svg"]
-    assert (folder / "w.svg").read_text() == plotting.render(DRAWINGS["per_writer"]())[
+    assert (folder / "w.svg").read_text() == figures.render(DRAWINGS["per_writer"]())[
         "image/svg+xml"
     ]
 
@@ -321,7 +321,7 @@ def test_show_saves_drawings_as_svg_and_galleries_as_png(shown_outputs, tmp_path
 def test_a_figure_is_not_shown_without_words_or_saved_without_a_name(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DeepSignError):
-        plotting.show(DRAWINGS["per_writer"](), **said)
+        figures.show(DRAWINGS["per_writer"](), **said)
     assert not list(tmp_path.iterdir())
 
 
@@ -336,7 +336,7 @@ def test_no_figure_stays_open_behind_a_notebook():
 
 @pytest.mark.parametrize(("writers", "named"), [(5, True), (300, False)])
 def test_the_overview_names_few_writers_and_counts_many(writers, named):
-    said = texts(plotting.dataset_overview(signatures(writers)))
+    said = texts(figures.dataset_overview(signatures(writers)))
     assert f"genuine: {4 * writers:,}, 1 of them copies (pale)" in said
     assert f"forged: {3 * writers:,}" in said
     assert ("004" in said) == named
@@ -345,20 +345,20 @@ def test_the_overview_names_few_writers_and_counts_many(writers, named):
 
 def test_a_dataset_without_forgeries_is_drawn():
     table = signatures(3, forged=0)
-    assert "forged" not in texts(plotting.dataset_overview(table))
-    assert "forged" not in texts(plotting.size_scatter(table))
-    gallery = plotting.specimens([canvas()] * 2, ["a", "b"], ["genuine"] * 2, ink_bright=True)
+    assert "forged" not in texts(figures.dataset_overview(table))
+    assert "forged" not in texts(figures.size_scatter(table))
+    gallery = figures.specimens([canvas()] * 2, ["a", "b"], ["genuine"] * 2, ink_bright=True)
     assert "forged" not in texts(gallery)
 
 
 def test_images_of_one_size_are_drawn():
-    figure = plotting.size_scatter(signatures(3).assign(width=256, height=128))
-    assert plotting.render(figure)
+    figure = figures.size_scatter(signatures(3).assign(width=256, height=128))
+    assert figures.render(figure)
 
 
 def test_specimens_are_dark_ink_on_white_whichever_way_they_are_stored():
-    bright = plotting.specimens([canvas()], ["a"], ["genuine"], ink_bright=True)
-    dark = plotting.specimens([255 - canvas()], ["a"], ["genuine"], ink_bright=False)
+    bright = figures.specimens([canvas()], ["a"], ["genuine"], ink_bright=True)
+    dark = figures.specimens([255 - canvas()], ["a"], ["genuine"], ink_bright=False)
     for figure in (bright, dark):
         picture = figure.axes[0].images[0].get_array()
         assert picture[8, 10] == 0
@@ -367,13 +367,13 @@ def test_specimens_are_dark_ink_on_white_whichever_way_they_are_stored():
 
 def test_specimens_show_at_most_so_many_of_each_kind():
     images, kinds = [canvas()] * 9, ["genuine"] * 5 + ["forgery"] * 4
-    figure = plotting.specimens(images, ["a"] * 9, kinds, ink_bright=True, per_kind=2)
+    figure = figures.specimens(images, ["a"] * 9, kinds, ink_bright=True, per_kind=2)
     assert len(figure.axes) == 4
 
 
 def test_augmented_views_take_a_batch_as_the_network_gets_it():
     batch = np.stack([canvas()] * 4)[..., None].astype(np.float32) / 255
-    figure = plotting.augmented_views(batch, WRITERS)
+    figure = figures.augmented_views(batch, WRITERS)
     picture = figure.axes[0].images[0].get_array()
     assert picture[8, 10] == pytest.approx(0)
     assert picture[0, 0] == 1
@@ -384,17 +384,17 @@ def test_only_a_flagged_probe_is_filled():
     table["verdict"] = ["flagged", "at chance"]
     faces = [
         line.get_markerfacecolor()
-        for line in plotting.probe_aucs(table).axes[0].lines
+        for line in figures.probe_aucs(table).axes[0].lines
         if line.get_marker() == "o"
     ]
-    assert faces == [plotting.COLOURS["stroke-blind"], "white"]
+    assert faces == [figures.COLOURS["stroke-blind"], "white"]
 
 
 def test_the_history_marks_the_best_epoch_and_the_start():
-    said = texts(plotting.training_history(history(first=0), 4))
+    said = texts(figures.training_history(history(first=0), 4))
     assert "best epoch 4: EER 6.0 %" in said
     assert "before training" in said
-    assert "before training" not in texts(plotting.training_history(history(first=1), 4))
+    assert "before training" not in texts(figures.training_history(history(first=1), 4))
 
 
 def test_the_dark_areas_are_exactly_the_wrong_decisions():
@@ -405,7 +405,7 @@ def test_the_dark_areas_are_exactly_the_wrong_decisions():
             "score": [0.1, 0.5, 0.7, 0.9, 0.1, 0.2, 0.3, 0.5, 0.6],
         }
     )
-    figure = plotting.distance_distributions(table, 0.5)
+    figure = figures.distance_distributions(table, 0.5)
     dark = [axes.patches[1].get_data().values.sum() for axes in figure.axes]
     assert dark == [1, 2]
     said = texts(figure)
@@ -416,25 +416,25 @@ def test_the_dark_areas_are_exactly_the_wrong_decisions():
 def test_an_outlier_among_the_scores_is_counted_and_squeezes_nothing():
     table = pd.concat([score_table()] * 10)
     table.iloc[0, table.columns.get_loc("score")] = -1e6
-    axes = plotting.distance_distributions(table, -0.5).axes[0]
+    axes = figures.distance_distributions(table, -0.5).axes[0]
     assert axes.patches[2].get_data().values.sum() == 800
     assert axes.get_xlim()[0] > -4
 
 
 def test_the_distributions_print_the_intervals_they_are_given():
-    figure = plotting.distance_distributions(score_table(), -0.5, {"skilled": rate(0.1)})
+    figure = figures.distance_distributions(score_table(), -0.5, {"skilled": rate(0.1)})
     assert "accepted: 10.0 % [8.0, 13.0]" in texts(figure)
 
 
 def test_the_distributions_do_without_a_kind_that_is_missing():
     table = score_table()
-    figure = plotting.distance_distributions(table[table["kind"] != "skilled"], -0.5)
+    figure = figures.distance_distributions(table[table["kind"] != "skilled"], -0.5)
     assert "skilled" not in texts(figure)
 
 
 def test_curves_without_an_error_stay_on_the_det_axes():
     perfect = Curve(np.array([0.0, 1.0, 2.0]), np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0]))
-    figure = plotting.det({"skilled": perfect}, points={"skilled": (0.0, 0.0)})
+    figure = figures.det({"skilled": perfect}, points={"skilled": (0.0, 0.0)})
     axes = figure.axes[0]
     drawn = axes.lines[1].get_xydata()
     assert np.isfinite(drawn).all()
@@ -444,7 +444,7 @@ def test_curves_without_an_error_stay_on_the_det_axes():
 def test_det_points_and_bands_carry_their_intervals():
     band = pd.DataFrame({"fmr": [0.01, 0.1], "low": [0.2, 0.02], "high": [0.4, 0.1]})
     label = "network, skilled"
-    figure = plotting.det(CURVES, {label: band}, {label: (rate(0.1), rate(0.05))})
+    figure = figures.det(CURVES, {label: band}, {label: (rate(0.1), rate(0.05))})
     assert len(figure.axes[0].collections) == 1
     across = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2][1]
     # Probit of 8 % and of 13 %, from tables of the normal distribution.
@@ -452,20 +452,20 @@ def test_det_points_and_bands_carry_their_intervals():
 
 
 def test_a_det_curve_of_a_million_pairs_stays_small():
-    figure = plotting.det({"skilled": curve(2, 200_000)})
-    assert len(plotting.render(figure)["image/svg+xml"]) < 200_000
+    figure = figures.det({"skilled": curve(2, 200_000)})
+    assert len(figures.render(figure)["image/svg+xml"]) < 200_000
 
 
 def test_curves_that_are_no_kind_get_colours_of_their_own():
-    figure = plotting.det({"1 reference": curve(2), "5 references": curve(3)})
+    figure = figures.det({"1 reference": curve(2), "5 references": curve(3)})
     drawn = colours(figure)
     assert {"#009E73", "#56B4E9"} <= drawn
-    assert not drawn & set(plotting.COLOURS.values())
+    assert not drawn & set(figures.COLOURS.values())
 
 
 def test_two_curves_of_one_kind_differ_in_their_dashes():
     labels = ("stroke-blind, raw files", "stroke-blind, canvas")
-    first, second = plotting.det({label: curve(1) for label in labels}).axes[0].lines[-2:]
+    first, second = figures.det({label: curve(1) for label in labels}).axes[0].lines[-2:]
     assert first.get_color() == second.get_color()
     assert first.get_linestyle() != second.get_linestyle() or (
         first._dash_pattern != second._dash_pattern
@@ -473,49 +473,47 @@ def test_two_curves_of_one_kind_differ_in_their_dashes():
 
 
 def test_rows_that_are_no_writers_are_not_called_so():
-    figure = plotting.specimens(
-        [canvas()] * 2, ["cleaned"] * 2, KINDS[:2], ink_bright=True, noun=""
-    )
+    figure = figures.specimens([canvas()] * 2, ["cleaned"] * 2, KINDS[:2], ink_bright=True, noun="")
     assert "cleaned" in texts(figure)
     assert "writer" not in texts(figure)
 
 
 def test_a_writer_without_an_eer_is_left_out():
-    figure = plotting.per_writer({f"writer {i}": 0.1 for i in range(20)} | {"x": np.nan}, 0.1)
+    figure = figures.per_writer({f"writer {i}": 0.1 for i in range(20)} | {"x": np.nan}, 0.1)
     assert "20 test writers" in texts(figure)
 
 
 @pytest.mark.parametrize(
     "figure",
     [
-        lambda name: plotting.pair_gallery([pair("genuine") | {"caption": name}]),
-        lambda name: plotting.specimens([canvas()] * 2, [name] * 2, KINDS[:2], ink_bright=True),
-        lambda name: plotting.before_after([255 - canvas()], [canvas()], [name]),
-        lambda name: plotting.per_writer({name: 0.1, "b": 0.0}, rate(0.06)),
-        lambda name: plotting.dataset_overview(signatures(3).replace("000", name)),
-        lambda name: plotting.cross_matrix(pd.DataFrame([[0.1]], [name], [name]), "EER"),
+        lambda name: figures.pair_gallery([pair("genuine") | {"caption": name}]),
+        lambda name: figures.specimens([canvas()] * 2, [name] * 2, KINDS[:2], ink_bright=True),
+        lambda name: figures.before_after([255 - canvas()], [canvas()], [name]),
+        lambda name: figures.per_writer({name: 0.1, "b": 0.0}, rate(0.06)),
+        lambda name: figures.dataset_overview(signatures(3).replace("000", name)),
+        lambda name: figures.cross_matrix(pd.DataFrame([[0.1]], [name], [name]), "EER"),
     ],
 )
 def test_a_name_with_dollars_is_no_formula(figure):
     # As a formula this one cannot be read, and drawing it would stop the notebook
-    plotting.render(figure("$\\frac{1}{$ _^{}"))
+    figures.render(figure("$\\frac{1}{$ _^{}"))
 
 
 def test_numbers_of_references_are_sorted_as_numbers():
-    ticks = plotting.references(reference_results()).axes[0].get_xticklabels()
+    ticks = figures.references(reference_results()).axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks] == ["1", "5", "10"]
 
 
 @pytest.mark.parametrize("kinds", [["genuine"], ["random"], ["genuine", "random", "skilled"]])
 def test_pair_galleries_take_any_mixture(kinds):
-    figure = plotting.pair_gallery([pair(kind) for kind in kinds])
+    figure = figures.pair_gallery([pair(kind) for kind in kinds])
     assert len(figure.axes) == 2 * len(kinds)
     assert "score −0.500  001" in texts(figure)
 
 
 def test_a_single_pair_fills_the_width():
-    alone = plotting.pair_gallery([pair("genuine")])
-    among = plotting.pair_gallery([pair("genuine"), pair("genuine")])
+    alone = figures.pair_gallery([pair("genuine")])
+    among = figures.pair_gallery([pair("genuine"), pair("genuine")])
     assert alone.axes[1].get_position().x1 > 0.95
     assert among.axes[1].get_position().x1 < 0.55
 
@@ -527,11 +525,11 @@ def drawn(rows: slice, columns: slice) -> np.ndarray:
 
 
 def test_differences_stand_large_beneath_each_pair_and_the_legend_names_their_colours():
-    figure = plotting.pair_gallery([pair("genuine"), pair("skilled")], differences=True)
+    figure = figures.pair_gallery([pair("genuine"), pair("skilled")], differences=True)
     left, right, below = (axes.get_position() for axes in figure.axes[:3])
     assert below.y1 < left.y0
     assert below.width > left.width + right.width
-    assert {text.get_text() for text in figure.legends[0].texts} == set(plotting.DIFFERENCE)
+    assert {text.get_text() for text in figure.legends[0].texts} == set(figures.DIFFERENCE)
 
 
 def test_ink_is_gray_where_both_have_it_and_coloured_where_one_does():
@@ -539,9 +537,9 @@ def test_ink_is_gray_where_both_have_it_and_coloured_where_one_does():
     shared = drawn(slice(30, 34), slice(4, 124))
     mine = np.maximum(shared, drawn(slice(4, 8), slice(4, 40)))
     theirs = np.maximum(shared, drawn(slice(4, 8), slice(84, 124)))
-    picture = plotting.overlaid(mine, theirs)
-    assert to_hex(picture[5, 20]) == plotting.DIFFERENCE["reference only"].lower()
-    assert to_hex(picture[5, 100]) == plotting.DIFFERENCE["questioned only"].lower()
+    picture = figures.overlaid(mine, theirs)
+    assert to_hex(picture[5, 20]) == figures.DIFFERENCE["reference only"].lower()
+    assert to_hex(picture[5, 100]) == figures.DIFFERENCE["questioned only"].lower()
     assert picture[31, 64].max() < 0.3
     assert np.ptp(picture[31, 64]) == pytest.approx(0)
     assert (picture[60, 60] == 1).all()
@@ -553,7 +551,7 @@ def test_a_signature_differs_nowhere_from_itself_placed_and_sized_otherwise():
     small, large = np.zeros((64, 128), np.uint8), np.zeros((64, 128), np.uint8)
     small[2:14, 3:27] = frame
     large[20:44, 40:88] = np.kron(frame, np.ones((2, 2), np.uint8))
-    picture = plotting.overlaid(large, small)
+    picture = figures.overlaid(large, small)
     assert np.ptp(picture, axis=-1).max() == pytest.approx(0, abs=1e-6)
     assert (picture[0:20] == 1).all()
 
@@ -561,7 +559,7 @@ def test_a_signature_differs_nowhere_from_itself_placed_and_sized_otherwise():
 def test_hands_are_not_still_and_near_ink_counts_as_shared():
     line, beside = (drawn(slice(top, top + 2), slice(4, 124)) for top in (20, 22))
     corners = np.maximum(drawn(slice(0, 1), slice(0, 1)), drawn(slice(63, 64), slice(127, 128)))
-    picture = plotting.overlaid(np.maximum(line, corners), np.maximum(beside, corners))
+    picture = figures.overlaid(np.maximum(line, corners), np.maximum(beside, corners))
     assert np.ptp(picture[20:24, 60], axis=-1).max() == pytest.approx(0)
 
 
@@ -597,11 +595,11 @@ def seen_by(colour: str, vision: str) -> np.ndarray:
 @pytest.mark.parametrize("vision", ["protanopia", "deuteranopia", "tritanopia"])
 def test_readers_of_any_colour_vision_tell_the_differences_apart(vision):
     # A CIELAB distance of 2.3 is just noticeable; thin strokes want far more.
-    for one, other in itertools.combinations(plotting.DIFFERENCE.values(), 2):
+    for one, other in itertools.combinations(figures.DIFFERENCE.values(), 2):
         assert np.linalg.norm(seen_by(one, vision) - seen_by(other, vision)) > 30
 
 
-@pytest.mark.parametrize("colour", plotting.DIFFERENCE.values())
+@pytest.mark.parametrize("colour", figures.DIFFERENCE.values())
 def test_a_differences_colour_stands_out_from_white(colour):
     assert 1.05 / (luminance(colour) + 0.05) >= 3
 
@@ -610,7 +608,7 @@ def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked()
     table = pd.DataFrame(
         {"kind": ["genuine"] * 4 + ["skilled"] * 4, "score": [0.1, 0.5, 0.7, 0.9] * 2}
     )
-    figure = plotting.distance_distributions(table, 0.5, chosen=0.8)
+    figure = figures.distance_distributions(table, 0.5, chosen=0.8)
     assert "rejected: 75.0 %" in texts(figure)
     assert "accepted: 25.0 %" in texts(figure)
     assert "chosen threshold: accepted to its right" in texts(figure)
@@ -624,35 +622,35 @@ def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked()
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: plotting.dataset_overview(pd.DataFrame({"writer": ["a"]})), "kind"),
-        (lambda: plotting.dataset_overview(signatures(1)[:0]), "empty"),
-        (lambda: plotting.size_scatter(signatures(1)[:0]), "empty"),
-        (lambda: plotting.specimens([canvas()], ["a", "b"], KINDS, ink_bright=True), "length"),
-        (lambda: plotting.specimens([canvas()], ["a"], ["skilled"], ink_bright=True), "skilled"),
+        (lambda: figures.dataset_overview(pd.DataFrame({"writer": ["a"]})), "kind"),
+        (lambda: figures.dataset_overview(signatures(1)[:0]), "empty"),
+        (lambda: figures.size_scatter(signatures(1)[:0]), "empty"),
+        (lambda: figures.specimens([canvas()], ["a", "b"], KINDS, ink_bright=True), "length"),
+        (lambda: figures.specimens([canvas()], ["a"], ["skilled"], ink_bright=True), "skilled"),
         (
-            lambda: plotting.specimens(
+            lambda: figures.specimens(
                 [np.zeros((4, 4, 3), np.uint8)], ["a"], ["genuine"], ink_bright=True
             ),
             "shape",
         ),
-        (lambda: plotting.before_after([canvas()], []), "length"),
-        (lambda: plotting.augmented_views([], []), "no image"),
-        (lambda: plotting.probe_aucs(audit().drop(columns="low")), "low"),
-        (lambda: plotting.storage_comparison(storage().drop(columns="bytes")), "bytes"),
-        (lambda: plotting.training_history(history(), 99), "99"),
-        (lambda: plotting.feature_maps(np.zeros((3, 3))), "shape"),
-        (lambda: plotting.embedding_map(np.zeros((4, 3)), WRITERS, KINDS), "shape"),
-        (lambda: plotting.distance_distributions(score_table().assign(kind="x"), 0), "no genuine"),
-        (lambda: plotting.distance_distributions(score_table().assign(score=np.nan), 0), "finite"),
-        (lambda: plotting.det({}), "no curve"),
-        (lambda: plotting.det(CURVES, points={"other": (0.1, 0.1)}), "other"),
-        (lambda: plotting.roc({"a": Curve(np.zeros(2), np.zeros(3), np.zeros(2))}), "length"),
-        (lambda: plotting.per_writer({}, 0.1), "no writer"),
-        (lambda: plotting.pair_gallery([]), "at least one"),
-        (lambda: plotting.pair_gallery([{"left": canvas()}]), "lacks"),
-        (lambda: plotting.overlaid(canvas(), canvas()[:, 4:]), "one size"),
-        (lambda: plotting.overlaid(canvas(), 0 * canvas()), "blank"),
-        (lambda: plotting.references({}), "no number"),
+        (lambda: figures.before_after([canvas()], []), "length"),
+        (lambda: figures.augmented_views([], []), "no image"),
+        (lambda: figures.probe_aucs(audit().drop(columns="low")), "low"),
+        (lambda: figures.storage_comparison(storage().drop(columns="bytes")), "bytes"),
+        (lambda: figures.training_history(history(), 99), "99"),
+        (lambda: figures.feature_maps(np.zeros((3, 3))), "shape"),
+        (lambda: figures.embedding_map(np.zeros((4, 3)), WRITERS, KINDS), "shape"),
+        (lambda: figures.distance_distributions(score_table().assign(kind="x"), 0), "no genuine"),
+        (lambda: figures.distance_distributions(score_table().assign(score=np.nan), 0), "finite"),
+        (lambda: figures.det({}), "no curve"),
+        (lambda: figures.det(CURVES, points={"other": (0.1, 0.1)}), "other"),
+        (lambda: figures.roc({"a": Curve(np.zeros(2), np.zeros(3), np.zeros(2))}), "length"),
+        (lambda: figures.per_writer({}, 0.1), "no writer"),
+        (lambda: figures.pair_gallery([]), "at least one"),
+        (lambda: figures.pair_gallery([{"left": canvas()}]), "lacks"),
+        (lambda: figures.overlaid(canvas(), canvas()[:, 4:]), "one size"),
+        (lambda: figures.overlaid(canvas(), 0 * canvas()), "blank"),
+        (lambda: figures.references({}), "no number"),
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(draw, message):

@@ -29,8 +29,8 @@ from deepsign_utils.preprocessing import (
     ink_mask,
     load_grayscale,
     open_image,
-    ordered_map,
 )
+from deepsign_utils.study import ordered_map
 
 ASPECT = Preprocessing()
 FILL = Preprocessing(fit="fill")

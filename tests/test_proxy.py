@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from serving import Service, png, serving, signature, upload
 
-from deepsign_utils.service.settings import table
+from deepsign_utils.verifying.service.settings import table
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "service.md").read_text(encoding="utf-8")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

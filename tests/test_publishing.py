@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepsign_utils import DeepSignError, publishing
+from deepsign_utils import DeepSignError
+from deepsign_utils.runs import reproduce
 
 
 def rate(value: float) -> dict[str, float]:
@@ -49,8 +50,8 @@ def rerun(changes: dict[str, object]) -> dict:
 
 @pytest.fixture
 def published(tmp_path) -> dict:
-    publishing.publish(metrics(), "cedar", tmp_path)
-    return publishing.read_published("cedar", tmp_path)
+    reproduce.publish(metrics(), "cedar", tmp_path)
+    return reproduce.read_published("cedar", tmp_path)
 
 
 ELSEWHERE = {"provenance.processor": "B, x86_64, avx512f"}
@@ -63,7 +64,7 @@ def test_times_are_not_published(published):
 
 
 def test_an_equal_rerun_is_reproduced_whatever_its_folder_and_time(published):
-    comparison = publishing.compare(published, rerun({}))
+    comparison = reproduce.compare(published, rerun({}))
     assert comparison.same
     assert comparison.made_with == comparison.differences == []
     assert comparison.in_words()[-1].startswith(f"{comparison.numbers} of {comparison.numbers} ")
@@ -86,7 +87,7 @@ def test_an_equal_rerun_is_reproduced_whatever_its_folder_and_time(published):
     ],
 )
 def test_made_alike_every_number_must_be_equal(published, name, value):
-    comparison = publishing.compare(published, rerun({name: value}))
+    comparison = reproduce.compare(published, rerun({name: value}))
     assert not comparison.same
     assert [difference.name for difference in comparison.differences] == [name]
     assert any(name in line and "DIFFERS" in line for line in comparison.in_words())
@@ -94,7 +95,7 @@ def test_made_alike_every_number_must_be_equal(published, name, value):
 
 @pytest.mark.parametrize("name", ["provenance.versions.numpy", *ELSEWHERE])
 def test_what_it_was_made_with_is_named(published, name):
-    words = "\n".join(publishing.compare(published, rerun({name: "9"})).in_words())
+    words = "\n".join(reproduce.compare(published, rerun({name: "9"})).in_words())
     assert name.removeprefix("provenance.") in words
     assert "95 % interval" in words
 
@@ -117,7 +118,7 @@ def test_what_it_was_made_with_is_named(published, name):
     ],
 )
 def test_made_elsewhere_a_rate_may_lie_in_its_published_interval(published, name, value, same):
-    comparison = publishing.compare(published, rerun({**ELSEWHERE, name: value}))
+    comparison = reproduce.compare(published, rerun({**ELSEWHERE, name: value}))
     assert comparison.same is same
     assert all(name in d.name for d in comparison.differences)
 
@@ -127,25 +128,25 @@ def test_a_rate_of_nothing_is_reached_where_the_rerun_s_own_interval_holds_it(pu
     published["test"]["references"]["1"]["eer"]["skilled"] = {"value": 0.0, "low": 0.0, "high": 0.0}
     other = rerun({**ELSEWHERE, EER: 0.0002})
     other["test"]["references"]["1"]["eer"]["skilled"] |= {"low": low, "high": 0.0006}
-    assert publishing.compare(published, other).same is same
+    assert reproduce.compare(published, other).same is same
 
 
 def test_a_study_that_was_never_published_is_named_with_those_that_were(published, tmp_path):
     with pytest.raises(DeepSignError, match=r"study dutch .*Published: cedar"):
-        publishing.read_published("dutch", tmp_path)
+        reproduce.read_published("dutch", tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"provenance": 1}'])
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / "cedar.json").write_text(text)
     with pytest.raises(DeepSignError, match=r"cedar\.json is damaged"):
-        publishing.read_published("cedar", tmp_path)
+        reproduce.read_published("cedar", tmp_path)
 
 
 def test_what_is_published_in_the_repository_can_be_read():
-    for file in publishing.EXPECTED.glob("*.json"):
-        assert publishing.read_published(file.stem)["test"]["references"]
-        assert len(json.dumps(publishing.read_published(file.stem))) < 50_000
+    for file in reproduce.EXPECTED.glob("*.json"):
+        assert reproduce.read_published(file.stem)["test"]["references"]
+        assert len(json.dumps(reproduce.read_published(file.stem))) < 50_000
 
 
 def executed(
@@ -163,7 +164,7 @@ def executed(
         for number, output in enumerate(outputs)
     ]
     seconds = v4.new_output("stream", text=f"{id(cells)} s")
-    timed = {"tags": [publishing.TIMED]}
+    timed = {"tags": [reproduce.TIMED]}
     cells += [v4.new_code_cell("", id="02-09", outputs=[seconds], metadata=timed)]
     cells += [v4.new_markdown_cell("Said."), v4.new_code_cell("silent = 1")]
     file.parent.mkdir(exist_ok=True)
@@ -186,7 +187,7 @@ def test_what_two_runs_show_is_compared_but_for_pictures_and_times(tmp_path, cha
     executed(tmp_path / "again" / "02_pairing.ipynb", **changed)
     executed(tmp_path / "first" / "04_model.ipynb")
     # when they are compared, then each cell whose words differ is named
-    found = publishing.compare_outputs(tmp_path / "first", tmp_path / "again")
+    found = reproduce.compare_outputs(tmp_path / "first", tmp_path / "again")
     assert found == (3, differing)
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from deepsign_utils import DeepSignError, plotting, realism
+from deepsign_utils import DeepSignError, figures
+from deepsign_utils.synthetic import realism
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_a_set_overlaps_wholly_with_itself_and_not_with_one_far_away(drawn):
 
 
 def test_the_figure_has_a_place_for_each_statistic(drawn):
-    figure = plotting.realism({"drawn": drawn, "same": drawn}, realism.STATISTICS)
+    figure = figures.realism({"drawn": drawn, "same": drawn}, realism.STATISTICS)
     labels = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
     assert labels == list(realism.STATISTICS.values())
 

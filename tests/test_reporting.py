@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from deepsign_utils import DeepSignError, reporting
+from deepsign_utils import DeepSignError, report
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 TITLES = ["1 · The data", "2. Pairs", "Records", "The model", "Training", "Error rates"]
@@ -22,7 +22,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="36pt"><g id=
 
 
 def figure(name, caption="A caption.", data=None):
-    """The two outputs of plotting.show."""
+    """The two outputs of figures.show."""
     said = {"alt": f"What {name} shows.", "caption": caption, "name": name}
     picture = data or {"image/svg+xml": SVG}
     return [
@@ -113,14 +113,12 @@ def make_notebooks(folder):
                 ],
             ),
             code(
-                "plotting.show(f)",
+                "figures.show(f)",
                 figure(f"plot-{number}", f"Caption of plot {number}, {HOSTILE}."),
             ),
         ]
         if number == 6:
-            cells.append(
-                code("plotting.show(det)", figure("headline", "Trade-off of the network."))
-            )
+            cells.append(code("figures.show(det)", figure("headline", "Trade-off of the network.")))
         paths.append(write_notebook(folder / f"0{number}_chapter.ipynb", cells))
     return paths
 
@@ -128,7 +126,7 @@ def make_notebooks(folder):
 def make_report(folder, notebooks, metrics):
     source, output = folder / "metrics.json", folder / "synthetic" / "index.html"
     source.write_text(json.dumps(metrics))
-    assert reporting.write_report(notebooks, source, output) == output
+    assert report.write_report(notebooks, source, output) == output
     return output
 
 
@@ -147,15 +145,15 @@ def notebooks(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def whole(tmp_path_factory):
     """The path of a report that tests only read."""
     folder = tmp_path_factory.mktemp("report")
     return make_report(folder, make_notebooks(folder), make_metrics())
 
 
 @pytest.fixture(scope="module")
-def page(report):
-    return parse(report)
+def page(whole):
+    return parse(whole)
 
 
 @pytest.fixture
@@ -180,7 +178,7 @@ def test_headline_table_equals_metrics_json_with_references_in_order(page, metri
         expected = metrics["test"]["references"][head]
         fmr, eer = expected["fmr"], expected["eer"]
         shown = [fmr["skilled"], fmr["random"], expected["fnmr"], eer["skilled"], eer["random"]]
-        assert row[:5] == [" ".join(reporting.format_rate(i).split()) for i in shown]
+        assert row[:5] == [" ".join(report.format_rate(i).split()) for i in shown]
         assert row[5] == "0.40 [0.38, 0.42]"
 
 
@@ -201,7 +199,7 @@ def test_answer_comes_before_anything_else_and_carries_its_intervals(page):
 )
 def test_answer_is_no_better_than_its_numbers(metrics, eer, word):
     metrics["test"]["references"] = {"1": rates(eer)}
-    assert reporting.answer(metrics).startswith(f"{word}: ")
+    assert report.answer(metrics).startswith(f"{word}: ")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_answer_is_no_better_than_its_numbers(metrics, eer, word):
     ],
 )
 def test_rates_are_written_with_sensible_digits(rate, written):
-    assert reporting.format_rate(rate) == written
+    assert report.format_rate(rate) == written
 
 
 def test_shortcuts_say_what_was_flagged(page):
@@ -304,7 +302,7 @@ def test_unusable_metrics_are_an_error_that_names_the_file(tmp_path, notebooks, 
     if content is not None:
         source.write_text(content)
     with pytest.raises(DeepSignError, match=re.escape(str(source))):
-        reporting.write_report(notebooks, source, output)
+        report.write_report(notebooks, source, output)
     assert output.read_text() == "the report before"
 
 
@@ -320,30 +318,30 @@ def test_a_run_under_another_name_is_repeated_from_its_dataset_s_study(summary):
 
 def test_tables_for_the_notebook_say_what_metrics_json_says(metrics):
     results = metrics["test"]["references"]
-    errors = reporting.error_table(results)
+    errors = report.error_table(results)
     assert list(errors.index) == [1, 5, 10]
-    assert errors.loc[5, "FMR, skilled"] == reporting.format_rate(results["5"]["fmr"]["skilled"])
+    assert errors.loc[5, "FMR, skilled"] == report.format_rate(results["5"]["fmr"]["skilled"])
     assert errors.loc[1, "Cllr"] == "0.40 [0.38,\u00a00.42]"
-    probes = reporting.shortcut_table(metrics["shortcuts"]).set_index("probe")
+    probes = report.shortcut_table(metrics["shortcuts"]).set_index("probe")
     assert probes.loc["image size", "finding"] == "flagged"
     assert probes.loc["stroke width", "EER, shortcut alone"] == "–"
 
 
 def test_findings_and_card_carry_the_answer_and_survive_missing_numbers(metrics):
-    assert reporting.answer(metrics) in reporting.findings(metrics)
-    card = reporting.model_card(metrics)
-    assert reporting.answer(metrics) in card
+    assert report.answer(metrics) in report.findings(metrics)
+    card = report.model_card(metrics)
+    assert report.answer(metrics) in card
     assert "| 10 | 9.1\u00a0% [7.1,\u00a011.1] |" in card
     assert "size (raw files)" in card
     assert "a cohort of others" not in card
     metrics["provenance"]["parameters"]["cohort_share"] = 0.3
     metrics["encoder"]["whitening"] = 500
-    assert "500 more" in (card := reporting.model_card(metrics))
+    assert "500 more" in (card := report.model_card(metrics))
     assert "a cohort of others" in card
     metrics["test"]["references"] = {"1": {}}
     bare = {key: metrics[key] for key in ("study", "test")}
-    assert "does not tell" in reporting.findings(bare)
-    assert "Not measured." in reporting.model_card(bare)
+    assert "does not tell" in report.findings(bare)
+    assert "Not measured." in report.model_card(bare)
 
 
 # --- the notebooks
@@ -367,7 +365,7 @@ def test_headings_skip_no_level_and_ids_are_unique(page):
     assert len(ids) == len(set(ids))
 
 
-def test_code_is_folded_and_what_only_matters_while_running_is_gone(report, page):
+def test_code_is_folded_and_what_only_matters_while_running_is_gone(whole, page):
     folds = page.select("#chapter-1 details.code")
     assert [text(fold.summary) for fold in folds] == [
         "Parameters and their defaults 1 line",
@@ -375,7 +373,7 @@ def test_code_is_folded_and_what_only_matters_while_running_is_gone(report, page
         "Code 1 line",
     ]
     assert not any(fold.has_attr("open") for fold in folds)
-    content = report.read_text()
+    content = whole.read_text()
     assert "never shown" not in content
     assert "secret" not in content
     assert "#####" not in content
@@ -481,12 +479,12 @@ def test_a_heavy_report_is_written_with_a_warning_that_names_the_figure(tmp_path
     notebook = write_notebook(tmp_path / "a.ipynb", cells)
     with pytest.warns(UserWarning, match="too-heavy"):
         output = make_report(tmp_path, [notebook], metrics)
-    assert output.stat().st_size > reporting.SIZE_LIMIT
+    assert output.stat().st_size > report.SIZE_LIMIT
 
 
-def test_an_ordinary_report_is_light_and_leaves_nothing_beside_it(report):
-    assert report.stat().st_size < 1_000_000
-    assert list(report.parent.iterdir()) == [report]
+def test_an_ordinary_report_is_light_and_leaves_nothing_beside_it(whole):
+    assert whole.stat().st_size < 1_000_000
+    assert list(whole.parent.iterdir()) == [whole]
 
 
 # --- the index
@@ -502,7 +500,7 @@ def test_index_puts_studies_side_by_side_and_lists_what_cannot_be_read(tmp_path,
         (tmp_path / name / "metrics.json").write_text(content)
     (tmp_path / "synthetic" / "index.html").write_text("a report")
 
-    page = parse(reporting.write_index(tmp_path))
+    page = parse(report.write_index(tmp_path))
 
     rows = {text(row.th): [text(c) for c in row("td")] for row in page.tbody("tr")}
     assert list(rows) == ["cedar", "synthetic"]
@@ -535,7 +533,7 @@ def test_copies_are_said_in_words(summary):
         "5,400 images are used; 3 are left out (2 blank, 1 unreadable). 994 repeat another byte "
         "for byte. 3 nearly copy another: 2 of them across writers."
     )
-    assert reporting.quality_in_words(quality) == said
+    assert report.quality_in_words(quality) == said
     assert said in text(summary(quality=quality).find(id="summary"))
 
 
@@ -551,7 +549,7 @@ def test_a_study_and_its_counterpart_stand_side_by_side(tmp_path, metrics):
     # Then the report of each shows both
     for name in ("dutch", "dutch_normalised"):
         folder = tmp_path / name
-        page = parse(reporting.write_report([], folder / "metrics.json", folder / "index.html"))
+        page = parse(report.write_report([], folder / "metrics.json", folder / "index.html"))
         rows = page.find(id="pens").find_next("table").tbody("tr")
         assert [text(row.th) for row in rows] == ["as they are", "one pen"]
         assert [text(row("td")[-1]) for row in rows] == [
@@ -561,7 +559,7 @@ def test_a_study_and_its_counterpart_stand_side_by_side(tmp_path, metrics):
     # And without the other, nothing is said of it
     (tmp_path / "dutch_normalised" / "metrics.json").unlink()
     page = parse(
-        reporting.write_report([], tmp_path / "dutch/metrics.json", tmp_path / "dutch/index.html")
+        report.write_report([], tmp_path / "dutch/metrics.json", tmp_path / "dutch/index.html")
     )
     assert page.find(id="pens") is None
 
@@ -590,7 +588,7 @@ def demonstrated(as_is=0.02, one_paper=0.38, swapped=0.97):
     ],
 )
 def test_the_demonstration_claims_no_more_than_its_numbers(changes, said):
-    assert reporting.demonstration_answer(demonstrated(**changes)).startswith(f"{said}: ")
+    assert report.demonstration_answer(demonstrated(**changes)).startswith(f"{said}: ")
 
 
 def test_the_demonstration_opens_with_its_table_and_joins_the_index(tmp_path, metrics):
@@ -602,9 +600,9 @@ def test_the_demonstration_opens_with_its_table_and_joins_the_index(tmp_path, me
     notebook = write_notebook(tmp_path / "shortcut_demo.ipynb", cells)
 
     page = parse(
-        reporting.write_demonstration(notebook, folder / "metrics.json", folder / "index.html")
+        report.write_demonstration(notebook, folder / "metrics.json", folder / "index.html")
     )
-    index = parse(reporting.write_index(tmp_path))
+    index = parse(report.write_index(tmp_path))
 
     rows = [[text(c) for c in row(["th", "td"])] for row in page.select(".headline tbody tr")]
     assert [row[0] for row in rows][:2] == ["Naive recipe", "the same network"]
@@ -640,7 +638,7 @@ def test_the_matrix_shows_every_cell_and_links_the_studies(tmp_path):
     file = tmp_path / "matrix" / "matrix.json"
     file.write_text(json.dumps(make_matrix()))
 
-    page = parse(reporting.write_matrix(file, tmp_path / "matrix" / "index.html"))
+    page = parse(report.write_matrix(file, tmp_path / "matrix" / "index.html"))
 
     answer = text(page.find(class_="answer"))
     assert "EER is 15.0 % on average; on other data, 40.0 %" in answer
@@ -655,24 +653,24 @@ def test_the_matrix_shows_every_cell_and_links_the_studies(tmp_path):
         "../a/index.html",
         "../b/index.html",
     }
-    assert parse(reporting.write_index(tmp_path)).find("a", href="matrix/index.html")
+    assert parse(report.write_index(tmp_path)).find("a", href="matrix/index.html")
 
 
 def test_index_without_studies_says_how_to_make_one(tmp_path):
-    page = parse(reporting.write_index(tmp_path))
+    page = parse(report.write_index(tmp_path))
     assert "make report" in text(page.main)
 
 
 # --- in a browser
 
 
-def test_the_page_s_script_passes_its_own_policy(report, tmp_path):
+def test_the_page_s_script_passes_its_own_policy(whole, tmp_path):
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("no Chromium here: the page's script is not run")
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", report.as_uri()]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", whole.as_uri()]
     dump = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     page = BeautifulSoup(dump, "html.parser")
     assert page.html["class"] == ["js"]

@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import Service, model_folder, png, serving, signature, upload
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.service.app import run
-from deepsign_utils.service.batching import Batcher, OverloadedError
-from deepsign_utils.service.store import OtherModelError, Store
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.verifying.service.app import run
+from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
+from deepsign_utils.verifying.service.store import OtherModelError, Store
+from deepsign_utils.verifying.verifier import Verifier
 
 KEY = "correct horse"
 

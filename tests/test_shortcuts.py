@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 
-from deepsign_utils import DeepSignError, pairing, shortcuts
+from deepsign_utils import DeepSignError, duplicates, pairing, shortcuts
 from deepsign_utils.preprocessing import Preprocessing, clean, clean_files, load_grayscale
+from deepsign_utils.shortcuts import probes
 
 WRITERS, EACH = 9, 6
 
@@ -338,7 +339,7 @@ def test_few_writers_are_rarely_flagged_by_chance():
     lows, corrected_lows = [], []
     for _ in range(300):
         scores = rng.normal(size=(6, 2))[codes, forged.astype(int)] + rng.normal(size=120)
-        _, low, _, corrected_low = shortcuts._auc_interval(scores, forged, codes, one_forest, rng)
+        _, low, _, corrected_low = probes._auc_interval(scores, forged, codes, one_forest, rng)
         lows.append(low)
         corrected_lows.append(corrected_low)
 
@@ -464,7 +465,7 @@ def test_copies_are_counted_by_the_bounds_that_they_cross():
             "duplicate_of": pd.array([None, None, 0, 1, 0], "Int32"),
         }
     )
-    copies = shortcuts.exact_duplicates(signatures)
+    copies = duplicates.exact_duplicates(signatures)
     assert copies[["id_a", "id_b", "distance"]].to_numpy().tolist() == [
         [0, 2, 0],
         [1, 3, 0],
@@ -474,9 +475,9 @@ def test_copies_are_counted_by_the_bounds_that_they_cross():
     for parts, across in ((["train", "train"], 0), (["train", "test"], 1)):
         split = pd.DataFrame({"writer": ["a", "b"], "split": parts})
         expected = bounds | {"across_splits": across}
-        assert shortcuts.copy_counts(copies, signatures, split) == expected
+        assert duplicates.copy_counts(copies, signatures, split) == expected
     nothing = dict.fromkeys([*bounds, "across_splits"], 0)
-    assert shortcuts.copy_counts(copies.iloc[:0], signatures, split) == nothing
+    assert duplicates.copy_counts(copies.iloc[:0], signatures, split) == nothing
 
 
 def copies(image: Image.Image, folder) -> list[Image.Image]:
@@ -501,7 +502,7 @@ def test_near_copies_are_found_and_other_specimens_are_not(tmp_path):
     )
     cleaned = [clean(load_grayscale(image), Preprocessing()) for image in images]
 
-    found = shortcuts.near_duplicates(signatures, cleaned, progress=False)
+    found = duplicates.near_duplicates(signatures, cleaned, progress=False)
 
     family = [100, 120, 121, 122]
     expected = {(a, b) for a in family for b in family if a < b}
@@ -518,13 +519,13 @@ def test_near_copies_are_found_however_far_apart_they_stand():
     canvases = rng.integers(0, 256, (1100, 16, 32), dtype=np.uint8)
     canvases[-1] = canvases[1]
     signatures = pd.DataFrame({"signature_id": np.arange(1100), "writer": "a", "kind": "genuine"})
-    found = shortcuts.near_duplicates(signatures, canvases, progress=False)
+    found = duplicates.near_duplicates(signatures, canvases, progress=False)
     assert found[["id_a", "id_b", "distance"]].to_numpy().tolist() == [[1, 1099, 0]]
 
 
 def test_no_near_copies_give_an_empty_table():
     signatures = pd.DataFrame({"signature_id": [1], "writer": ["a"], "kind": ["genuine"]})
-    found = shortcuts.near_duplicates(signatures, np.eye(32, dtype=np.uint8)[None] * 255)
+    found = duplicates.near_duplicates(signatures, np.eye(32, dtype=np.uint8)[None] * 255)
     assert list(found.columns) == ["id_a", "id_b", "distance", "same_writer", "same_kind"]
     assert found.empty
 

@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT
 from papermill import inspect_notebook
 
-from deepsign_utils import DeepSignError, exploring, metrics, study, training
+from deepsign_utils import DeepSignError, metrics, report, study, training
 from deepsign_utils.study import (
     CHAPTERS,
     DEMONSTRATION,
@@ -316,9 +316,10 @@ class TestWhatAStepIsMadeOf:
         # training scores with scoring, which measures with metrics
         named = set(json.loads(fingerprint(code=[training]))["code"])
         assert {"training.py", "losses.py", "scoring.py", "metrics.py"} <= named
-        # exploring draws with plotting
-        assert set(json.loads(fingerprint(code=[exploring]))["code"]).isdisjoint({"plotting.py"})
-        assert "plotting" in map(room, sources([Path(exploring.__file__)], apart=()))
+        # the report draws figures
+        assert "figures" in map(room, sources([Path(report.__file__)], apart=()))
+        named = set(json.loads(fingerprint(code=[report]))["code"])
+        assert not [name for name in named if name.startswith("figures/")]
 
     def test_of_a_package_every_file_counts_that_it_hands_on(self):
         named = set(json.loads(fingerprint(code=[study]))["code"])

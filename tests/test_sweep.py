@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, copy_project
 
-from deepsign_utils import DeepSignError, sweep
+from deepsign_utils import DeepSignError
+from deepsign_utils.runs import sweep
 
 GRID = "studies: [cedar]\nseeds: [0, 1]\nparameters:\n  learning_rate: [0.001, 0.002, 0.004]\n"
 
@@ -319,7 +320,8 @@ def test_what_a_killed_process_started_ends_with_it(tmp_path):
     beat = f"while :; do date +%s%N > {pulse}; sleep 0.1; done"
     starter = (
         "import subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-m', 'deepsign_utils.supervisor', *sys.argv[1:]], "
+        "run = [sys.executable, '-m', 'deepsign_utils.runs.end_with_parent', *sys.argv[1:]]\n"
+        "subprocess.Popen(run, "
         "stdin=subprocess.PIPE).wait()"
     )
     command = [

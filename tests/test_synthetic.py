@@ -15,7 +15,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.synthetic import describe, draw_writer, draw_writers, write_dataset
+from deepsign_utils.synthetic import draw_writer, draw_writers, write_dataset
+from deepsign_utils.synthetic.realism import describe
 
 SMALL = {"writers": 3, "genuine": 3, "forgeries": 2, "seed": 7, "progress": False}
 

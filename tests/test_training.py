@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, models, pairing, training
+from deepsign_utils import DeepSignError, batches, models, pairing, training
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.tfrecords import Canvases
 
@@ -62,7 +62,7 @@ def test_every_batch_is_made_of_whole_writers(writers, genuine, forged, in_batch
     names = np.repeat([f"w{i}" for i in range(writers)], genuine + forged)
     kinds = np.tile(["genuine"] * genuine + ["forgery"] * forged, writers)
     plan = training.Settings(writers_per_batch=in_batch)
-    rows, labels, hands = training.plan_epoch(names, kinds, plan, 5, epoch)
+    rows, labels, hands = batches.plan_epoch(names, kinds, plan, 5, epoch)
 
     assert len(rows) >= 1
     for row, label, hand in zip(rows, labels, hands, strict=True):
@@ -82,7 +82,7 @@ def test_every_batch_is_made_of_whole_writers(writers, genuine, forged, in_batch
 
 def test_an_epoch_depends_on_seed_and_number_alone():
     data = drawn_writers(6, 6, 4)
-    plan = lambda seed, epoch: training.plan_epoch(data.writer, data.kind, SETTINGS, seed, epoch)  # noqa: E731
+    plan = lambda seed, epoch: batches.plan_epoch(data.writer, data.kind, SETTINGS, seed, epoch)  # noqa: E731
     assert all(np.array_equal(a, b) for a, b in zip(plan(1, 2), plan(1, 2), strict=True))
     assert not np.array_equal(plan(1, 2)[0], plan(1, 3)[0])
     assert not np.array_equal(plan(1, 2)[0], plan(2, 2)[0])
@@ -90,19 +90,19 @@ def test_an_epoch_depends_on_seed_and_number_alone():
 
 def test_every_genuine_signature_is_about_equally_often_seen():
     data = drawn_writers(8, 6, 4)
-    epochs = [training.plan_epoch(data.writer, data.kind, SETTINGS, 0, e)[0] for e in range(40)]
+    epochs = [batches.plan_epoch(data.writer, data.kind, SETTINGS, 0, e)[0] for e in range(40)]
     seen = np.bincount(np.concatenate(epochs).ravel(), minlength=len(data.writer))
     genuine = seen[data.kind == "genuine"]
     assert genuine.min() > 0.6 * genuine.mean()
 
 
 def test_no_two_hands_are_the_same():
-    assert len(np.unique(training.HANDS, axis=0)) == len(training.HANDS) == 12
+    assert len(np.unique(batches.HANDS, axis=0)) == len(batches.HANDS) == 12
 
 
 def test_writers_without_two_genuine_signatures_cannot_train():
     with pytest.raises(DeepSignError, match="two genuine signatures"):
-        training.plan_epoch(np.array(["a", "b"]), np.array(["genuine"] * 2), SETTINGS, 0, 0)
+        batches.plan_epoch(np.array(["a", "b"]), np.array(["genuine"] * 2), SETTINGS, 0, 0)
 
 
 def seconds_to_plan(writers: int) -> float:
@@ -112,7 +112,7 @@ def seconds_to_plan(writers: int) -> float:
     taken = []
     for _ in range(3):
         started = time.process_time()
-        training.plan_epoch(names, kinds, SETTINGS, 0, 0)
+        batches.plan_epoch(names, kinds, SETTINGS, 0, 0)
         taken.append(time.process_time() - started)
     return min(taken)
 
@@ -123,12 +123,12 @@ def test_planning_grows_with_the_writers_and_not_with_their_square():
 
 
 class TestAugment:
-    still = training.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
+    still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
 
     def run(self, hands=((1, 1, 0),) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
         draws = np.random.default_rng(seed).uniform(-1, 1, (len(images), 8)).astype(np.float32)
-        augmented = training.augment(images, np.array(hands, np.float32), draws, bounds)
+        augmented = batches.augment(images, np.array(hands, np.float32), draws, bounds)
         return keras.ops.convert_to_numpy(augmented)
 
     def test_nothing_changes_within_no_bounds(self):
@@ -156,7 +156,7 @@ class TestAugment:
         assert np.allclose(mirrored, left[::-1], atol=1e-4)
 
     def test_the_draws_decide(self):
-        bounds = training.Augmentation()
+        bounds = batches.Augmentation()
         first, again, other = (self.run(seed=seed, bounds=bounds) for seed in (1, 1, 2))
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
@@ -166,7 +166,7 @@ class TestAugment:
     def test_strokes_get_thicker_and_thinner(self):
         bar = np.zeros((64, 32, 32), np.uint8)
         bar[:, 12:18, 6:26] = 255
-        bounds = training.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
+        bounds = batches.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
         ink = self.run([(1, 1, 0)] * 64, bounds=bounds, images=bar)
         ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
         assert ink.min() < 0.9
@@ -176,8 +176,8 @@ class TestAugment:
 def test_a_network_that_augments_sees_what_augment_makes():
     image = keras.Input((16, 32, 1))
     network = training.augmented(keras.Model(image, keras.layers.Identity()(image)))
-    (inputs, _), *_ = training.batches(drawn_writers(6, 3, 3), SETTINGS, seed=0)[0]
-    expected = training.augment(*inputs, training.Augmentation())
+    (inputs, _), *_ = batches.batches(drawn_writers(6, 3, 3), SETTINGS, seed=0)[0]
+    expected = batches.augment(*inputs, batches.Augmentation())
     assert np.allclose(network.predict(list(inputs), verbose=0), expected, atol=1e-5)
 
 
@@ -288,11 +288,11 @@ ON_JAX = """
 import sys
 import numpy as np
 from test_training import SETTINGS, drawn_writers, fit, pairs_of
-from deepsign_utils import training
+from deepsign_utils import batches, training
 
 data, validation = drawn_writers(16, 6, 6), drawn_writers(8, 6, 6, seed=1)
-inputs, _ = next(training.batches(data, SETTINGS, seed=0)[0])
-np.save(sys.argv[1] + "/seen.npy", training.augment(*inputs, training.Augmentation()))
+inputs, _ = next(batches.batches(data, SETTINGS, seed=0)[0])
+np.save(sys.argv[1] + "/seen.npy", batches.augment(*inputs, batches.Augmentation()))
 
 begin = training._Checkpoint.on_epoch_begin
 
@@ -325,8 +325,8 @@ def test_a_training_on_jax_sees_the_same_and_goes_on_here(study, tmp_path):
     )
     assert done.stdout.endswith("interrupted\n"), done.stderr
     # then its augmented images are these
-    inputs, _ = next(training.batches(study[0], SETTINGS, seed=0)[0])
-    expected = training.augment(*inputs, training.Augmentation())
+    inputs, _ = next(batches.batches(study[0], SETTINGS, seed=0)[0])
+    expected = batches.augment(*inputs, batches.Augmentation())
     assert np.allclose(np.load(tmp_path / "seen.npy"), expected, atol=1e-3)
     # and here it goes on with the third
     with np.load(tmp_path / "state.npz") as state:

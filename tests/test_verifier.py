@@ -14,12 +14,13 @@ import pytest
 from PIL import Image, ImageDraw
 from serving import CANVAS, ROOT, model_folder, signature
 
-from deepsign_utils import DeepSignError, models, quality, scoring
+from deepsign_utils import DeepSignError, models, scoring
 from deepsign_utils.__main__ import main
 from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import BlankPageError, clean
 from deepsign_utils.study import PRETRAINED, seal
-from deepsign_utils.verifier import MODEL_FILES, References, Verifier, occlude
+from deepsign_utils.verifying import scan_faults
+from deepsign_utils.verifying.verifier import MODEL_FILES, References, Verifier, occlude
 
 
 @pytest.fixture(scope="module")
@@ -217,12 +218,12 @@ def _dot() -> Image.Image:
     ],
 )
 def test_faults_are_named(image: Image.Image, code: str) -> None:
-    assert code in [fault.code for fault in quality.faults(np.asarray(image), 64, 128)]
+    assert code in [fault.code for fault in scan_faults.faults(np.asarray(image), 64, 128)]
 
 
 def test_a_sound_scan_has_no_fault() -> None:
     for writer in range(20):
-        assert quality.faults(np.asarray(signature(writer)), 64, 128) == ()
+        assert scan_faults.faults(np.asarray(signature(writer)), 64, 128) == ()
 
 
 def test_several_pages_are_named(verifier: Verifier, tmp_path: Path) -> None:
@@ -233,7 +234,9 @@ def test_several_pages_are_named(verifier: Verifier, tmp_path: Path) -> None:
 
 def test_real_scans_rarely_have_a_fault(real_data: Path) -> None:
     files = sorted((real_data / "bhsig260-bengali").glob("*/*.tif"))[::180]
-    found = [bool(quality.faults(np.asarray(Image.open(f).convert("L")), 64, 128)) for f in files]
+    found = [
+        bool(scan_faults.faults(np.asarray(Image.open(f).convert("L")), 64, 128)) for f in files
+    ]
     assert np.mean(found) < 0.2
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepsign_utils import DeepSignError, whitening
+from deepsign_utils import DeepSignError
+from deepsign_utils.deployed_encoder import whitening
 
 ALONE = [[0]]
 MIRRORS = [[view ^ mirror for view in range(4)] for mirror in range(4)]

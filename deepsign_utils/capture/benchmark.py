@@ -23,7 +23,7 @@ from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.capture.capturing import Capture, Setting, captured
 from deepsign_utils.capture.conditions import BY_NAME, Condition
 from deepsign_utils.datasets import check_usable, read_dataset
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 SIDES = ("questioned", "both")
 AS_SCANNED = "as scanned"

@@ -19,8 +19,9 @@ from scipy import ndimage
 from deepsign_utils import DeepSignError, study
 from deepsign_utils.capture.conditions import BY_NAME
 from deepsign_utils.capture.paper import dots, estimated_dpi, ink_of, paper_of
-from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale, ordered_map
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
+from deepsign_utils.study.processes import ordered_map
+from deepsign_utils.verifying.verifier import Verifier
 
 NOT_JUDGED = "not_judged"
 """Stands among the warnings' codes for images that the verifier refuses."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from deepsign_utils import DeepSignError, plotting, reporting, study, synthetic
+from deepsign_utils import DeepSignError, figures, report, study, synthetic
 from deepsign_utils.capture import benchmark, pictures
 from deepsign_utils.capture.conditions import BY_NAME
-from deepsign_utils.verifier import Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 NAME = "capture"
 """Name of the report's folder below ``reports``."""
@@ -107,7 +107,7 @@ def answer(name: str, result: dict[str, Any]) -> str:
     aimed = [row for row in rows if row["met"] is not None]
     worst = max(rows, key=lambda row: row["eer"]["value"])
     met = sum(row["met"] for row in aimed)
-    scanned, captured = (reporting.format_rate(row["eer"]) for row in (result["scanned"], worst))
+    scanned, captured = (report.format_rate(row["eer"]) for row in (result["scanned"], worst))
     return (
         f"{name}: as scanned, the EER is {scanned}; captured in the worst way, "
         f"{worst['condition']} ({worst['strength']}), it is {captured}. {met} of {len(aimed)} "
@@ -134,13 +134,13 @@ def write(folder: Path, measured: dict[str, Any]) -> Path:
     table = benchmark.as_table(measured).round(5)
     study.write_atomically(folder / "capture.csv", table.to_csv(index=False))
     study.write_atomically(folder / "capture.md", benchmark.as_markdown(table))
-    shown = reporting.figure(
-        plotting.render(pictures.gallery()),
+    shown = report.figure(
+        figures.render(pictures.gallery()),
         "A synthetic signature as scanned, and under each condition at its greatest strength.",
         "One synthetic signature under every condition, at its greatest strength.",
         1,
     )
-    return reporting.write_page(
+    return report.write_page(
         folder / "index.html",
         "capture.html.j2",
         sets=[
@@ -157,9 +157,9 @@ def _shown(name: str, result: dict[str, Any], number: int) -> dict[str, Any]:
         side: [_plain(row) for row in result["rows"] if row["side"] == side]
         for side in benchmark.SIDES
     }
-    figures = [
-        reporting.figure(
-            plotting.render(pictures.errors(result, side)),
+    drawn = [
+        report.figure(
+            figures.render(pictures.errors(result, side)),
             f"EER under each condition, {_TITLES[side].lower()}; all numbers are in the table.",
             f"{_TITLES[side]}: EER under each condition. Line and band: images as scanned.",
             number + place,
@@ -169,7 +169,7 @@ def _shown(name: str, result: dict[str, Any], number: int) -> dict[str, Any]:
     return result | {
         "name": name,
         "answer": answer(name, result),
-        "figures": figures,
+        "figures": drawn,
         "sides": sides,
         "scanned": _plain(result["scanned"]),
     }

@@ -15,7 +15,7 @@ from deepsign_utils import synthetic
 from deepsign_utils.capture.benchmark import SYNTHETIC_SEED
 from deepsign_utils.capture.conditions import CONDITIONS
 from deepsign_utils.capture.paper import estimated_dpi
-from deepsign_utils.plotting import COLOURS, INK, QUIET, STYLE, WIDTH
+from deepsign_utils.figures.style import COLOURS, INK, QUIET, STYLE, WIDTH
 
 _COLUMNS = 5
 _TILE = (300, 125)  # pixels across and down, of a picture in the gallery

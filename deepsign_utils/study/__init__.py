@@ -32,6 +32,7 @@ from deepsign_utils.study.parameters import (
     write_chapter_parameters,
 )
 from deepsign_utils.study.processes import (
+    ordered_map,
     usable_processors,
     worker_pool,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "is_as_written",
     "notebook_parameters",
     "open_study",
+    "ordered_map",
     "processor",
     "provenance",
     "read_artefact",

@@ -6,7 +6,16 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any
+
+from tqdm import tqdm
+
+from deepsign_utils import DeepSignError
 
 
 def worker_pool(processes: int) -> ProcessPoolExecutor:
@@ -53,3 +62,77 @@ def usable_processors() -> int:
         count = os.cpu_count() or 1
     wanted = os.environ.get("DEEPSIGN_THREADS", "")
     return min(count, int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else count
+
+
+_CHUNK = 16
+_WORTH_A_PROCESS = 250  # images that take as long as a process takes to start
+
+
+def ordered_map(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    processes: int | None = None,
+    progress: bool = True,
+    description: str | None = None,
+) -> Iterator[Any]:
+    """Apply a picklable function to many items in worker processes, yielding results in order.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable, as are its results.
+    items : sequence
+        What to apply it to.
+    processes : int, optional
+        Worker processes; by default one per available core, and none for a few items.
+    progress : bool
+        Whether to show a progress bar.
+    description : str, optional
+        The bar's label.
+
+    Yields
+    ------
+    object
+        `function(item)`, in the order of `items`. At most a few chunks wait in memory.
+    """
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    processes = min(processes or _cores(), len(items) // _WORTH_A_PROCESS)
+    with tqdm(total=len(items), desc=description, unit="image", disable=not progress) as bar:
+        for results in _ordered_chunks(partial(_apply, function), chunks, processes):
+            for result in results:
+                yield result
+                bar.update()
+
+
+def _cores() -> int:
+    if multiprocessing.current_process().daemon:  # such a process may start none of its own
+        return 1
+    return usable_processors()
+
+
+def _apply(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def _ordered_chunks(
+    function: Callable[[Any], Any], chunks: Sequence[Any], processes: int
+) -> Iterator[Any]:
+    if processes < 2:
+        yield from map(function, chunks)
+        return
+    pool = worker_pool(processes)
+    try:
+        waiting: deque = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(function, chunk))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise DeepSignError(
+            "a worker process ended by itself: there was too little memory, or a script called "
+            'this outside `if __name__ == "__main__":`'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)

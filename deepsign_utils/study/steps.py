@@ -23,7 +23,7 @@ try:
 except ImportError:  # Windows, where there is no make either: one process at a time is up to you
     fcntl = None
 
-FIGURES = "plotting"  # what draws changes no number
+FIGURES = "figures"  # what draws changes no number
 LOCKS = ROOT / "data" / "built" / ".locks"
 
 

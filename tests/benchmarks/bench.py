@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from deepsign_utils import plotting, reporting
+from deepsign_utils import figures, report
 from deepsign_utils.study import ROOT, usable_processors, write_json
 
 WRITERS, RUNS, EPOCHS = 10_000, 1000, 30  # that are planned for
@@ -259,8 +259,8 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
     ratios["aimed"] = ratios["target"].notna()
     ratios["missed"] = ratios["value"] < ratios["target"]
     short = ratios.assign(label=ratios["label"].str.replace(" / ", " /\n"))
-    picture = reporting.figure(
-        plotting.render(plotting.bench_ratios(short)),
+    picture = report.figure(
+        figures.render(figures.bench_ratios(short)),
         "Each ratio as a dot on a logarithmic axis, with a mark at its target.",
         "What is measured divided by what it is measured against, on the same threads of the same "
         "machine in the same minutes. Right of the mark, the target is reached.",
@@ -268,7 +268,7 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
     )
     height, width = bench["canvas"]
     rows = {key: label for key, label in (ROWS | PYTORCH_ROWS).items() if key in bench["values"]}
-    reporting.write_page(
+    report.write_page(
         output,
         "bench.html.j2",
         figure=picture,
@@ -279,7 +279,7 @@ def write_page(bench: Mapping[str, Any], output: Path) -> None:
         canvas=f"{height} x {width}",
         data=bench["values"]["data"],
         plan=[(PLAN[key], _plain(bench["plan"][key])) for key in PLAN],
-        machine=reporting.flatten(bench["machine"]),
+        machine=report.flatten(bench["machine"]),
         minutes=bench["seconds"] / 60,
     )
 

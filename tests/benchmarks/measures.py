@@ -116,15 +116,15 @@ def network(sizes: Sizes, threads: int) -> dict[str, float]:
     import keras
     from threadpoolctl import threadpool_limits
 
-    from deepsign_utils import losses, models, training
+    from deepsign_utils import batches, losses, models, training
 
     encoder = models.build_encoder("lightweight_encoder", sizes.height, sizes.width, seed=0)
     gflop = 2e-9 * models.multiply_accumulates(encoder)
     settings = training.Settings(writers_per_batch=sizes.writers_per_batch, epochs=10_000)
     data = _canvases(sizes, writers=2 * sizes.writers_per_batch)
-    pipeline, _ = training.batches(data, settings, seed=0)
+    pipeline, _ = batches.batches(data, settings, seed=0)
     inputs, labels = next(pipeline)
-    images = np.asarray(training.augment(*inputs, training.Augmentation()))
+    images = np.asarray(batches.augment(*inputs, batches.Augmentation()))
 
     def compiled(model: keras.Model, loss: Any) -> keras.Model:
         schedule = training.WarmUpThenCosine(settings.learning_rate, 1000)
@@ -315,7 +315,7 @@ def files(sizes: Sizes, real_data: Path | None) -> dict[str, float | str]:
     On the published test writers of BHSig260 Bengali where they are at hand, else on drawn ones.
     """
     from deepsign_utils import metrics, models, scoring
-    from deepsign_utils.verifier import Verifier
+    from deepsign_utils.verifying.verifier import Verifier
 
     encoder = models.build_encoder("lightweight_encoder", sizes.height, sizes.width, seed=0)
     cleaning = Preprocessing(sizes.height, sizes.width, "fill")
@@ -506,11 +506,11 @@ def _pairing(size: int, cores: int) -> Callable[[], Any]:
 
 
 def _batches(size: int, cores: int) -> Callable[[], Any]:
-    from deepsign_utils import training
+    from deepsign_utils import batches, training
 
     table = _signatures(size)
     writers, kinds = (table[name].to_numpy(str) for name in ("writer", "kind"))
-    return lambda: training.plan_epoch(writers, kinds, training.Settings(), 0, 0)
+    return lambda: batches.plan_epoch(writers, kinds, training.Settings(), 0, 0)
 
 
 PARTS: dict[str, Callable[[int, int], Callable[[], Any]]] = {
@@ -598,7 +598,7 @@ def report(name: str, size: int, cores: int) -> None:
 def report_one_signature(embeddings: int) -> None:
     """Embed one signature so many times in this process, and print how long each time took."""
     from deepsign_utils import training
-    from deepsign_utils.verifier import Verifier
+    from deepsign_utils.verifying.verifier import Verifier
 
     training.prepare_tensorflow(0)
     verifier = Verifier.load()

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, copy_project, report_of
 
-from deepsign_utils import DeepSignError, plotting, tfrecords
+from deepsign_utils import DeepSignError, tfrecords
+from deepsign_utils.figures import style
 from deepsign_utils.preprocessing import Cleaned, Preprocessing
 from deepsign_utils.study import write_artefact, write_atomically, write_json
 
@@ -67,7 +68,7 @@ def write_shards(folder: Path, shape: tuple[int, int] = (512, 2048)) -> None:
 
 
 def write_figure(folder: Path) -> None:
-    plotting._write({"image/png": NOISE.tobytes()}, folder, "figure")
+    style._write({"image/png": NOISE.tobytes()}, folder, "figure")
 
 
 WRITERS = {

@@ -11,7 +11,7 @@ import torturing
 from bs4 import BeautifulSoup
 from conftest import Project, copy_project, report_of
 
-from deepsign_utils import reporting
+from deepsign_utils import report
 
 pytestmark = pytest.mark.slow
 
@@ -83,11 +83,11 @@ def test_a_chapter_of_hostile_names_is_harmless(hostile, tiny_study, tmp_path):
     assert made.returncode == 0, made.stdout + made.stderr
     # nothing was written elsewhere
     assert around(hostile, project) == before
-    report = tiny_study.folder / "data/undisturbed/reports/tiny"
-    page = reporting.write_report(
-        [project.folder / executed], report / "metrics.json", tmp_path / "index.html"
+    undisturbed = tiny_study.folder / "data/undisturbed/reports/tiny"
+    page = report.write_report(
+        [project.folder / executed], undisturbed / "metrics.json", tmp_path / "index.html"
     )
-    assert_harmless(page.read_text(), (report / "index.html").read_text())
+    assert_harmless(page.read_text(), (undisturbed / "index.html").read_text())
 
 
 @pytest.mark.torture
@@ -98,9 +98,9 @@ def test_a_whole_study_of_hostile_names_is_harmless(hostile, tiny_study, tmp_pat
     made = project.make(*report_of(hostile))
     assert made.returncode == 0, made.stdout + made.stderr
     assert around(hostile, project) == before
-    report = tiny_study.folder / "data/undisturbed/reports/tiny/index.html"
+    undisturbed = tiny_study.folder / "data/undisturbed/reports/tiny/index.html"
     page = (project.folder / "reports/tiny/index.html").read_text()
-    assert_harmless(page, report.read_text())
+    assert_harmless(page, undisturbed.read_text())
     # names change nothing: the same pairs in number, the same data
     numbers = torturing.numbers(project.folder / "reports/tiny")
     assert numbers["test"]["pairs"]["genuine"] == 84

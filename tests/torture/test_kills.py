@@ -104,7 +104,7 @@ def test_five_kills_from_training_to_report(half_way, tiny_study, tiny_data):
 
 POOL = """
 import time
-from deepsign_utils.preprocessing import ordered_map
+from deepsign_utils.study import ordered_map
 
 def pause(item):
     time.sleep(0.1)

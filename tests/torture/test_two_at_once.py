@@ -10,7 +10,7 @@ import pytest
 import torturing
 from conftest import Project, copy_project, report_of
 
-from deepsign_utils import publishing
+from deepsign_utils.runs import reproduce
 
 pytestmark = pytest.mark.slow
 WAITS = "waiting for it"
@@ -123,7 +123,7 @@ def test_two_reports_of_a_study_and_one_of_another_at_once(tmp_path, tiny_data):
         del metrics["study"], metrics["provenance"]["parameters"]["study"]
     assert one == two
     notebooks = [project.folder / "reports" / run / "notebooks" for run in ("tiny", "other")]
-    compared, differing = publishing.compare_outputs(*notebooks)
+    compared, differing = reproduce.compare_outputs(*notebooks)
     assert compared > 50
     assert differing == []
     assert len(list((project.folder / "data/built/shards").iterdir())) == 1

@@ -1,0 +1,171 @@
+"""The canvas: what remains of an image is the shape of its ink and nothing of the scan.
+
+A canvas pixel is the share of it that ink covers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing.images import load_grayscale, resize
+from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box, ink_field, reduced
+from deepsign_utils.preprocessing.one_pen import FINE, redrawn
+from deepsign_utils.study.processes import ordered_map
+
+_FITS = ("aspect", "fill")
+_STROKE_WIDTHS = ("as_is", "normalised")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a canvas.
+
+    Attributes
+    ----------
+    canvas_height, canvas_width : int
+        Size of the canvas in pixels, 16 to 2048 each.
+    fit : {"aspect", "fill"}
+        Keep the aspect of the ink's box and centre it, or stretch it over the whole canvas.
+    stroke_width : {"as_is", "normalised"}
+        Keep the strokes as wide as they are, or redraw their centre lines with one pen.
+
+    Raises
+    ------
+    DeepSignError
+        If a value is not one of these.
+    """
+
+    canvas_height: int = 128
+    canvas_width: int = 256
+    fit: str = "aspect"
+    stroke_width: str = "as_is"
+
+    def __post_init__(self) -> None:
+        for name in ("canvas_height", "canvas_width"):
+            value = getattr(self, name)
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not whole or not 16 <= value <= 2048:
+                raise DeepSignError(f"{name} must be a whole number from 16 to 2048, not {value!r}")
+            object.__setattr__(self, name, int(value))
+        for name, known in (("fit", _FITS), ("stroke_width", _STROKE_WIDTHS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise DeepSignError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+    def to_dict(self) -> dict[str, int | str]:
+        """Return the parameters as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """Rebuild from `to_dict`'s values; a missing or unknown name raises DeepSignError."""
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise DeepSignError(
+                f"preprocessing needs exactly {sorted(names)}, but got {sorted(map(str, values))}"
+            )
+        return cls(**values)
+
+
+class Cleaned(NamedTuple):
+    """One result of `clean_files`: a canvas, or why there is none."""
+
+    path: str
+    canvas: np.ndarray | None
+    problem: str | None
+
+
+def clean(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Turn a scanned signature into a canvas.
+
+    Parameters
+    ----------
+    gray : np.ndarray
+        Shape (H, W), uint8, paper bright, from `load_grayscale`.
+    preprocessing : Preprocessing
+        Size and manner of the canvas.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (canvas_height, canvas_width), uint8: the share of each pixel that ink covers, the
+        largest at 255, and exactly 0 outside the ink.
+
+    Raises
+    ------
+    BlankPageError
+        If there is no ink.
+    """
+    field = ink_field(reduced(gray))
+    top, bottom, left, right = ink_box(field > EDGE)
+    field = field[top:bottom, left:right]
+    height, width = _drawn_size(field.shape, preprocessing)
+    # Where strokes must grow, their edge is interpolated, so that no pixel of the scan shows.
+    fine = (FINE * height, FINE * width)
+    finer = (max(field.shape[0], fine[0]), max(field.shape[1], fine[1]))
+    ink = (resize(field, finer, Image.Resampling.BICUBIC) > EDGE).astype(np.uint8) * 255
+    if preprocessing.stroke_width == "normalised":
+        ink = redrawn(resize(ink, fine, Image.Resampling.HAMMING), preprocessing.canvas_height)
+    drawn = resize(ink, (height, width), Image.Resampling.HAMMING)
+    canvas = np.zeros((preprocessing.canvas_height, preprocessing.canvas_width), np.uint8)
+    row, column = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
+    canvas[row : row + height, column : column + width] = drawn
+    return np.rint(canvas * (255 / max(canvas.max(), 1))).astype(np.uint8)
+
+
+def _drawn_size(box: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    margin = max(1, preprocessing.canvas_height // 32)
+    room = (preprocessing.canvas_height - 2 * margin, preprocessing.canvas_width - 2 * margin)
+    if preprocessing.fit == "fill":
+        return room
+    scale = min(room[0] / box[0], room[1] / box[1])
+    return max(1, round(box[0] * scale)), max(1, round(box[1] * scale))
+
+
+def clean_files(
+    root: str | Path,
+    paths: Sequence[str],
+    preprocessing: Preprocessing,
+    processes: int | None = None,
+    progress: bool = True,
+    description: str = "cleaning",
+) -> Iterator[Cleaned]:
+    """Clean many image files in parallel, in order, holding only a few in memory.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder that the paths are relative to.
+    paths : sequence of str
+        Image files, as in the signature table.
+    preprocessing : Preprocessing
+        Size and manner of the canvases.
+    processes : int, optional
+        Worker processes; by default one per available core.
+    progress : bool
+        Whether to show a progress bar.
+    description : str
+        The bar's label.
+
+    Yields
+    ------
+    Cleaned
+        One per path, in the order of `paths`.
+    """
+    work = partial(_clean_file, Path(root), preprocessing)
+    yield from ordered_map(work, paths, processes, progress, description)
+
+
+def _clean_file(root: Path, preprocessing: Preprocessing, path: str) -> Cleaned:
+    try:
+        return Cleaned(path, clean(load_grayscale(root / path), preprocessing), None)
+    except BlankPageError as error:
+        return Cleaned(path, None, f"{root / path}: {error}")
+    except DeepSignError as error:
+        return Cleaned(path, None, str(error))

@@ -1,0 +1,184 @@
+"""Image files, read safely: formats, limits, gray levels."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pi_heif
+from PIL import Image, ImageOps
+
+from deepsign_utils import DeepSignError
+
+MAX_PIXELS = 65_000_000
+"""Images with more pixels are refused from their header, before anything is decoded."""
+
+FORMATS = ("PNG", "TIFF", "JPEG", "BMP", "WEBP", "AVIF", "HEIF")
+"""Pillow's names of the file formats that are read; HEIF is that of an iPhone's .heic."""
+
+ENDINGS = (
+    ".png",
+    ".tif",
+    ".tiff",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".webp",
+    ".avif",
+    ".heic",
+    ".heif",
+)
+"""Endings of such files' names, in either case."""
+
+READABLE = "PNG, TIFF, JPEG, BMP, WebP, AVIF or HEIC"
+"""The same in words."""
+
+pi_heif.register_heif_opener()
+
+_MAX_BYTES = 4 * MAX_PIXELS
+WORKING_SIDE = 2000  # longer scans are reduced first: strokes stay far wider than a pixel
+
+
+class ImageTooLargeError(DeepSignError):
+    """The image has more pixels, or its file more bytes, than are read."""
+
+
+def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Image:
+    """Open an image file or its bytes, reading the header only.
+
+    Parameters
+    ----------
+    source : Path, str or bytes
+        A file, or a file's content.
+    name : str
+        What to call the image in messages, where `source` is bytes.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Not yet decoded.
+
+    Raises
+    ------
+    DeepSignError
+        If it is no image of a known format; ImageTooLargeError if it has more than `MAX_PIXELS`
+        pixels.
+    """
+    if not isinstance(source, bytes):
+        source, name = read_image_file(Path(source)), str(source)
+    try:
+        image = Image.open(BytesIO(source), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(name) from error
+    except Exception as error:  # a damaged header can raise nearly anything
+        raise DeepSignError(f"{name} is not a readable {READABLE} image") from error
+    _refuse_large(image, name)
+    return image
+
+
+def load_grayscale(
+    source: Path | str | bytes | Image.Image | np.ndarray, name: str = "the image"
+) -> np.ndarray:
+    """Decode an image to gray levels, as seen on white paper.
+
+    Parameters
+    ----------
+    source : Path, str, bytes, PIL.Image.Image or np.ndarray
+        A file, a file's content, an image, or an array (H, W), (H, W, 3) or (H, W, 4) of bool,
+        uint8 or uint16.
+    name : str
+        What to call the image in messages, where `source` is not a file.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (H, W), uint8, paper bright. Transparent parts show white paper, 16 bit are scaled
+        to 8, and a camera's orientation mark is obeyed.
+
+    Raises
+    ------
+    DeepSignError
+        If the image is damaged, too large or of an unknown kind; the message names the file.
+    """
+    if isinstance(source, np.ndarray):
+        source = _image_from_array(source, name)
+    elif not isinstance(source, Image.Image):
+        if not isinstance(source, bytes):
+            name = str(source)
+        source = open_image(source, name)
+    _refuse_large(source, name)
+    try:
+        if max(source.size) > 2 * WORKING_SIDE:
+            # A JPEG photograph is decoded at half its size, in a quarter of the memory.
+            source.draft(None, (source.width // 2, source.height // 2))
+        return _to_gray(ImageOps.exif_transpose(source))
+    except Exception as error:  # a damaged file can raise nearly anything while it is decoded
+        raise DeepSignError(f"{name} is damaged and cannot be decoded ({error})") from error
+
+
+def read_image_file(path: Path) -> bytes:
+    """Read an image file's bytes.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read; ImageTooLargeError if it is larger than any image that is decoded.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ImageTooLargeError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise DeepSignError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _too_many_pixels(name: str) -> ImageTooLargeError:
+    return ImageTooLargeError(
+        f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels: scan it at a lower "
+        "resolution or crop it to the signature"
+    )
+
+
+def _refuse_large(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+
+
+def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
+    colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    gray = array.ndim == 2 and array.dtype in (np.bool_, np.uint8, np.uint16)
+    if array.size == 0 or not (colour or gray):
+        raise DeepSignError(
+            f"{name} must be an array (H, W) of bool, uint8 or uint16, or (H, W, 3 or 4) of "
+            f"uint8, not {array.shape} of {array.dtype}"
+        )
+    return Image.fromarray(array)
+
+
+def _to_gray(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        # A scanner may fill 10, 12 or 16 of the bits, so the brightest level sets the scale.
+        levels = np.maximum(np.nan_to_num(np.asarray(image, np.float32)), 0)
+        return np.rint(levels * (255 / max(levels.max(), 1e-6))).astype(np.uint8)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    elif image.mode == "LAB":
+        image = image.getchannel(0)
+    elif image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"))
+
+
+def resize(array: np.ndarray, shape: tuple[int, int], filter_: Image.Resampling) -> np.ndarray:
+    """Resize a gray image to (height, width)."""
+    return np.asarray(Image.fromarray(array).resize(shape[::-1], filter_))

@@ -1,0 +1,1 @@
+"""What runs whole studies, or measures a model as a whole, outside the chapters."""

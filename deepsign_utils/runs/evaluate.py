@@ -1,0 +1,178 @@
+"""A trained model on somebody's dataset: its error rates there, at its own thresholds.
+
+Every writer of the dataset is a test writer: the model must not have been trained on any of them.
+Nothing is chosen here; thresholds, fusion and calibration are those of the model folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from skimage.feature import hog
+
+from deepsign_utils import metrics, pairing, scoring
+from deepsign_utils.datasets import check_usable, read_dataset
+from deepsign_utils.preprocessing import Preprocessing, clean_files
+from deepsign_utils.verifying.verifier import Verifier
+
+HOG_CANVAS = Preprocessing(128, 256, "fill")
+
+
+def evaluate(
+    verifier: Verifier,
+    folder: str | Path,
+    rng: np.random.Generator,
+    layout: str = "auto",
+    baselines: bool = False,
+    resamples: int = 1000,
+) -> dict[str, Any]:
+    """Error rates of a model on all writers of a dataset, with 95 % intervals.
+
+    Pairs and trials are those of a study's test writers: all genuine and skilled pairs, as many
+    random as genuine ones, ten draws of k references for every k the model was measured with.
+    Files that repeat an earlier one byte for byte are left out.
+
+    Parameters
+    ----------
+    verifier : Verifier
+        Not trained on any of these writers.
+    folder : path
+        The dataset.
+    rng : numpy.random.Generator
+        Draws random pairs, references and the bootstrap.
+    layout : str
+        As in `datasets.read_dataset`.
+    baselines : bool
+        Whether to measure, on the same pairs, what needs no training, and what remains when every
+        stroke is redrawn by one pen: how much of an error the pen's width explains.
+    resamples : int
+        Of the bootstrap over writers.
+
+    Returns
+    -------
+    dict
+        ``writers``, ``images``, ``left_out`` (path -> reason), ``threshold`` by number of
+        references, ``references`` (as `metrics.evaluate`, by number of references as text) and,
+        if asked for, ``baselines`` (name -> {"skilled": rate, "random": rate}, EER).
+
+    Raises
+    ------
+    DeepSignError
+        If the folder holds no dataset, or fewer than two writers with two genuine signatures and a
+        forgery.
+    """
+    signatures, unread = read_dataset(folder, layout)
+    check_usable(signatures)
+    signatures = pairing.without_duplicates(signatures)
+    cleaned = clean_files(folder, signatures["path"].tolist(), verifier.preprocessing)
+    canvases, problems = [], dict(zip(unread["path"], unread["reason"], strict=True))
+    for one in cleaned:
+        if one.canvas is None:
+            problems[one.path] = one.problem
+        else:
+            canvases.append(one.canvas)
+    signatures = signatures[~signatures["path"].isin(list(problems))]
+    check_usable(signatures)
+    counts = sorted(verifier.scoring.operations)
+    pairs = pairing.draw_pairs(signatures, rng)
+    trials = dict(list(pairing.draw_trials(signatures, counts, rng).groupby("count")))
+    ids = signatures["signature_id"].to_numpy()
+    embeddings = verifier.embed(np.stack(canvases))
+    tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.fusion)
+    results, thresholds = {}, {}
+    for k, table in tables.items():
+        llr = verifier.scoring.llr(table["score"].to_numpy(), k)
+        thresholds[str(k)] = verifier.scoring.threshold("eer", k)
+        results[str(k)] = metrics.evaluate(
+            table.assign(llr=llr), thresholds[str(k)], rng, resamples
+        )
+    found = {
+        "writers": int(signatures["writer"].nunique()),
+        "images": len(signatures),
+        "left_out": problems,
+        "threshold": thresholds,
+        "references": results,
+    }
+    if baselines:
+        from deepsign_utils import models
+
+        paths = signatures["path"].tolist()
+        untrained = models.build_encoder(verifier.encoder_name, *canvases[0].shape, seed=0)
+        rows = {
+            "HOG, cosine": hog_descriptors(folder, paths),
+            "untrained encoder": models.embed(untrained, np.stack(canvases)),
+        }
+        if verifier.preprocessing.stroke_width == "as_is":
+            one_pen = replace(verifier.preprocessing, stroke_width="normalised")
+            redrawn = np.stack([one.canvas for one in clean_files(folder, paths, one_pen)])
+            rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
+            rows["this model, one pen"] = verifier.embed(redrawn)
+        found["baselines"] = {
+            name: _equal_errors(embeddings, ids, pairs, rng, resamples)
+            for name, embeddings in rows.items()
+        }
+    return found
+
+
+def hog_descriptors(folder: str | Path, paths: Sequence[str]) -> np.ndarray:
+    """Histograms of oriented gradients: what comparing without learning gives.
+
+    9 orientations, cells of 16 x 16 pixels, blocks of 2 x 2 cells, on the filled canvas of
+    128 x 256 (Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", 2005).
+
+    Returns
+    -------
+    float32 (n, d), of unit length
+    """
+    rows = [
+        hog(one.canvas, 9, (16, 16), (2, 2)).astype(np.float32)
+        for one in clean_files(folder, paths, HOG_CANVAS)
+    ]
+    table = np.stack(rows)
+    return table / np.linalg.norm(table, axis=1, keepdims=True)
+
+
+def _equal_errors(
+    embeddings: np.ndarray,
+    ids: np.ndarray,
+    pairs: pd.DataFrame,
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[str, dict[str, float]]:
+    table = scoring.pair_scores(embeddings, ids, pairs)
+    kinds = [kind for kind in metrics.FORGED_KINDS if (table["kind"] == kind).any()]
+    return {kind: metrics.bootstrap_eer(table, kind, rng, resamples) for kind in kinds}
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """What `evaluate` found, as a table to print. Rates in %, 95 % intervals in brackets."""
+
+    def written(rate: dict[str, float] | None) -> str:
+        if not rate:
+            return "-"
+        value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
+        return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+    rows = [("references", "FMR skilled", "FMR random", "FNMR", "EER skilled", "EER random")]
+    for k, result in found["references"].items():
+        fmr, eer = result["fmr"], result["eer"]
+        rates = (fmr["skilled"], fmr["random"], result["fnmr"], eer["skilled"], eer["random"])
+        rows.append((k, *map(written, rates)))
+    for name, errors in found.get("baselines", {}).items():
+        equal = (written(errors.get(kind)) for kind in metrics.FORGED_KINDS)
+        rows.append((f"1, {name}", "", "", "", *equal))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    head = (
+        f"{found['images']} images of {found['writers']} writers, "
+        f"{len(found['left_out'])} left out. FMR and FNMR at the model's own threshold; in %."
+    )
+    return "\n".join([head, "", *lines])

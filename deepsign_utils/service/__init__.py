@@ -1,6 +1,0 @@
-"""The verification service: HTTP interface, enrolments on disk, and a page for people."""
-
-from deepsign_utils.service.app import create_app, run
-from deepsign_utils.service.settings import Settings
-
-__all__ = ["Settings", "create_app", "run"]

@@ -1,0 +1,479 @@
+"""The HTTP interface."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import socket
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
+
+from deepsign_utils import DeepSignError, __version__
+from deepsign_utils.preprocessing import ImageTooLargeError, open_image
+from deepsign_utils.verifying.service import schema
+from deepsign_utils.verifying.service.batching import OverloadedError
+from deepsign_utils.verifying.service.engine import Engine, UnknownTypeError
+from deepsign_utils.verifying.service.guard import Guard
+from deepsign_utils.verifying.service.settings import Settings
+from deepsign_utils.verifying.service.store import OtherModelError, TooManyReferencesError
+
+_STATIC = Path(__file__).parent / "static"
+_STATUS: dict[type[Exception], int] = {  # the first that fits
+    ImageTooLargeError: 413,
+    UnknownTypeError: 415,
+    OverloadedError: 503,
+    TooManyReferencesError: 409,
+    OtherModelError: 409,
+    DeepSignError: 422,
+    sqlite3.Error: 503,
+}
+_log = logging.getLogger("deepsign.service")
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, for the OpenAPI text."""
+    words = {
+        400: "the body cannot be parsed",
+        401: "the key is missing or wrong",
+        403: "the request comes from another site's page",
+        404: "there is no such writer",
+        409: "the enrolment stands against it",
+        413: "an image, or the request, is too large",
+        415: "an image is of no known type",
+        422: "an image or a parameter cannot be used",
+        503: "not ready, or too busy: try again later",
+    }
+    return {status: {"model": schema.Problem, "description": words[status]} for status in statuses}
+
+
+_UPLOAD = _problems(400, 401, 403, 413, 415, 422, 503)
+_References = Annotated[
+    list[UploadFile], File(min_length=1, description="genuine signatures of the writer")
+]
+_Questioned = Annotated[UploadFile, File(description="the signature to judge")]
+_Threshold = Annotated[
+    str,
+    Query(
+        description="eer, or fmr=0.01 for another rate of accepted forgeries",
+        max_length=40,
+        examples=["eer", "fmr=0.05"],
+    ),
+]
+_Explain = Annotated[bool, Query(description="add cleaned images, occlusion map, distributions")]
+_WriterId = Annotated[
+    str,
+    PathParameter(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$",
+        description="yours to choose: letters, digits, and _ . @ - inside",
+        examples=["w-1042"],
+    ),
+]
+
+
+def create_app(settings: Settings, failed: Callable[[str], None] | None = None) -> FastAPI:
+    """Make the application; it loads the model in the background once it is started.
+
+    Parameters
+    ----------
+    settings : Settings
+    failed : callable, optional
+        Told why, if the model cannot be loaded.
+
+    Raises
+    ------
+    DeepSignError
+        If the store cannot be opened.
+    """
+    engine = Engine(settings)
+
+    async def load() -> None:
+        try:
+            await asyncio.to_thread(engine.load)
+            _log.info("ready: model %s", engine.verifier.identity[:12])
+        except Exception as error:  # whatever it is, the service is of no use without a model
+            _log.error("The model cannot be loaded: %s", error)
+            if failed:
+                failed(str(error))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(load())
+        yield
+        await loading
+        engine.close()
+
+    app = FastAPI(
+        title="DeepSign",
+        version=__version__,
+        summary="Offline signature verification with error rates that were measured.",
+        description="Compares a questioned signature with genuine references. A verdict is one "
+        "piece of evidence, with a person to decide; it comes with the error rates that were "
+        "measured at its threshold.",
+        lifespan=lifespan,
+        docs_url=None,  # both would load scripts from another host
+        redoc_url=None,
+        servers=[{"url": settings.public_url}] if settings.public_url else None,
+    )
+    app.add_middleware(Guard, settings=settings, metrics=engine.metrics)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    _answer_errors(app)
+
+    keys = [
+        hashlib.sha256(written).digest()
+        for key in settings.api_keys
+        for written in _as_bytes(key.get_secret_value())
+    ]
+    bearer = HTTPBearer(auto_error=False, description="needed where the service has keys")
+
+    def check_key(
+        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    ) -> None:
+        # From the header's bytes: as text, a key's last letter may look like white space.
+        header = request.headers.get("Authorization", "").encode("latin-1")
+        scheme, _, given = header.partition(b" ")
+        given = given.strip(b" \t") if scheme.lower() == b"bearer" else b""
+        digest = hashlib.sha256(given).digest()
+        # All keys are compared, in constant time, so that the time tells nothing.
+        if not sum(hmac.compare_digest(digest, key) for key in keys):
+            raise HTTPException(
+                401, "A valid API key is needed.", headers={"WWW-Authenticate": "Bearer"}
+            )
+
+    keyed = [Depends(check_key)] if keys else []  # the OpenAPI text, too, asks only then
+    sent = [*keyed, Depends(_each_known_and_once)]
+
+    async def contents(files: Sequence[UploadFile], name: str) -> tuple[list[bytes], list[str]]:
+        if len(files) > settings.max_images:
+            raise HTTPException(413, f"At most {settings.max_images} images at a time.")
+        images = [await file.read(settings.max_image_bytes + 1) for file in files]
+        if max(map(len, images)) > settings.max_image_bytes:
+            most = settings.max_image_bytes / 1e6
+            raise HTTPException(413, f"An image is larger than {most:g} MB.")
+        names = [f"{name} {number}" for number in range(1, len(files) + 1)]
+        return images, names if name == "reference" else [name]
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    @app.get("/health", tags=["service"], response_model=schema.Health)
+    def health() -> dict:
+        """Whether the service is alive."""
+        return {"status": "ok"}
+
+    @app.get(
+        "/ready",
+        tags=["service"],
+        response_model=schema.Health,
+        responses={503: {"model": schema.Health, "description": "the model is being loaded"}},
+    )
+    def ready(response: Response) -> dict:
+        """Whether the model is loaded."""
+        response.status_code = 200 if engine.ready else 503
+        return {"status": "ok" if engine.ready else "loading"}
+
+    @app.get(
+        "/version",
+        tags=["service"],
+        dependencies=keyed,
+        response_model=schema.Version,
+        responses=_problems(401, 403, 503),
+    )
+    def version() -> dict:
+        """Which model is in service, and on what it was measured."""
+        verifier = engine.verifier
+        scoring = verifier.scoring
+        return {
+            "deepsign": __version__,
+            "model": verifier.identity,
+            "preprocessing": verifier.preprocessing.to_dict(),
+            "fusion": scoring.fusion,
+            "opponent": scoring.opponent,
+            "measured_on": scoring.measured_on,
+            "measured_references": sorted(scoring.operations),
+            "thresholds": sorted(scoring.operation(max(scoring.operations)).thresholds),
+        }
+
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        dependencies=keyed,
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {}}, "description": "in Prometheus's text format"},
+            **_problems(401, 403),
+        },
+    )
+    def metrics() -> Response:
+        """What the service counted and timed."""
+        return Response(engine.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @app.post(
+        "/verify",
+        tags=["verification"],
+        dependencies=sent,
+        response_model=schema.Verdict,
+        responses=_UPLOAD,
+    )
+    async def verify(
+        references: _References,
+        questioned: _Questioned,
+        threshold: _Threshold = "eer",
+        explain: _Explain = False,
+    ) -> dict:
+        """Compare a questioned signature with references sent along; nothing is kept."""
+        engine.verifier.scoring.threshold(threshold, len(references))
+        images, names = await contents(references, "reference")
+        more, more_names = await contents([questioned], "the questioned signature")
+        signatures = await engine.read(images + more, names + more_names)
+        embeddings = await engine.embed([signature.canvas for signature in signatures])
+        *compared, last = signatures
+        known = engine.references(compared, embeddings[:-1])
+        verdict = engine.judge(known, last, embeddings[-1], threshold)
+        if explain:
+            verdict["explanation"] = await engine.explain(known, last, embeddings[-1], compared)
+        return verdict
+
+    @app.post(
+        "/writers/{writer}/references",
+        tags=["writers"],
+        dependencies=sent,
+        status_code=201,
+        response_model=schema.Enrolment,
+        responses=_UPLOAD | _problems(409),
+    )
+    async def enrol(
+        writer: _WriterId,
+        references: _References,
+        keep_images: Annotated[bool, Query(description="keep the image files too")] = False,
+    ) -> dict:
+        """Enrol references of a writer: all of the request, or none."""
+        images, names = await contents(references, "reference")
+        signatures = await engine.read(images, names)
+        embeddings = await engine.embed([signature.canvas for signature in signatures])
+        known = engine.references(signatures, embeddings)
+        kept = await asyncio.to_thread(
+            engine.store.add,
+            writer,
+            known.model,
+            known.embeddings,
+            images if keep_images else None,
+            settings.max_references,
+        )
+        warnings = [remark._asdict() for remark in known.warnings]
+        return _writer(engine, writer, kept) | {"added": len(images), "warnings": warnings}
+
+    @app.post(
+        "/writers/{writer}/verify",
+        tags=["writers"],
+        dependencies=sent,
+        response_model=schema.Verdict,
+        responses=_UPLOAD | _problems(404, 409),
+    )
+    async def verify_writer(
+        writer: _WriterId,
+        questioned: _Questioned,
+        threshold: _Threshold = "eer",
+        explain: _Explain = False,
+    ) -> dict:
+        """Compare a questioned signature with a writer's enrolled references."""
+        known = await asyncio.to_thread(engine.enrolled, writer)
+        if known is None:
+            raise _not_enrolled()
+        engine.verifier.scoring.threshold(threshold, len(known.embeddings))
+        signatures = await engine.read(*await contents([questioned], "the questioned signature"))
+        embedding = (await engine.embed([signatures[0].canvas]))[0]
+        verdict = engine.judge(known, signatures[0], embedding, threshold)
+        if explain:
+            verdict["explanation"] = await engine.explain(known, signatures[0], embedding, [])
+        return verdict
+
+    @app.get(
+        "/writers/{writer}",
+        tags=["writers"],
+        dependencies=keyed,
+        response_model=schema.Writer,
+        responses=_problems(401, 403, 404, 422, 503),
+    )
+    def writer_references(writer: _WriterId) -> dict:
+        """What is enrolled of a writer."""
+        kept = engine.store.references(writer)
+        if not kept:
+            raise _not_enrolled()
+        return _writer(engine, writer, kept)
+
+    @app.get(
+        "/writers/{writer}/references/{reference}/image",
+        tags=["writers"],
+        dependencies=keyed,
+        response_class=Response,
+        responses={
+            200: {"content": {"image/*": {}}, "description": "the file as it was sent"},
+            **_problems(401, 403, 404, 422, 503),
+        },
+    )
+    def reference_image(
+        writer: _WriterId, reference: Annotated[int, PathParameter(ge=1, le=2**62)]
+    ) -> Response:
+        """The image of a reference, if it was kept."""
+        image = engine.store.image(writer, reference)
+        if image is None:
+            raise HTTPException(404, "There is no such reference, or its image was not kept.")
+        return Response(image, media_type=open_image(image).get_format_mimetype())
+
+    @app.delete(
+        "/writers/{writer}",
+        tags=["writers"],
+        dependencies=keyed,
+        status_code=204,
+        responses=_problems(401, 403, 404, 422, 503),
+    )
+    def delete_writer(writer: _WriterId) -> None:
+        """Delete all that is kept of a writer, for good."""
+        if not engine.store.delete(writer):
+            raise _not_enrolled()
+
+    return app
+
+
+def _writer(engine: Engine, writer: str, kept: Sequence[Any]) -> dict[str, Any]:
+    usable = all(one.model == engine.verifier.identity for one in kept)
+    return {
+        "writer": writer,
+        "usable": usable,
+        "references": [one._asdict() for one in kept],
+    }
+
+
+def _as_bytes(key: str) -> set[bytes]:
+    """A key as clients may send it: most send UTF-8, some what HTTP's headers were once made of."""
+    written = {key.encode()}
+    with contextlib.suppress(UnicodeEncodeError):
+        written.add(key.encode("latin-1"))
+    return written
+
+
+async def _each_known_and_once(request: Request) -> None:
+    """Refuse a parameter or a field of an upload that nobody reads, or of which one is read."""
+    route = request.scope["route"].dependant
+    form = await request.form()
+    for kind, given, known, several in (
+        ("parameter", request.query_params, route.query_params, set()),
+        ("field", form, route.body_params, {"references"}),
+    ):
+        names = {field.alias for field in known}
+        counts = Counter(name for name, _ in given.multi_items())
+        if not set(counts) <= names:  # a misspelt threshold would be another one's verdict
+            detail = f"There is an unknown {kind}; known: {', '.join(sorted(names)) or 'none'}."
+            raise HTTPException(422, detail)
+        for name, count in counts.items():
+            if count > 1 and name not in several:
+                raise HTTPException(422, f"{name}: given {count} times, and one is needed.")
+
+
+def _not_enrolled() -> HTTPException:
+    return HTTPException(404, "This writer is not enrolled.")
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Turn errors into refusals that say what was wrong and repeat nothing of the request."""
+
+    async def refuse(_: Request, error: Exception) -> JSONResponse:
+        status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+        detail = str(error)
+        if isinstance(error, sqlite3.Error):
+            _log.error("The store failed: %s", error)
+            detail = "The store of enrolments cannot be used at the moment: try again later."
+        return JSONResponse(
+            {"detail": detail}, status, {"Retry-After": "1"} if status == 503 else {}
+        )
+
+    async def refuse_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        return JSONResponse({"detail": "; ".join(problems)}, 422)
+
+    app.add_exception_handler(DeepSignError, refuse)
+    app.add_exception_handler(sqlite3.Error, refuse)
+    app.add_exception_handler(RequestValidationError, refuse_parameters)
+
+
+def run(given: dict[str, Any]) -> None:
+    """Serve until interrupted.
+
+    Parameters
+    ----------
+    given : dict
+        Settings that override those of the environment.
+
+    Raises
+    ------
+    DeepSignError
+        If a setting is wrong, or the model or the store cannot be used.
+    """
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(map(str, first["loc"][:1])).upper()
+        raise DeepSignError(f"The setting DEEPSIGN_{name} is wrong: {first['msg']}.") from error
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    failures: list[str] = []
+
+    def fail(reason: str) -> None:
+        failures.append(reason)
+        server.should_exit = True
+
+    listening = _listen(settings.host, settings.port)
+    with listening:
+        app = create_app(settings, fail)
+        # No access log: its paths would name writers. The guard logs the routes.
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,  # longer than callers keep an idle connection
+            forwarded_allow_ips=settings.trusted_proxies,
+            workers=1,  # else the environment would say how many
+        )
+        server = uvicorn.Server(config)
+        if not settings.api_keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
+            _log.warning(
+                "Anybody who reaches %s may use this service: set DEEPSIGN_API_KEYS.",
+                settings.host,
+            )
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        _log.info("listening at http://%s:%s", host, listening.getsockname()[1])
+        server.run(sockets=[listening])
+    if failures:
+        raise DeepSignError(failures[0])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, taken before anything slow is begun."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise DeepSignError(
+            f"The service cannot listen at {host}, port {port}: {reason}. "
+            "Another program may have taken it: choose another with --port or DEEPSIGN_PORT "
+            "(0 takes a free one), or with --host or DEEPSIGN_HOST."
+        ) from error

@@ -1,0 +1,210 @@
+"""What the service does, without HTTP: reads uploads, embeds them together, judges."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing import ImageTooLargeError, open_image
+from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
+from deepsign_utils.verifying.service.metrics import Metrics
+from deepsign_utils.verifying.service.settings import Settings
+from deepsign_utils.verifying.service.store import Store
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the page can be there before
+    from deepsign_utils.verifying.verifier import References, Signature, Verifier
+
+_WAITING_BATCHES = 32  # a few seconds' work: what waits longer, its caller has given up
+_PHOTOGRAPH = 12_000_000  # pixels: larger ones are decoded one at a time, for their memory
+_MOST_SCANS = 100  # of a progressive JPEG: each is decoded over the whole image
+
+
+class NotReadyError(OverloadedError):
+    """The model is still being loaded."""
+
+
+class UnknownTypeError(DeepSignError):
+    """The content is no image of a known type."""
+
+
+class Engine:
+    """The model, its batches, the store and the figures about them.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    DeepSignError
+        If the store cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics(lambda: self._batcher.waiting if self._batcher else 0)
+        self.store = Store(settings.store)
+        self._verifier: Verifier | None = None
+        self._batcher: Batcher | None = None
+        # As many decode at a time as there are processors, which also bounds their memory.
+        self._readers = ThreadPoolExecutor(usable_processors(), "reading")
+
+    def load(self) -> None:
+        """Load the model and run it once; DeepSignError as `Verifier.load`."""
+        from deepsign_utils.verifying.verifier import Verifier
+
+        verifier = Verifier.load(self.settings.model)
+        shape = (verifier.preprocessing.canvas_height, verifier.preprocessing.canvas_width)
+        for images in (1, 2, 3):  # after which the network is traced for any number
+            verifier.embed(np.zeros((images, *shape), np.uint8))
+        self._batcher = Batcher(
+            verifier.embed,
+            self.settings.batch_images,
+            self.settings.batch_milliseconds / 1000,
+            _WAITING_BATCHES * self.settings.batch_images,
+            self.metrics.batch_images.observe,
+        )
+        self._verifier = verifier
+
+    def close(self) -> None:
+        """Finish what was begun and let go of the threads and the store."""
+        self._readers.shutdown(cancel_futures=True)
+        if self._batcher:
+            self._batcher.close()
+        self.store.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._verifier is not None
+
+    @property
+    def verifier(self) -> "Verifier":
+        """The model; NotReadyError while it is loaded."""
+        if self._verifier is None:
+            raise NotReadyError("The model is still being loaded: try again in a few seconds.")
+        return self._verifier
+
+    async def read(self, images: Sequence[bytes], names: Sequence[str]) -> "list[Signature]":
+        """Decode and clean uploads.
+
+        Raises
+        ------
+        UnknownTypeError, ImageTooLargeError, DeepSignError
+        """
+        verifier, loop = self.verifier, asyncio.get_running_loop()
+        reading = [
+            loop.run_in_executor(
+                self._readers, read_upload, verifier, image, name, self.settings.max_pixels
+            )
+            for image, name in zip(images, names, strict=True)
+        ]
+        signatures = await asyncio.gather(*reading)
+        self.metrics.images.inc(len(signatures))
+        return signatures
+
+    async def embed(self, canvases: Sequence[np.ndarray]) -> np.ndarray:
+        """Embed canvases in the next batch; OverloadedError if too many wait."""
+        _ = self.verifier
+        return await asyncio.wrap_future(self._batcher.submit(np.stack(canvases)))
+
+    def references(self, signatures: "Sequence[Signature]", embeddings: np.ndarray) -> "References":
+        """References of images that were read and embedded."""
+        from deepsign_utils.verifying.verifier import References
+
+        remarks = tuple(remark for signature in signatures for remark in signature.warnings)
+        return References(embeddings, self.verifier.identity, remarks)
+
+    def enrolled(self, writer: str) -> "References | None":
+        """References of an enrolled writer; OtherModelError if another model embedded them."""
+        from deepsign_utils.verifying.verifier import References
+
+        embeddings = self.store.embeddings(writer, self.verifier.identity)
+        return None if embeddings is None else References(embeddings, self.verifier.identity)
+
+    def judge(
+        self,
+        references: "References",
+        questioned: "Signature",
+        embedding: np.ndarray,
+        threshold: str,
+    ) -> dict[str, Any]:
+        """The verdict, as plain values."""
+        comparison = self.verifier.judge(references, questioned, embedding, threshold)
+        self.metrics.decisions.labels(comparison.decision).inc()
+        return comparison.to_dict()
+
+    async def explain(
+        self,
+        references: "References",
+        questioned: "Signature",
+        embedding: np.ndarray,
+        compared: "Sequence[Signature]",
+    ) -> dict[str, Any]:
+        """What the page draws: cleaned images, occlusion map, score distributions."""
+        from deepsign_utils.verifying.verifier import occlude
+
+        verifier, k = self.verifier, len(references.embeddings)
+        cells, canvases = occlude(questioned.canvas)
+        embeddings, step = [embedding[None]], max(1, self.settings.batch_images // 2)
+        for start in range(0, len(canvases), step):  # so that others come in between
+            embeddings.append(await self.embed(canvases[start : start + step]))
+        scores = verifier.score(references, np.concatenate(embeddings))
+        distributions = verifier.distributions(k)
+        return {
+            "questioned": data_url(questioned.canvas),
+            "references": [data_url(signature.canvas) for signature in compared],
+            "occlusion": verifier.moved(cells, scores, k).round(3).tolist(),
+            "distributions": {
+                name: values.round(6).tolist() for name, values in distributions.items()
+            },
+        }
+
+
+_one_photograph = threading.Lock()
+
+
+def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int) -> "Signature":
+    """Decode and clean one uploaded file; its type is told by its content.
+
+    Raises
+    ------
+    UnknownTypeError
+        If it is no image of a known type.
+    ImageTooLargeError
+        If it has more pixels than allowed.
+    DeepSignError
+        If it is damaged or blank.
+    """
+    try:
+        image = open_image(content, name)
+    except ImageTooLargeError:
+        raise
+    except DeepSignError as error:
+        raise UnknownTypeError(str(error)) from error
+    if image.width * image.height > max_pixels:
+        raise ImageTooLargeError(
+            f"{name} has {image.width} x {image.height} pixels, and {max_pixels:,} are allowed: "
+            "scan it at a lower resolution or crop it to the signature."
+        )
+    if image.format == "JPEG" and content.count(b"\xff\xda") > _MOST_SCANS:
+        raise DeepSignError(f"{name} is a JPEG of too many scans: save it as a plain one.")
+    large = image.width * image.height > _PHOTOGRAPH
+    with _one_photograph if large else contextlib.nullcontext():
+        return verifier.read(image, name)
+
+
+def data_url(canvas: np.ndarray) -> str:
+    """A canvas as a PNG, ink dark on white, inside an address."""
+    content = io.BytesIO()
+    Image.fromarray(255 - canvas).save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

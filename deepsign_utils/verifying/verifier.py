@@ -1,0 +1,780 @@
+"""A trained model applied to anyone's images.
+
+>>> verifier = Verifier.load("reports/synthetic/model")  # doctest: +SKIP
+>>> comparison = verifier.compare(["one.png", "two.png"], "questioned.png")  # doctest: +SKIP
+>>> comparison.accepted, comparison.llr  # doctest: +SKIP
+(True, 3.2)
+
+Images are cleaned as `preprocessing.json` of the model folder says, and scored by `scoring.py`, as
+chapter 6 does: what was measured is what is deployed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from deepsign_utils import DeepSignError, scoring
+from deepsign_utils.deployed_encoder.runtime import (
+    KERAS_FILE,
+    ONNX_FILE,
+    KerasEncoder,
+    OnnxEncoder,
+    load_encoder,
+)
+from deepsign_utils.preprocessing import (
+    ENDINGS,
+    BlankPageError,
+    Preprocessing,
+    clean,
+    clean_files,
+    load_grayscale,
+    open_image,
+)
+from deepsign_utils.study.artefacts import check_seal, write_atomically
+from deepsign_utils.study.folders import PRETRAINED
+from deepsign_utils.verifying import scan_faults
+
+Source = str | Path | bytes | Image.Image | np.ndarray
+"""An image: a file, a file's content, a Pillow image, or an array of gray levels or RGB(A)."""
+
+MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
+"""What a study's model folder holds; besides, `encoder.onnx`, exported from the first, the hashes
+in SHA256SUMS, and `card.md` for people. A verifier needs the first only where it was not exported.
+"""
+
+DEFAULT_THRESHOLD = "eer"
+
+_BATCH = 64  # canvases that wait while others are cleaned
+_GRID = (8, 16)  # cells of the occlusion map
+_BINS = 60  # of the score distributions
+
+# Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
+# Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
+_SUPPORT = (
+    (2, "no support"),
+    (10, "weak support"),
+    (100, "moderate support"),
+    (1_000, "moderately strong support"),
+    (10_000, "strong support"),
+    (1_000_000, "very strong support"),
+    (math.inf, "extremely strong support"),
+)
+
+
+class Remark(NamedTuple):
+    """A fault of one of the images compared."""
+
+    image: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """An image made ready for the encoder.
+
+    Attributes
+    ----------
+    name : str
+        What the image is called in messages.
+    canvas : uint8 (canvas_height, canvas_width)
+    warnings : tuple of Remark
+    """
+
+    name: str
+    canvas: np.ndarray
+    warnings: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """A writer's references, embedded once: what `Verifier.enrol` gives and `compare` takes.
+
+    Attributes
+    ----------
+    embeddings : float32 (k, d), of unit length
+    model : str
+        Identity of the model that embedded them; another model refuses them.
+    warnings : tuple of Remark
+    """
+
+    embeddings: np.ndarray
+    model: str
+    warnings: tuple[Remark, ...] = ()
+
+    def save(self, file: str | Path) -> None:
+        """Keep them in an .npz file, written atomically."""
+        content = io.BytesIO()
+        np.savez(
+            content,
+            embeddings=self.embeddings,
+            model=np.array(self.model),
+            warnings=np.array(self.warnings, dtype=str).reshape(-1, len(Remark._fields)),
+        )
+        write_atomically(Path(file), content.getvalue())
+
+    @classmethod
+    def load(cls, file: str | Path) -> References:
+        """The inverse of `save`; DeepSignError if the file is missing or damaged."""
+        try:
+            with np.load(file, allow_pickle=False) as kept:
+                return cls(
+                    embeddings=kept["embeddings"],
+                    model=str(kept["model"]),
+                    warnings=tuple(Remark(*map(str, row)) for row in kept["warnings"]),
+                )
+        except OSError as error:
+            raise DeepSignError(f"{file} cannot be read: {error.strerror or error}") from error
+        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DeepSignError(
+                f"{file} does not hold enrolled references: enrol again."
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What the model says of a questioned signature.
+
+    Attributes
+    ----------
+    accepted : bool
+        Whether the score is at least the threshold.
+    score : float
+        Higher is more genuine.
+    llr : float
+        Natural-log likelihood ratio, genuine against the `opponent`; above 0 speaks for genuine.
+    threshold_name, threshold : str, float
+    references : int
+        How many the questioned signature was compared with.
+    measured_references : int
+        The number of references that `expected_errors` was measured with: the nearest measured
+        number that is not larger.
+    expected_errors : dict
+        ``{"fmr": {"skilled": I, "random": I}, "fnmr": I}`` at the threshold, with
+        ``I = {"value", "low", "high"}``, 95 % intervals; None for a kind that was not measured.
+    opponent : "skilled" or "random"
+        The forgeries that threshold and calibration hold against.
+    pairs : dict
+        Number of comparisons of each kind that all this was measured on.
+    measured_on : dict
+        The data that all this was measured on.
+    distances : float32 (references,)
+        From each reference.
+    model : str
+        Identity of the model.
+    warnings : tuple of Remark
+    """
+
+    accepted: bool
+    score: float
+    llr: float
+    threshold_name: str
+    threshold: float
+    references: int
+    measured_references: int
+    expected_errors: dict[str, Any]
+    opponent: str
+    pairs: dict[str, int]
+    measured_on: dict[str, Any]
+    distances: np.ndarray
+    model: str
+    warnings: tuple[Remark, ...]
+
+    @property
+    def decision(self) -> str:
+        """ "accepted" or "rejected"."""
+        return "accepted" if self.accepted else "rejected"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        return {
+            "decision": self.decision,
+            "score": self.score,
+            "llr": self.llr,
+            "threshold": {"name": self.threshold_name, "value": self.threshold},
+            "references": self.references,
+            "distances": [float(distance) for distance in self.distances],
+            "expected_errors": self.expected_errors,
+            "measured_references": self.measured_references,
+            "measured_on": self.measured_on,
+            "opponent": self.opponent,
+            "pairs": self.pairs,
+            "model": self.model,
+            "warnings": [warning._asdict() for warning in self.warnings],
+            "words": self.in_words(),
+        }
+
+    def in_words(self) -> list[str]:
+        """The verdict, what it is worth, and how often such verdicts err: three sentences."""
+        verb = "reaches" if self.accepted else "stays below"
+        return [
+            f"{self.decision.capitalize()}: the score, {self.score:.3f}, {verb} the threshold "
+            f"'{self.threshold_name}', {self.threshold:.3f}.",
+            self._evidence(),
+            self._uncertainty(),
+        ]
+
+    def _evidence(self) -> str:
+        # No more is claimed than so many measured comparisons can show.
+        most = min(self.pairs["genuine"], self.pairs[self.opponent])
+        ratio = min(math.exp(min(abs(self.llr), 50)), most)
+        beyond = "more than " if ratio == most else ""
+        support = next(name for bound, name in _SUPPORT if ratio < bound)
+        if ratio < _SUPPORT[0][0]:
+            return (
+                "The evidence is balanced: it supports neither a genuine signature nor a forgery."
+            )
+        genuine, forged = "a genuine signature", f"a {self.opponent} forgery"
+        one, other = (genuine, forged) if self.llr > 0 else (forged, genuine)
+        return (
+            f"The evidence gives {support} for {one}: it is {beyond}{ratio:.0f} times as probable "
+            f"as if it were {other}."
+        )
+
+    def _uncertainty(self) -> str:
+        fmr, fnmr = self.expected_errors["fmr"][self.opponent], self.expected_errors["fnmr"]
+        name, split = self.measured_on.get("dataset", "unnamed"), self.measured_on.get("split", "")
+        writers = self.measured_on.get("writers", "unknown")
+        with_ = (
+            "one reference"
+            if self.measured_references == 1
+            else (f"{self.measured_references} references")
+        )
+        return (
+            f"At this threshold {_per_cent(fmr)} of {self.opponent} forgeries were accepted and "
+            f"{_per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
+            f"{writers} {split} writers of '{name}'."
+        )
+
+
+def _per_cent(rate: dict[str, float]) -> str:
+    value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % [{low}, {high}]"
+
+
+class Verifier:
+    """A model folder, loaded: cleans, embeds, compares.
+
+    Attributes
+    ----------
+    identity : str
+        SHA-256 of the encoder and its preprocessing, in hexadecimal: what an embedding depends
+        on. Embeddings of models with different identities cannot be compared.
+    preprocessing : Preprocessing
+    scoring : scoring.Scoring
+    """
+
+    def __init__(
+        self,
+        encoder: OnnxEncoder | KerasEncoder,
+        preprocessing: Preprocessing,
+        scoring_: scoring.Scoring,
+        identity: str,
+    ) -> None:
+        self.identity = identity
+        self.preprocessing = preprocessing
+        self.scoring = scoring_
+        self._encoder = encoder
+
+    @property
+    def encoder_name(self) -> str:
+        """The name of the encoder, one of ``models.ENCODERS``."""
+        return self._encoder.name
+
+    @classmethod
+    def load(cls, folder: str | Path = PRETRAINED) -> Verifier:
+        """Load a model folder; by default the shipped one.
+
+        Raises
+        ------
+        DeepSignError
+            If the folder lacks a file, or a file is damaged, is not the one that the folder was
+            sealed with (``study.seal``), or does not fit the others; the message names it.
+        """
+        folder = Path(folder)
+        needed = MODEL_FILES[1:]
+        missing = [name for name in needed if not (folder / name).is_file()]
+        if missing:
+            problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
+            raise DeepSignError(
+                f"The model folder {folder} {problem}. A model folder holds "
+                f"{', '.join(MODEL_FILES)}; `make report` makes one."
+            )
+        encoders = [name for name in (ONNX_FILE, KERAS_FILE) if (folder / name).is_file()]
+        check_seal(folder, [*needed, *encoders])
+        preprocessing_file, scoring_file = (folder / name for name in needed)
+        preprocessing = _named(preprocessing_file, Preprocessing.from_dict)
+        scoring_ = _named(scoring_file, scoring.Scoring.from_dict)
+        _check_scoring(scoring_, scoring_file)
+        encoder = load_encoder(folder)
+        _check_encoder(encoder, preprocessing)
+        plain = json.dumps(preprocessing.to_dict(), sort_keys=True)
+        identity = hashlib.sha256((encoder.source + plain).encode()).hexdigest()
+        return cls(encoder, preprocessing, scoring_, identity)
+
+    def read(self, image: Source, name: str = "the image") -> Signature:
+        """Decode and clean an image, and look for faults.
+
+        Parameters
+        ----------
+        image : str, Path, bytes, PIL.Image.Image or np.ndarray
+            As `preprocessing.load_grayscale` takes it.
+        name : str
+            What to call it in messages, where it is not a file.
+
+        Raises
+        ------
+        DeepSignError
+            If it cannot be decoded or is too large; BlankPageError if it shows no ink.
+        """
+        name = str(image) if isinstance(image, (str, Path)) else name
+        if isinstance(image, (str, Path, bytes)):
+            image = open_image(image, name)
+        paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
+        gray = load_grayscale(image, name)
+        try:
+            canvas = clean(gray, self.preprocessing)
+        except BlankPageError as error:
+            raise BlankPageError(f"{name}: {error}") from error
+        found = (scan_faults.SEVERAL_PAGES,) * paged + scan_faults.faults(gray, *canvas.shape)
+        return Signature(name, canvas, tuple(Remark(name, *fault) for fault in found))
+
+    def embed(self, canvases: np.ndarray) -> np.ndarray:
+        """Embed canvases, uint8 (n, canvas_height, canvas_width): float32 (n, d) of unit length."""
+        return self._encoder.embed(canvases)
+
+    def embed_files(
+        self, files: Sequence[Path], progress: bool = True
+    ) -> tuple[np.ndarray, dict[Path, str]]:
+        """Embed many image files, cleaned in parallel and held in memory a few at a time.
+
+        Parameters
+        ----------
+        files : sequence of Path
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        embeddings : float32 (n, d)
+            In the order of `files`, without those that cannot be used.
+        problems : dict
+            File -> why it cannot be used.
+        """
+        cleaned = clean_files(
+            Path(), list(map(str, files)), self.preprocessing, None, progress, "embedding"
+        )
+        problems: dict[Path, str] = {}
+
+        def canvases() -> Iterator[np.ndarray]:
+            for file, one in zip(files, cleaned, strict=True):
+                if one.canvas is None:
+                    problems[file] = one.problem
+                else:
+                    yield one.canvas
+
+        # Cleaning goes on in its processes while a batch is embedded here.
+        embeddings = [self.embed(np.stack(block)) for block in _blocks(canvases(), _BATCH)]
+        return np.concatenate(embeddings) if embeddings else np.empty((0, 0)), problems
+
+    def enrol(self, images: Sequence[Source]) -> References:
+        """Embed a writer's references, to be kept.
+
+        Raises
+        ------
+        DeepSignError
+            If there are none, or one cannot be used, as `read` does.
+        """
+        signatures = [
+            self.read(image, f"reference {number}") for number, image in enumerate(images, 1)
+        ]
+        return self.references_of(signatures)
+
+    def references_of(self, signatures: Sequence[Signature]) -> References:
+        """References of images that were read already; DeepSignError if there are none."""
+        if not signatures:
+            raise DeepSignError(
+                "There are no references: at least one genuine signature is needed."
+            )
+        embeddings = self.embed(np.stack([signature.canvas for signature in signatures]))
+        warnings = tuple(warning for signature in signatures for warning in signature.warnings)
+        return References(embeddings, self.identity, warnings)
+
+    def compare(
+        self,
+        references: References | Sequence[Source],
+        questioned: Source,
+        threshold: str = DEFAULT_THRESHOLD,
+    ) -> Comparison:
+        """Compare a questioned signature with a writer's references.
+
+        Parameters
+        ----------
+        references : References, or a sequence of images
+            Genuine signatures of the writer, or what `enrol` made of them.
+        questioned : image
+        threshold : str
+            "eer", or "fmr=0.01" for any rate that was measured; see `scoring.Scoring.threshold`.
+
+        Raises
+        ------
+        DeepSignError
+            If an image cannot be used, the threshold is unknown, or the references are another
+            model's.
+        """
+        # An unknown name is refused before any image is read.
+        self.scoring.threshold(threshold, max(self.scoring.operations))
+        if not isinstance(references, References):
+            references = self.enrol([references] if _is_one(references) else references)
+        signature = self.read(questioned, "the questioned signature")
+        return self.judge(references, signature, self.embed(signature.canvas[None])[0], threshold)
+
+    def score(self, references: References, embeddings: np.ndarray) -> np.ndarray:
+        """Scores of embeddings, float32 (n, d), against the same references: float32 (n,)."""
+        return self._scored(references, embeddings)[1]
+
+    def judge(
+        self,
+        references: References,
+        signature: Signature,
+        embedding: np.ndarray,
+        threshold: str = DEFAULT_THRESHOLD,
+    ) -> Comparison:
+        """`compare` for a questioned signature that was read and embedded, float32 (d,), already.
+
+        Raises
+        ------
+        DeepSignError
+            If the threshold is unknown, or the references are another model's.
+        """
+        distances, scores = self._scored(references, embedding[None])
+        k = len(references.embeddings)
+        value, score = self.scoring.threshold(threshold, k), float(scores[0])
+        operation = self.scoring.operation(k)
+        return Comparison(
+            accepted=score >= value,
+            score=score,
+            llr=float(self.scoring.llr(score, k)),
+            threshold_name=threshold,
+            threshold=value,
+            references=k,
+            measured_references=max(m for m in self.scoring.operations if m <= k),
+            expected_errors=self.scoring.expected_errors(value, k),
+            opponent=self.scoring.opponent,
+            pairs=operation.pairs,
+            measured_on=self.scoring.measured_on,
+            distances=distances[0],
+            model=self.identity,
+            warnings=references.warnings + signature.warnings,
+        )
+
+    def _scored(
+        self, references: References, embeddings: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if references.model != self.identity:
+            raise DeepSignError(
+                f"These references were embedded by another model ({references.model[:12]}; this "
+                f"one is {self.identity[:12]}): enrol the writer's images again."
+            )
+        k, n = len(references.embeddings), len(embeddings)
+        return scoring.score_against(
+            np.concatenate([references.embeddings, embeddings]),
+            np.tile(np.arange(k), (n, 1)),
+            np.arange(k, k + n),
+            self.scoring.fusion,
+        )
+
+    def occlusion_map(self, references: References, signature: Signature) -> np.ndarray:
+        """Which of the questioned ink spoke for a forgery: see `occlude` and `moved`.
+
+        Returns
+        -------
+        float64 (8, 16)
+        """
+        cells, canvases = occlude(signature.canvas)
+        embeddings = self.embed(np.concatenate([signature.canvas[None], canvases]))
+        return self.moved(cells, self.score(references, embeddings), len(references.embeddings))
+
+    def moved(self, cells: np.ndarray, scores: np.ndarray, references: int) -> np.ndarray:
+        """By how much erasing ink raised the log likelihood ratio, by cell of the occlusion map.
+
+        Parameters
+        ----------
+        cells : int (m, 2)
+            From `occlude`.
+        scores : float (1 + m,)
+            Of the whole canvas, then of the occluded ones.
+        references : int
+            How many there were.
+
+        Returns
+        -------
+        float64 (8, 16)
+            Positive where the ink spoke for a forgery, negative where it spoke for a genuine
+            signature, 0 where there is none.
+        """
+        llr = self.scoring.llr(scores.astype(np.float64), references)
+        result = np.zeros(_GRID)
+        result[cells[:, 0], cells[:, 1]] = llr[1:] - llr[0]
+        return result
+
+    def distributions(self, references: int) -> dict[str, np.ndarray]:
+        """Score distributions that the operating curve implies, smoothed, to draw.
+
+        FNMR is the share of genuine scores below a threshold and 1 - FMR that of forged ones, so
+        that their differences between thresholds are histograms.
+
+        Returns
+        -------
+        dict
+            `score` (60,), and densities `genuine`, `skilled`, `random` (60,) of those that were
+            measured, each of sum 1.
+        """
+        curve = self.scoring.operation(references).curve
+        edges = np.linspace(curve["threshold"].min(), curve["threshold"].max(), _BINS - 5)
+        step = edges[1] - edges[0]
+        edges = np.concatenate(
+            [edges[0] + step * np.arange(-3, 0), edges, edges[-1] + step * np.arange(1, 4)]
+        )
+        below = {"genuine": curve["fnmr"]}
+        below |= {
+            kind: 1 - curve[f"fmr_{kind}"]
+            for kind in scoring.metrics.FORGED_KINDS
+            if f"fmr_{kind}" in curve
+        }
+        result = {"score": (edges[:-1] + edges[1:]) / 2}
+        for kind, share in below.items():
+            cumulated = np.interp(edges, curve["threshold"], share, left=0.0, right=1.0)
+            density = np.diff(cumulated)
+            for _ in range(4):
+                density = np.convolve(density, [0.25, 0.5, 0.25], mode="same")
+            result[kind] = density / density.sum()
+        return result
+
+
+def image_files(given: Sequence[Path]) -> list[Path]:
+    """The files of a list of files and folders: of a folder, every image in it, sorted.
+
+    Raises
+    ------
+    DeepSignError
+        If a path does not exist, or a folder holds no image.
+    """
+    files: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
+            if not found:
+                raise DeepSignError(f"{path} holds no image ({', '.join(ENDINGS)}).")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DeepSignError(f"There is no file or folder {path}.")
+    return list(dict.fromkeys(files))
+
+
+def read_pairs(file: Path) -> pd.DataFrame:
+    """Read a table of pairs, all columns as text.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read as CSV, lacks `left` or `right`, or has a column that
+        `compare_pairs` adds.
+    """
+    try:
+        pairs = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise DeepSignError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # of the parser, or of the text's encoding
+        raise DeepSignError(f"{file} cannot be read as CSV (UTF-8): {error}.") from error
+    missing = {"left", "right"} - set(pairs)
+    if missing:
+        raise DeepSignError(
+            f"{file} needs the columns left and right; it has {', '.join(pairs) or 'none'}."
+        )
+    taken = {"score", "decision", "reason"} & set(pairs)
+    if taken:
+        raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")
+    return pairs
+
+
+def compare_pairs(
+    verifier: Verifier,
+    pairs: pd.DataFrame,
+    root: Path,
+    threshold: str = DEFAULT_THRESHOLD,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """Compare pairs of image files; each file is embedded once.
+
+    Parameters
+    ----------
+    verifier : Verifier
+    pairs : DataFrame
+        Columns `left` (a reference) and `right` (questioned): paths relative to `root`.
+    root : Path
+    threshold : str
+        As for `Verifier.compare`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    judged : DataFrame
+        `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected"
+        or "") and `reason` (why there is no decision, or "").
+    problems : dict
+        File -> why it cannot be used.
+    """
+    value = verifier.scoring.threshold(threshold, 1)
+    left, right = ([root / path for path in pairs[side]] for side in ("left", "right"))
+    files = list(dict.fromkeys([*left, *right]))
+    embeddings, problems = verifier.embed_files(files, progress)
+    rows = {file: row for row, file in enumerate(f for f in files if f not in problems)}
+    reason = [
+        problems.get(one) or problems.get(other) or ""
+        for one, other in zip(left, right, strict=True)
+    ]
+    judged = np.array([not text for text in reason], dtype=bool)
+    score = np.full(len(pairs), np.nan)
+    if judged.any():
+        pair_rows = [
+            np.array([rows[file] for file, use in zip(side, judged, strict=True) if use])
+            for side in (left, right)
+        ]
+        score[judged] = scoring.score_against(
+            embeddings, pair_rows[0][:, None], pair_rows[1], verifier.scoring.fusion
+        )[1]
+    decision = np.where(judged, np.where(score >= value, "accepted", "rejected"), "")
+    return pairs.assign(score=score, decision=decision, reason=reason), problems
+
+
+def occlude(canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Erase the ink around each cell of a grid, where there is some.
+
+    An occlusion map (Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks",
+    2014) shows which parts of an image moved a score: each is erased and the image scored again.
+
+    Parameters
+    ----------
+    canvas : uint8 (H, W)
+
+    Returns
+    -------
+    cells : int (m, 2)
+        Row and column in the grid of 8 x 16.
+    canvases : uint8 (m, H, W)
+        Without the ink in the cell and half a cell around it.
+    """
+    height, width = canvas.shape
+    rows, columns = _GRID
+    cells, canvases = [], []
+    for row in range(rows):
+        for column in range(columns):
+            window = (
+                slice(_edge(row - 0.5, rows, height), _edge(row + 1.5, rows, height)),
+                slice(_edge(column - 0.5, columns, width), _edge(column + 1.5, columns, width)),
+            )
+            if canvas[window].any():
+                without = canvas.copy()
+                without[window] = 0
+                cells.append((row, column))
+                canvases.append(without)
+    return np.array(cells), np.stack(canvases)
+
+
+def _edge(cell: float, cells: int, pixels: int) -> int:
+    return min(max(round(cell * pixels / cells), 0), pixels)
+
+
+def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    items = iter(items)
+    while block := list(islice(items, size)):
+        yield block
+
+
+def _is_one(references: Any) -> bool:
+    """Whether a lone image stands where a sequence of references is expected."""
+    return isinstance(references, (str, Path, bytes, Image.Image)) or (
+        isinstance(references, np.ndarray) and references.ndim == 2
+    )
+
+
+def _named(file: Path, build: Any) -> Any:
+    """Build an object of a JSON file's content; what goes wrong names the file."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DeepSignError(
+            f"{file} is damaged and cannot be read ({error}): take the model folder from its "
+            "source again, or train the model again."
+        ) from error
+    if not isinstance(values, dict):
+        raise DeepSignError(f"{file} must hold a JSON object, not {type(values).__name__}.")
+    try:
+        return build(values)
+    except DeepSignError as error:
+        raise DeepSignError(f"{file}: {error}") from error
+
+
+def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
+    """Refuse numbers that no measurement gives."""
+    for k, operation in scoring_.operations.items():
+        calibration = asdict(operation.calibration)
+        curve = operation.curve
+        rates = curve.drop(columns="threshold").to_numpy()
+        numbers = [*calibration.values(), *operation.thresholds.values(), *operation.pairs.values()]
+        sound = (
+            all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+            and calibration["scale"] >= 0
+            and DEFAULT_THRESHOLD in operation.thresholds
+            and {"genuine", scoring_.opponent} <= set(operation.pairs)
+            and min(operation.pairs.values()) >= 0
+            and k >= 1
+            and len(curve) > 1
+            and np.isfinite(curve.to_numpy()).all()
+            and (np.diff(curve["threshold"]) > 0).all()
+            and (np.diff(curve["fnmr"]) >= 0).all()
+            and ((rates >= 0) & (rates <= 1)).all()
+        )
+        if not sound:
+            raise DeepSignError(
+                f"{file} holds numbers that no measurement gives (references: {k}): take the "
+                "model folder from its source again, or train the model again."
+            )
+    if not scoring_.operations:
+        raise DeepSignError(f"{file} holds no measured operation: train the model again.")
+
+
+def _check_encoder(encoder: OnnxEncoder | KerasEncoder, preprocessing: Preprocessing) -> None:
+    """Refuse an encoder that does not fit its preprocessing or does not embed."""
+    height, width = preprocessing.canvas_height, preprocessing.canvas_width
+    if encoder.canvas_shape != (height, width):
+        raise DeepSignError(
+            f"{encoder.file} takes canvases of the shape {encoder.canvas_shape}, but "
+            f"preprocessing.json beside it makes some of {height} x {width}: the two are of "
+            "different models."
+        )
+    canvas = np.zeros((1, height, width), np.uint8)
+    canvas[:, height // 2, width // 4 : -width // 4] = 255
+    length = np.linalg.norm(encoder.embed(canvas))
+    if not np.isclose(length, 1, atol=1e-3):
+        raise DeepSignError(
+            f"{encoder.file} does not embed a signature as a vector of length 1 (it gives one of "
+            f"length {length:.3g}): it is damaged, or no encoder."
+        )
