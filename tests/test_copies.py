@@ -1,0 +1,66 @@
+"""Copies: what was done to an image does not make it another signature; another specimen is one."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from copying import CHANGES
+from PIL import Image
+
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.preprocessing import BlankPageError
+from deepsign_utils.verifying.copies import COPY, Trace, alike, trace
+
+WRITERS = 8
+
+
+@pytest.fixture(scope="module")
+def writers() -> list[list[np.ndarray]]:
+    """Three genuine signatures and one skilled forgery of each writer."""
+    drawn = (synthetic.draw_writer(11, index, 3, 1) for index in range(WRITERS))
+    return [[*writer.genuine, *writer.forgeries] for writer in drawn]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_copy_is_found_whatever_was_done_to_it(writers, name: str) -> None:
+    rng = np.random.default_rng(0)
+    found = [
+        alike(trace(first), trace(CHANGES[name](first, rng))) is not None for first, *_ in writers
+    ]
+    assert sum(found) >= WRITERS - 1
+
+
+def test_two_signatures_of_one_hand_are_no_copies(writers) -> None:
+    pairs = [pair for images in writers for pair in combinations(map(trace, images), 2)]
+    assert sum(alike(one, other) is not None for one, other in pairs) == 0
+
+
+def test_it_tells_how_a_copy_was_turned_and_scaled(writers) -> None:
+    gray = writers[5][0]
+    sheet = Image.fromarray(gray).resize([side // 2 for side in gray.shape[::-1]])
+    sheet = sheet.rotate(3, Image.Resampling.BICUBIC, expand=True, fillcolor=int(gray.max()))
+
+    copy = alike(trace(gray), trace(np.asarray(sheet)))
+
+    assert copy.turned == pytest.approx(3, abs=0.5)
+    assert copy.scaled == pytest.approx(0.5, rel=0.03)
+    assert 0 < copy.distance <= COPY
+
+
+def test_a_trace_is_small_and_can_be_kept(writers) -> None:
+    for gray, *_ in writers:
+        kept = trace(gray).to_bytes()
+        again = Trace.from_bytes(kept)
+        assert len(kept) < 4096
+        assert alike(again, trace(gray)).scaled == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"text"])
+def test_a_damaged_trace_is_refused(content: bytes) -> None:
+    with pytest.raises(DeepSignError, match="enrol"):
+        Trace.from_bytes(content)
+
+
+def test_a_blank_page_has_no_trace() -> None:
+    with pytest.raises(BlankPageError):
+        trace(np.full((200, 300), 250, np.uint8))
