@@ -123,6 +123,8 @@ $(PARAMETERS)/checked: FORCE $(VENV)/.installed
 	@$(PY) -m deepsign_utils parameters $(STUDY) --run $(RUN) --output $(PARAMETERS) \
 		$(if $(DATA),--data '$(subst ','\'',$(value DATA))') $(PARAMS)
 $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
+# So does what is known of the images: rewritten only where their content is another.
+$(BUILT)/images.json: $(PARAMETERS)/checked ; @:
 
 # Studies that draw their own data: where to, and how.
 DRAWING := $(filter-out %/realism.py %/pages.py,$(call room,synthetic))
@@ -161,7 +163,7 @@ FROM_TFRECORD := $(BUILT)/records.json $(AUDIT_TABLES:%=$(BUILT)/audit_canvas/%)
 FROM_TRAINING := $(REPORT)/model/encoder.keras $(REPORT)/model/encoder.onnx $(REPORT)/history.csv $(REPORT)/whitening.csv
 USED := $(CHAPTERS:%=$(BUILT)/used_parameters/%.json)
 
-$(EXECUTED)/01_eda.ipynb $(EXECUTED)/shortcut_demo.ipynb: $(IMAGES)
+$(EXECUTED)/01_eda.ipynb $(EXECUTED)/shortcut_demo.ipynb: $(IMAGES) $(BUILT)/images.json
 $(EXECUTED)/02_pairing.ipynb: $(BUILT)/signatures.parquet
 $(EXECUTED)/03_tfrecord.ipynb: $(BUILT)/signatures.parquet $(BUILT)/split.parquet \
 	$(BUILT)/pairs_validation.parquet

@@ -33,7 +33,10 @@ from deepsign_utils.study import (
     alone,
     check_values,
     clear_partial,
+    news_of_images,
     read_study,
+    record_images,
+    resolve,
     write_atomically,
     write_chapter_parameters,
     write_json,
@@ -461,6 +464,14 @@ def _parameters(options: argparse.Namespace) -> None:
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS
     write_chapter_parameters(values, options.output, chapters)
+    if news := news_of_images(_study_of(values)):
+        print(news, file=sys.stderr)
+
+
+def _study_of(values: Mapping[str, Any]) -> Study:
+    """The study of resolved or unresolved parameters."""
+    every = resolve(values)
+    return Study(*(every[name] for name in ("study", "dataset", "data_root", "seed")))
 
 
 def _yaml(text: str) -> Any:
@@ -498,6 +509,8 @@ def _execute_notebook(options: argparse.Namespace) -> int:
     parameters = read_study(options.parameters)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     print(options.notebook.stem, flush=True)
+    if options.notebook.stem in (CHAPTERS[0], DEMONSTRATION):
+        record_images(_study_of(parameters))
     try:
         papermill.execute_notebook(
             options.notebook,

@@ -42,6 +42,7 @@ PROBLEMS = layouts.PROBLEMS | {
     "unexpected name": "its name does not tell writer and kind",
     "name not UTF-8": "rename it: its name cannot be written in a table",
     "not in the manifest": "manifest.csv does not list it",
+    "missing": "manifest.csv lists it, and it is not there",
 }
 """Reasons to leave a file out before it is opened, and what they mean."""
 
@@ -130,6 +131,7 @@ def find_layout(root: str | Path, layout: str = "auto") -> Recognised:
         for path in inside.files
         if not _is_manifest(path) and (name != "manifest" or path in told or path in images)
     ]
+    files += [Found(path, problem="missing") for path in told if told[path].problem == "missing"]
     return Recognised(name, sorted(files, key=_order))
 
 

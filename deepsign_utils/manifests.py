@@ -44,13 +44,14 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
     Returns
     -------
     dict
-        Path relative to `root` -> `Told`.
+        Path relative to `root` -> `Told`; of a file that is not there, the path as listed.
 
     Raises
     ------
     DeepSignError
         Naming the line: if a column, a writer or a kind is missing or not understood, a file is
-        missing, listed twice or outside the folder, or a row is still marked unsure.
+        listed twice or outside the folder, or a row is still marked unsure. If more than half of
+        the files are missing.
     """
     file = root / manifest
     refuse_outside(root, file)
@@ -80,12 +81,13 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             raise DeepSignError(f"{where}: the writer is missing")
         path = _inside(root, file.parent, row["path"].strip())
         if path is None:
-            missing.append(row["path"])
-            continue
+            path = utf8(row["path"].strip())[:1000]
+            missing.append(path)
         if path in told:
             raise DeepSignError(f"{where}: {row['path']!r} is listed twice")
         told[path] = Told(row["writer"].strip(), kind, row.get("forger", "").strip() or None)
-    if missing:
+    told |= dict.fromkeys(missing, Told(problem="missing"))
+    if len(missing) > len(told) / 2:
         raise DeepSignError(
             f"{file} names {len(missing)} files that do not exist beside it: {some(missing)}. "
             "Its paths are relative to its own folder"

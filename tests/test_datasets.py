@@ -341,6 +341,15 @@ def test_a_known_layout_gives_a_manifest_that_reads_the_same(tmp_path):
     pd.testing.assert_frame_equal(read(root)[0], before)
 
 
+def test_a_few_files_that_a_manifest_lists_in_vain_are_left_out(tmp_path):
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "b.png", 2)
+    text = "path,writer,kind\na.png,x,genuine\nb.png,x,forgery\ngone.png,x,genuine\n"
+    signatures, left_out = read(manifest(tmp_path, text))
+    assert signatures["path"].tolist() == ["a.png", "b.png"]
+    assert left_out[["path", "reason"]].values.tolist() == [["gone.png", "missing"]]
+
+
 # Folders that cannot be read
 
 

@@ -367,6 +367,41 @@ class TestWhatGoesWrong:
         assert times(project)["reports/tiny/notebooks/01_eda.ipynb"] == before
 
 
+class TestWhenImagesChange:
+    def test_the_chapters_that_used_them_run_again_or_it_is_said_what_they_stand_on(
+        self, tiny_data, tmp_path
+    ):
+        # given two chapters of a study
+        project, data = copy_project(tmp_path / "project"), tmp_path / "signatures"
+        shutil.copytree(tiny_data, data)
+        chapters = [f"reports/tiny/notebooks/{name}.ipynb" for name in CHAPTERS[:2]]
+        goals = [chapters[1], *report_of(data)[1:]]
+        assert project.make(*goals).returncode == 0
+        table = project.folder / "data/built/tiny/signatures.parquet"
+        assert pd.read_parquet(table)["writer"].nunique() == 10
+        # when a writer is withdrawn, both are made of the others
+        for kind in ("", "_forg"):
+            shutil.rmtree(data / f"0007{kind}")
+        before = times(project)
+        made = project.make(*goals)
+        assert made.returncode == 0, said(made)
+        assert "16 withdrawn" in said(made)
+        assert all(times(project)[name] > before[name] for name in chapters)
+        assert "0007" not in set(pd.read_parquet(table)["writer"])
+        # when a file is touched, nothing happens
+        before = times(project)
+        (data / "0001" / "0001_01.png").touch()
+        assert project.make(*goals).returncode == 0
+        assert {name: times(project)[name] for name in chapters} == {
+            name: before[name] for name in chapters
+        }
+        # when the folder is gone, what is there stays, and it is said what it stands on
+        data.rename(tmp_path / "elsewhere")
+        made = project.make(*goals)
+        assert made.returncode == 0, said(made)
+        assert re.search(r"signatures is gone: the report stands on the \d+ files", said(made))
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize(
     ("study", "folder"),

@@ -21,10 +21,12 @@ from deepsign_utils.study import (
     Study,
     check_values,
     fingerprint,
+    news_of_images,
     notebook_parameters,
     open_study,
     read_artefact,
     read_study,
+    record_images,
     room,
     sources,
     step,
@@ -299,6 +301,37 @@ class TestStep:
         assert self.run(tmp_path)
 
 
+class TestImages:
+    @pytest.fixture
+    def read(self, tmp_path, monkeypatch):
+        """A study that has read three files."""
+        monkeypatch.setattr(study.folders, "ROOT", tmp_path)
+        for name in ("a/1.png", "a/2.png", "b/1.png"):
+            write_atomically(tmp_path / "data/raw/set" / name, name)
+        read = Study("one", "set")
+        record_images(read)
+        return read
+
+    def test_what_happened_is_counted_and_told_once(self, read):
+        assert news_of_images(read) == ""
+        (read.data_root / "a/1.png").unlink()
+        (read.data_root / "a/2.png").write_bytes(b"other")
+        write_atomically(read.data_root / "b/2.png", "new")
+        assert "(1 added, 1 changed, 1 withdrawn)" in news_of_images(read)
+        assert json.loads(read.images.read_text())["files"] == 3
+        assert news_of_images(read) == ""
+
+    def test_what_is_only_touched_or_hidden_leaves_the_record_alone(self, read):
+        before = read.images.stat().st_mtime_ns
+        (read.data_root / "a/1.png").touch()
+        (read.data_root / ".DS_Store").touch()
+        assert news_of_images(read) == ""
+        assert read.images.stat().st_mtime_ns == before
+
+    def test_of_another_folder_nothing_is_known(self, read):
+        assert news_of_images(Study("one", "another set")) == ""
+
+
 def test_a_notebook_run_with_an_unknown_name_stops(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     with pytest.raises(DeepSignError, match="epoch"):
@@ -327,4 +360,4 @@ class TestWhatAStepIsMadeOf:
 
     def test_a_notebook_is_made_of_the_modules_that_its_code_cells_import(self):
         rooms = set(map(room, sources([ROOT / "notebooks" / "02_pairing.ipynb"])))
-        assert rooms == {"pairing", "study"}
+        assert rooms == {"layouts", "pairing", "study"}

@@ -18,6 +18,7 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, scoring
 from deepsign_utils.study.artefacts import check_seal, read_artefact, write_artefact
 from deepsign_utils.study.folders import ROOT, Study
+from deepsign_utils.study.images import images_are_newer
 from deepsign_utils.study.steps import step
 from deepsign_utils.verifying import verifier
 
@@ -65,7 +66,8 @@ def measure(names: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     DeepSignError
-        If there are fewer than two studies, one is not finished, or its images are gone.
+        If there are fewer than two studies, one is not finished, or its images have changed or
+        are gone.
     """
     names = list(dict.fromkeys(names))
     for name in names:
@@ -101,11 +103,17 @@ def _about(name: str) -> dict[str, Any]:
     check_seal(study.model, verifier.MODEL_FILES)
     cleaning = read_artefact(study.model / "preprocessing.json")
     split = read_artefact(study.split)
+    at_home = Study(name, used["dataset"], used["data_root"], used["seed"])
+    if images_are_newer(at_home):
+        raise DeepSignError(
+            f"The images of the study '{name}' in {at_home.data_root} changed since its "
+            "report was made: make it again, or leave the study out."
+        )
     return {
         "dataset": used["dataset"],
         "writers": int((split["split"] == "test").sum()),
         "canvas": f"{cleaning['canvas_height']} x {cleaning['canvas_width']}, {cleaning['fit']}",
-        "study": Study(name, used["dataset"], used["data_root"], used["seed"]),
+        "study": at_home,
         "bootstrap": used["bootstrap"],
     }
 

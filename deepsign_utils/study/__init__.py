@@ -21,6 +21,11 @@ from deepsign_utils.study.folders import (
     Study,
     shards_folder,
 )
+from deepsign_utils.study.images import (
+    images_are_newer,
+    news_of_images,
+    record_images,
+)
 from deepsign_utils.study.parameters import (
     PARAMETERS,
     Parameter,
@@ -73,7 +78,9 @@ __all__ = [
     "clear_partial",
     "digest",
     "fingerprint",
+    "images_are_newer",
     "is_as_written",
+    "news_of_images",
     "notebook_parameters",
     "open_study",
     "ordered_map",
@@ -81,6 +88,7 @@ __all__ = [
     "provenance",
     "read_artefact",
     "read_study",
+    "record_images",
     "resolve",
     "room",
     "seal",

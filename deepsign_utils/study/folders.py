@@ -53,6 +53,8 @@ class Study:
         self.built = ROOT / "data" / "built" / name
         self.reports = ROOT / "reports" / name
         self.used_parameters = self.built / "used_parameters"
+        self.images = self.built / "images.json"
+        self.images_listing = self.built / ".images_listing.json"
         self.signatures = self.built / "signatures.parquet"
         self.left_out = self.built / "left_out.parquet"
         self.near_copies = self.built / "near_copies.parquet"
