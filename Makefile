@@ -28,7 +28,7 @@ help:
 	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
 	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
 	@echo 'make capture  signatures on forms, by camera, fax and other pens: reports/capture/index.html'
-	@echo '              DATA=<folder of images>  WRITERS=24, default: 16 synthetic ones'
+	@echo '              DATA=<folder of images>  WRITERS=24, default: 16 synthetic ones  ONLY="ruled line,fax"'
 	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
 	@echo 'make pretrained  train the shipped model on synthetic writers; minutes on a GPU, most of a day on 2 cores'
 	@echo 'make test     all tests'
@@ -207,7 +207,7 @@ matrix: $(VENV)/.installed
 # Captured images are embedded once and kept, so that an interrupted run goes on where it stopped.
 capture: $(VENV)/.installed
 	@$(PY) -m deepsign_utils capture $(if $(DATA),'$(subst ','\'',$(value DATA))') \
-		$(if $(WRITERS),--writers $(WRITERS))
+		$(if $(WRITERS),--writers $(WRITERS)) $(if $(ONLY),--only '$(ONLY)')
 
 # ------------------------------------------------------------------------------- everyday use
 # JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news.

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT, copy_project
 from PIL import Image
 
 from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.__main__ import main
 from deepsign_utils.capture import (
     benchmark,
     camera,
@@ -344,6 +346,25 @@ def test_the_page_and_the_tables_hold_every_number(measured):
         assert name in html
         assert f"| {name} |" in (folder / "capture.md").read_text()
     assert html.count("<figure>") == 3
+
+
+def test_make_capture_measures_a_folder_and_lists_the_report(tiny_data, tmp_path):
+    project = copy_project(tmp_path / "project")
+    made = project.make("capture", f"DATA={tiny_data}", "WRITERS=2", "ONLY=staple")
+    assert made.returncode == 0, made.stderr
+    assert "The benchmark: reports/capture/index.html" in made.stdout
+    table = pd.read_csv(project.folder / "reports/capture/capture.csv", keep_default_na=False)
+    assert table["condition"].tolist() == ["", "staple", "staple"]
+    assert set(table["dataset"]) == {tiny_data.name}
+    assert "capture/index.html" in (project.folder / "reports/index.html").read_text()
+
+
+def test_the_picture_of_the_document_can_be_drawn_again(tmp_path):
+    assert main(["capture", "--pictures", str(tmp_path)]) == 0
+    drawn = np.asarray(Image.open(tmp_path / "capture.png").convert("L"), int)
+    kept = np.asarray(Image.open(ROOT / "docs/capture.png").convert("L"), int)
+    assert drawn.shape == kept.shape
+    assert np.abs(drawn - kept).mean() < 2
 
 
 def test_what_cannot_be_measured_is_told(judge, tmp_path):
