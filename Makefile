@@ -73,15 +73,16 @@ $(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
 		-r requirements-sweep.txt
 	@touch $@
 
-# One resolution for all: what the extras add may not move what the base pins.
+# One resolution for all: what the extras add may not move what the study pins.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
 lock:
-	@$(COMPILE) -o requirements.txt
-	@$(COMPILE) --constraint requirements.txt --extra serve -o requirements-serve.txt
-	@$(COMPILE) --constraint requirements-serve.txt --extra sweep -o requirements-sweep.txt
+	@$(COMPILE) --extra study -o requirements.txt
+	@$(COMPILE) --constraint requirements.txt --extra study --extra serve -o requirements-serve.txt
+	@$(COMPILE) --constraint requirements-serve.txt --extra verify -o requirements-verify.txt
+	@$(COMPILE) --constraint requirements-serve.txt --extra study --extra sweep -o requirements-sweep.txt
 	@$(COMPILE) --constraint requirements-serve.txt --constraint requirements-sweep.txt \
-		--extra serve --extra sweep --extra dev -o requirements-dev.txt
+		--extra study --extra serve --extra sweep --extra dev -o requirements-dev.txt
 
 # ------------------------------------------------------------------------------------ report
 BUILT := data/built/$(RUN)
@@ -256,7 +257,7 @@ $(NEWEST)/.installed: $(VENV)/.installed
 	@test -n "$$(find $@ -newer pyproject.toml -mtime -1 2>/dev/null)" || { \
 		echo 'Installing the newest versions into $(NEWEST).'; \
 		$(PY) -m venv --clear $(NEWEST) \
-		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[serve,sweep,dev]' \
+		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[study,serve,sweep,dev]' \
 		&& touch $@ $@-dev $@-serve; }
 
 test-newest: $(NEWEST)/.installed

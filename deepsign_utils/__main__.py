@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
@@ -51,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except DeepSignError as error:
         print(f"\n{error}\n", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("deepsign_utils"):
+            raise
+        print(
+            f"\nThis needs the package {error.name}, which is not installed. What a study needs "
+            "comes with: pip install 'deepsign-utils[study]'\n",
+            file=sys.stderr,
+        )
         return 1
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f"{error.filename}: " if error.filename else ""
@@ -543,12 +551,14 @@ def _execute_notebook(options: argparse.Namespace) -> int:
     return 0
 
 
-def _kernel_of_its_own() -> Config:
+def _kernel_of_its_own() -> Any:
     """Settings by which a kernel talks through socket files, where the system has them.
 
     Ports are chosen before the kernel takes them, and two kernels that start at once may choose the
     same ones; nor can another user of the machine reach a socket file.
     """
+    from traitlets.config import Config
+
     config = Config()
     if os.name == "posix":
         # Not in TMPDIR, which may be too long for a socket's name.

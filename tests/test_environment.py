@@ -11,6 +11,8 @@ from conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
+DEPENDENCIES, EXTRAS = PROJECT["dependencies"], PROJECT["optional-dependencies"]
+
 
 def locked(file: str) -> dict[str, set[str]]:
     """Versions by package of a lock."""
@@ -26,7 +28,7 @@ def names(requirements: list[str]) -> set[str]:
 
 def test_the_lock_pins_every_direct_dependency_with_hashes():
     text = (ROOT / "requirements.txt").read_text()
-    assert names(PROJECT["dependencies"]) <= set(locked("requirements.txt"))
+    assert names(DEPENDENCIES + EXTRAS["study"]) <= set(locked("requirements.txt"))
     pinned = re.findall(r"^[\w.-]+==.*?(?=^[\w.-]+==|\Z)", text, re.M | re.S)
     assert pinned
     assert all("--hash=sha256:" in entry for entry in pinned)
@@ -36,7 +38,14 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
 def test_an_extra_adds_to_the_lock_and_changes_nothing_in_it(extra):
     base, more = locked("requirements.txt"), locked(f"requirements-{extra}.txt")
     assert {name: more.get(name) for name in base} == base
-    assert names(PROJECT["optional-dependencies"][extra]) <= set(more)
+    assert names(EXTRAS[extra]) <= set(more)
+
+
+def test_what_only_verifies_has_a_lock_of_its_own_with_the_same_versions():
+    verifying, all_ = locked("requirements-verify.txt"), locked("requirements-serve.txt")
+    assert verifying.items() <= all_.items()
+    assert names(DEPENDENCIES + EXTRAS["serve"]) <= set(verifying)
+    assert {"tensorflow", "keras", "onnx", "tf2onnx", "jupyterlab"}.isdisjoint(verifying)
 
 
 def test_the_lock_names_no_registry():

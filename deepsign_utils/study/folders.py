@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOT = PACKAGE.parent
+# What the service keeps: in the project, or, of an installed package, where the user's data lies.
+KEPT = (
+    ROOT / "data"
+    if (ROOT / "pyproject.toml").is_file()
+    else Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "deepsign"
+)
 PRETRAINED = PACKAGE / "pretrained"  # the shipped model folder
 CHAPTERS = (
     "01_eda",

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deepsign_utils.preprocessing import MAX_PIXELS
-from deepsign_utils.study.folders import PRETRAINED, ROOT
+from deepsign_utils.study.folders import KEPT, PRETRAINED, ROOT
 from deepsign_utils.verifying.service.origins import origin_of
 
 
@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
     model: Path = Field(PRETRAINED, description="model folder; by default the shipped one")
     store: Path = Field(
-        ROOT / "data" / "service" / "enrolments.sqlite",
+        KEPT / "service" / "enrolments.sqlite",
         description="SQLite file of the enrolments",
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
