@@ -285,6 +285,20 @@ def test_every_strength_is_measured_on_either_side(measured):
         assert row["silent"] <= row["fnmr"]["value"]
 
 
+def test_an_aim_is_missed_only_where_the_interval_says_so():
+    def rates(eer: float, low: float, fnmr: float = 0.1) -> dict:
+        return {"eer": {"value": eer, "low": low}, "fnmr": {"value": fnmr, "low": fnmr}}
+
+    def aim(name: str, found: dict) -> str:
+        return benchmark.aim_of(BY_NAME[name], found, rates(0.10, 0.05))
+
+    assert aim("ruled line", rates(0.14, 0.10)) == "met"
+    assert aim("ruled line", rates(0.16, 0.14)) == "open"
+    assert aim("ruled line", rates(0.20, 0.16)) == "missed"
+    assert aim("ruled line", rates(0.14, 0.10, fnmr=0.2)) == "missed"
+    assert aim("cropped", rates(0.50, 0.40)) == ""
+
+
 def test_the_scores_are_the_verifiers(measured, judge):
     # The threshold lies between two scores of images as scanned; so it does between the verifier's.
     found, root = measured

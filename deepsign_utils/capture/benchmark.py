@@ -120,11 +120,11 @@ def measure(
     dict
         ``writers``, ``images``, ``pairs`` (kind -> count), ``model``, ``threshold``, ``scanned``
         (the rates of images as scanned) and ``rows``: one for each condition, strength and side,
-        with ``condition``, ``group``, ``strength`` (its label), ``side``, ``met`` (whether the
-        condition's aim is met; None without one) and the rates ``eer``, ``fnmr``, ``fmr`` (skilled
-        forgeries; ``{"value", "low", "high"}``, 95 %, by writer), ``not_judged`` and ``warned``
-        (shares of the images), ``silent`` (share of genuine pairs refused without a warning) and
-        ``codes`` (warning -> share of the images).
+        with ``condition``, ``group``, ``strength`` (its label), ``side``, ``aim`` (met, missed,
+        or open where the rate misses it and its interval does not; "" without one), the rates
+        ``eer``, ``fnmr``, ``fmr`` (skilled forgeries; ``{"value", "low", "high"}``, 95 %, by
+        writer), ``not_judged`` and ``warned`` (shares of the images), ``silent`` (share of genuine
+        pairs refused without a warning) and ``codes`` (warning -> share of the images).
 
     Raises
     ------
@@ -157,7 +157,7 @@ def measure(
                     "group": condition.group,
                     "strength": setting.label,
                     "side": side,
-                    "met": _is_met(condition, found, clean),
+                    "aim": aim_of(condition, found, clean),
                 }
                 | found
                 | _warnings(capture)
@@ -241,12 +241,31 @@ def _warnings(capture: Capture) -> dict[str, Any]:
     }
 
 
-def _is_met(condition: Condition, found: dict[str, Any], clean: dict[str, Any]) -> bool | None:
+def aim_of(condition: Condition, found: dict[str, Any], clean: dict[str, Any]) -> str:
+    """Tell whether a condition's aim is met.
+
+    Parameters
+    ----------
+    condition : Condition
+    found, clean : dict
+        Rates ``eer`` and ``fnmr`` under the condition, and of images as scanned.
+
+    Returns
+    -------
+    str
+        "met"; "missed" where a rate's whole interval lies beyond the aim, "open" where only the
+        rate does; "" where the condition has no aim.
+    """
     aim = condition.aim
     if aim is None:
-        return None
-    few = aim.refused is None or (found["fnmr"]["value"] <= clean["fnmr"]["value"] + aim.refused)
-    return bool(few and found["eer"]["value"] <= aim.eer * clean["eer"]["value"])
+        return ""
+    bounds = {"eer": aim.eer * clean["eer"]["value"]}
+    if aim.refused is not None:
+        bounds["fnmr"] = clean["fnmr"]["value"] + aim.refused
+    if all(found[rate]["value"] <= bound for rate, bound in bounds.items()):
+        return "met"
+    surely = any(found[rate]["low"] > bound for rate, bound in bounds.items())
+    return "missed" if surely else "open"
 
 
 # What was measured, as tables
@@ -264,19 +283,17 @@ def as_table(measured: dict[str, Any]) -> pd.DataFrame:
     -------
     DataFrame
         `dataset`, `condition`, `group`, `strength`, `side` ("" for images as scanned), `aim` (met,
-        missed or ""), for each rate its value, with `<rate>_low` and `<rate>_high` where it has an
-        interval, and `codes` as ``code=share`` texts.
+        missed, open or ""), for each rate its value, with `<rate>_low` and `<rate>_high` where it
+        has an interval, and `codes` as ``code=share`` texts.
     """
     rows = []
     for name, result in measured.items():
-        scanned = dict.fromkeys(("condition", "group", "strength", "side"), "") | {"met": None}
+        scanned = dict.fromkeys(("condition", "group", "strength", "side", "aim"), "")
         for row in (scanned | result["scanned"], *result["rows"]):
             flat = {"dataset": name}
             for key, value in row.items():
                 if key == "codes":
                     flat[key] = " ".join(f"{code}={share:.3f}" for code, share in value.items())
-                elif key == "met":
-                    flat["aim"] = {None: "", True: "met", False: "missed"}[value]
                 elif isinstance(value, dict):
                     flat |= {key: value["value"], f"{key}_low": value["low"]}
                     flat[f"{key}_high"] = value["high"]
@@ -300,8 +317,8 @@ def as_markdown(table: pd.DataFrame, side: str = "questioned") -> str:
     -------
     str
         Markdown. Of each dataset, in %: the EER with its interval, with a cross where the
-        condition's aim is missed; the genuine signatures refused at the threshold fixed on images
-        as scanned; the images that carry a warning.
+        condition's aim is missed and a tilde where that is open; the genuine signatures refused at
+        the threshold fixed on images as scanned; the images that carry a warning.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
     head = [f"{name}: {what}" for name in datasets for what in ("EER", "refused", "warned")]
@@ -317,6 +334,6 @@ def as_markdown(table: pd.DataFrame, side: str = "questioned") -> str:
 def _cells(row: Any | None) -> list[str]:
     if row is None:
         return ["–"] * 3
-    missed = " ✗" if row.aim == "missed" else ""
+    missed = {"missed": " ✗", "open": " ~"}.get(row.aim, "")
     eer = f"{100 * row.eer:.1f} [{100 * row.eer_low:.1f}, {100 * row.eer_high:.1f}]{missed}"
     return [eer, f"{100 * row.fnmr:.0f}", f"{100 * row.warned:.0f}"]

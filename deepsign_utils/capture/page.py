@@ -104,14 +104,13 @@ def answer(name: str, result: dict[str, Any]) -> str:
         What `benchmark.measure` gave.
     """
     rows = [row for row in result["rows"] if row["side"] == "questioned"]
-    aimed = [row for row in rows if row["met"] is not None]
+    aims = [row["aim"] for row in rows if row["aim"]]
     worst = max(rows, key=lambda row: row["eer"]["value"])
-    met = sum(row["met"] for row in aimed)
     scanned, captured = (report.format_rate(row["eer"]) for row in (result["scanned"], worst))
     return (
         f"{name}: as scanned, the EER is {scanned}; captured in the worst way, "
-        f"{worst['condition']} ({worst['strength']}), it is {captured}. {met} of {len(aimed)} "
-        "aims are met."
+        f"{worst['condition']} ({worst['strength']}), it is {captured}. Of {len(aims)} aims "
+        f"{aims.count('met')} are met and {aims.count('missed')} surely missed."
     )
 
 
