@@ -1,7 +1,8 @@
 """The command line: ``python -m deepsign_utils <command>``.
 
 Exit status 0: done. 1: the study stopped, and why is on the standard error. 2: the command itself
-was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not be judged.
+was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not be judged, 3
+referred to a person.
 """
 
 from __future__ import annotations
@@ -247,15 +248,15 @@ def _parser() -> argparse.ArgumentParser:
     threshold = {
         "default": "eer",
         "metavar": "NAME",
-        "help": "eer, where both kinds of error were "
-        "equally frequent, or fmr=0.01 for another rate of accepted forgeries; "
-        "default: %(default)s",
+        "help": "eer, where both kinds of error were equally frequent; fmr=0.01 for another rate "
+        "of accepted forgeries, fnmr=0.01 of rejected genuine signatures; fmr=0.01,fnmr=0.01 for "
+        "both: what lies between is referred to a person; default: %(default)s",
     }
     verify = commands.add_parser(
         "verify",
         help="compare a questioned signature with a writer's references",
         description="Compare a questioned signature with genuine references of the writer. Exit "
-        "status: 0 accepted, 1 rejected, 2 could not be judged.",
+        "status: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person.",
     )
     verify.add_argument("references", nargs="+", metavar="REFERENCE", help="genuine signature")
     verify.add_argument("--questioned", required=True, metavar="IMAGE", help="image to judge")
@@ -282,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare pairs of images. The table has the columns left (a genuine "
         "reference) and right (the questioned signature): paths, relative to the table's folder. "
         "The output is the same table with three more columns: score (higher is more genuine), "
-        "decision (accepted or rejected), and reason, where a pair could not be judged.",
+        "decision (accepted, rejected or referred), and reason, where a pair could not be judged.",
     )
     compare.add_argument("pairs", type=Path, metavar="PAIRS.csv")
     compare.add_argument("--output", type=Path, required=True, metavar="FILE.csv")
@@ -349,6 +350,37 @@ def _parser() -> argparse.ArgumentParser:
         help="measure nothing: only draw capture.png there, a signature under each condition",
     )
     capture.set_defaults(run=_capture)
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="fit a model's thresholds to one's own people, from genuine signatures",
+        description="Fit a model's thresholds and likelihood ratios to one's own people and "
+        "scanner. Genuine signatures are enough: 20 writers with three or more each. How often "
+        "genuine signatures are refused and strangers accepted is measured on them; for skilled "
+        "forgeries it is inferred, or measured where ten writers or more have some. Writes a "
+        "model folder, which verify, compare, evaluate and serve take with --model.",
+    )
+    calibrate.add_argument("folder", type=Path, help="a dataset's folder")
+    calibrate.add_argument("--output", type=Path, required=True, metavar="MODEL")
+    calibrate.add_argument("--layout", **layout)
+    calibrate.add_argument("--model", **model)
+    calibrate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    calibrate.set_defaults(run=_calibrate)
+
+    promise = commands.add_parser(
+        "promise",
+        help="fit a model's thresholds to several datasets, for people in none of them",
+        description="Fit a model's thresholds and likelihood ratios to several datasets with "
+        "skilled forgeries, each counting alike, and say what people who are in none of them may "
+        "expect. Each dataset is also judged by what the others promise. The model must not have "
+        "been trained on any of these writers.",
+    )
+    promise.add_argument(
+        "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
+    )
+    promise.add_argument("--output", type=Path, required=True, metavar="MODEL")
+    promise.add_argument("--model", **model)
+    promise.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    promise.set_defaults(run=_promise)
 
     audit = commands.add_parser(
         "audit",
@@ -437,12 +469,8 @@ def _realism(options: argparse.Namespace) -> None:
     from deepsign_utils import figures
     from deepsign_utils.synthetic import realism
 
-    wrong = [text for text in options.datasets if "=" not in text]
-    if wrong:
-        raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
     tables = {"synthetic": realism.describe_writers(200, options.seed)}
-    for text in options.datasets:
-        name, folder = text.split("=", 1)
+    for name, folder in _named_folders(options.datasets):
         tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
     compared = realism.compare(tables)
     write_atomically(
@@ -688,7 +716,7 @@ def _verify(options: argparse.Namespace) -> int:
     except (Exception, KeyboardInterrupt) as error:
         print(f"\nNot judged: {type(error).__name__}: {error}\n", file=sys.stderr)
         return 2
-    return 0 if comparison.accepted else 1
+    return {"accepted": 0, "rejected": 1, "referred": 3}[comparison.decision]
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -765,6 +793,48 @@ def _capture(options: argparse.Namespace) -> None:
     with alone(ROOT / "reports" / "index.html"):
         report.write_index(ROOT / "reports")
     print(f"\nThe benchmark: {output.relative_to(ROOT)}")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils.verifying import calibration
+    from deepsign_utils.verifying.verifier import Verifier
+
+    if options.output.resolve() == options.model.resolve():
+        raise DeepSignError("--output is the model itself: name another folder.")
+    verifier = Verifier.load(options.model)
+    people = calibration.read_people(
+        verifier, options.folder.resolve().name, options.folder, options.layout
+    )
+    chosen = calibration.calibrate(verifier.scoring, people, np.random.default_rng(options.seed))
+    calibration.write_model(options.model, options.output, chosen)
+    print(f"\n{calibration.in_words(verifier.scoring, chosen)}")
+    print(f"The calibrated model: {options.output}")
+
+
+def _promise(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from deepsign_utils.verifying import calibration
+    from deepsign_utils.verifying.verifier import Verifier
+
+    verifier = Verifier.load(options.model)
+    sets = [
+        calibration.read_people(verifier, name, folder)
+        for name, folder in _named_folders(options.datasets)
+    ]
+    chosen, left_out = calibration.promise(sets, np.random.default_rng(options.seed))
+    calibration.write_model(options.model, options.output, chosen, left_out)
+    print(f"\nEach set, judged by what the others promise:\n\n{left_out.round(3)}")
+    print(f"The model: {options.output}")
+
+
+def _named_folders(given: Sequence[str]) -> list[tuple[str, str]]:
+    wrong = [text for text in given if "=" not in text]
+    if wrong:
+        raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
+    return [tuple(text.split("=", 1)) for text in given]
 
 
 def _audit(options: argparse.Namespace) -> None:

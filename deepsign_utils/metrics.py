@@ -10,11 +10,14 @@ Pairs of one writer are not independent, so every interval here comes from resam
 only the writers seen: where no error was seen, it has no width.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
+from sklearn.isotonic import IsotonicRegression
 
 from deepsign_utils import DeepSignError
 
@@ -97,7 +100,11 @@ def eer_threshold(genuine: np.ndarray, forged: np.ndarray) -> float:
     >>> eer_threshold([3.0, 4.0], [1.0, 2.0])
     2.5
     """
-    curve = error_curve(genuine, forged)
+    return equal_threshold(error_curve(genuine, forged))
+
+
+def equal_threshold(curve: ErrorCurve) -> float:
+    """`eer_threshold` of an error curve."""
     difference = np.abs(curve.fmr - curve.fnmr)
     # Searched from the strict end, so that a tie goes to the point that accepts less.
     nearest = len(difference) - 1 - int(np.argmin(difference[::-1]))
@@ -151,6 +158,74 @@ def cllr(genuine_llr: np.ndarray, forged_llr: np.ndarray) -> float:
     return float((_bits(-genuine_llr).mean() + _bits(forged_llr).mean()) / 2)
 
 
+def cllr_min(genuine_llr: np.ndarray, forged_llr: np.ndarray) -> float:
+    """`cllr` after the best monotone calibration: the part that is discrimination.
+
+    What `cllr` exceeds it by is calibration. The calibration that these scores themselves would
+    have wanted is isotonic regression with both classes weighing alike (Brümmer and du Preez,
+    2006).
+    """
+    return cllr(*_best_llrs(genuine_llr, forged_llr))
+
+
+def _best_llrs(genuine: np.ndarray, forged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    genuine, forged = finite_scores(genuine, "genuine"), finite_scores(forged, "forged")
+    is_genuine = np.repeat([1.0, 0.0], [len(genuine), len(forged)])
+    weight = np.repeat([1 / len(genuine), 1 / len(forged)], [len(genuine), len(forged)])
+    llr = np.concatenate([genuine, forged])
+    shares = IsotonicRegression(y_min=0, y_max=1).fit(llr, is_genuine, weight).predict(llr)
+    # Certainty costs nothing where it is right; it is bounded so that no infinity is multiplied.
+    llrs = np.clip(logit(shares), -50, 50)
+    return llrs[: len(genuine)], llrs[len(genuine) :]
+
+
+def mean_curve(curves: Sequence[ErrorCurve]) -> ErrorCurve:
+    """The mean of several error curves at all their thresholds, each weighing the same."""
+    threshold = np.unique(np.concatenate([curve.threshold for curve in curves]))
+    rates = []
+    for curve in curves:
+        # A threshold does what the next operating point of a curve does.
+        at = np.minimum(np.searchsorted(curve.threshold, threshold), len(curve.threshold) - 1)
+        rates.append((curve.fmr[at], curve.fnmr[at]))
+    return ErrorCurve(threshold, *np.mean(rates, axis=0))
+
+
+def llr_bounds(curve: ErrorCurve, pairs: tuple[float, float]) -> tuple[float, float]:
+    """The lowest and highest log-likelihood ratio that data support.
+
+    A likelihood ratio beyond its bounds would make decisions worse than having none, were one
+    comparison more of each class to mislead: the empirical lower and upper bound of Vergeer, van
+    Es, de Jongh, Alberink and Stoel, "Numerical likelihood ratios outputted by LR systems are often
+    based on extrapolation: when to stop extrapolating?", Science & Justice 56 (2016).
+
+    Parameters
+    ----------
+    curve : ErrorCurve
+        Of log-likelihood ratios as scores.
+    pairs : tuple of float
+        How many genuine and how many forged comparisons there were.
+
+    Returns
+    -------
+    lowest, highest : float
+        Natural logarithms, the first at most 0 and the second at least 0.
+    """
+    grid = np.arange(0, math.log(max(pairs)) + 0.01, 0.01)
+
+    def supported(llr: np.ndarray) -> np.ndarray:
+        at = np.minimum(np.searchsorted(curve.threshold, llr), len(curve.threshold) - 1)
+        missed, passed = curve.fnmr[at] + 1 / pairs[0], curve.fmr[at] + 1 / pairs[1]
+        # The expected cost at the prior odds that make this ratio decisive, with the ratios and
+        # without any: always the likelier answer.
+        return missed + np.exp(llr) * passed <= np.minimum(1, np.exp(llr))
+
+    bounds = []
+    for side in (-1, 1):
+        fails = np.append(~supported(side * grid), True)
+        bounds.append(side * float(grid[max(np.argmax(fails) - 1, 0)]))
+    return bounds[0], bounds[1]
+
+
 def evaluate(
     scores: pd.DataFrame, threshold: float, rng: np.random.Generator, resamples: int = 1000
 ) -> dict:
@@ -172,10 +247,11 @@ def evaluate(
     dict
         ``{"eer": {"skilled": I, "random": I}, "eer_per_writer": I,
         "fmr": {"skilled": I, "random": I}, "fnmr": I, "auc": {"skilled": I, "random": I},
-        "cllr": I}`` with ``I = {"value": float, "low": float, "high": float}``.
+        "cllr": I, "cllr_min": I}`` with ``I = {"value": float, "low": float, "high": float}``.
         `eer_per_writer` is the mean of the writers' own skilled EERs, over the writers who have
-        both genuine and skilled pairs; `cllr` compares genuine with skilled pairs. A number about
-        a kind that the table lacks is None.
+        both genuine and skilled pairs; `cllr` and `cllr_min` compare genuine with skilled pairs
+        (the isotonic calibration of the latter stays as it is in the resamples). A number about a
+        kind that the table lacks is None.
 
     Raises
     ------
@@ -200,6 +276,9 @@ def evaluate(
         "fnmr": _interval(*_means(pairs, rejected, "genuine", counts)),
         "auc": {kind: separation[kind][1] for kind in FORGED_KINDS},
         "cllr": _cllr_interval(pairs, scores["llr"], counts) if pairs.has("skilled") else None,
+        "cllr_min": _cllr_interval(pairs, _best_llr(pairs, scores["llr"]), counts)
+        if pairs.has("skilled")
+        else None,
     }
 
 
@@ -253,7 +332,7 @@ def curve_band(
         )
 
     value = fnmr_on_grid(np.ones((1, pairs.writers)))[0]
-    low, high = np.nanquantile(fnmr_on_grid(counts), TAILS, axis=0)
+    low, high = _tails(fnmr_on_grid(counts))
     return pd.DataFrame({"fmr": grid, "fnmr": value, "low": low, "high": high})
 
 
@@ -269,7 +348,7 @@ def rates_at(
     ----------
     scores : DataFrame
         Columns `writer`, `kind` and `score`; see `evaluate`, also for the errors.
-    thresholds : float (m,)
+    thresholds : float (m,), increasing
 
     Returns
     -------
@@ -280,6 +359,7 @@ def rates_at(
     pairs = _Pairs.of(scores)
     counts = _resample(pairs.writers, rng, resamples)
     thresholds = np.asarray(thresholds, dtype=np.float64)
+    m = len(thresholds)
     columns = {"threshold": thresholds}
     names = {"genuine": "fnmr", "skilled": "fmr_skilled", "random": "fmr_random"}
     for kind, name in names.items():
@@ -287,15 +367,16 @@ def rates_at(
             continue
         mine = pairs.kind == kind
         writer, score = pairs.writer[mine], pairs.score[mine]
-        accepted = np.array(
-            [np.bincount(writer[score >= t], minlength=pairs.writers) for t in thresholds]
-        ).T
+        # How many thresholds each score reaches, counted by writer: one pass, whatever the number.
+        reached = np.searchsorted(thresholds, score, side="right")
+        cells = np.bincount(writer * (m + 1) + reached, minlength=pairs.writers * (m + 1))
+        accepted = cells.reshape(pairs.writers, m + 1)[:, ::-1].cumsum(axis=1)[:, -2::-1]
         total = np.bincount(writer, minlength=pairs.writers)
         errors = total[:, None] - accepted if kind == "genuine" else accepted
         columns[name] = errors.sum(axis=0) / total.sum()
         with np.errstate(invalid="ignore"):
             resampled = (counts @ errors) / (counts @ total)[:, None]
-        columns[f"{name}_low"], columns[f"{name}_high"] = np.nanquantile(resampled, TAILS, axis=0)
+        columns[f"{name}_low"], columns[f"{name}_high"] = _tails(resampled)
     return pd.DataFrame(columns)
 
 
@@ -454,8 +535,14 @@ def _resample(writers: int, rng: np.random.Generator, resamples: int) -> np.ndar
     return rng.multinomial(writers, np.full(writers, 1 / writers), size=resamples)
 
 
+def _tails(resampled: np.ndarray) -> np.ndarray:
+    """The 95 % interval of resampled numbers (resamples, …), undefined ones apart."""
+    undefined = np.isnan(resampled).any()  # rare, and the quantiles are then ten times as slow
+    return (np.nanquantile if undefined else np.quantile)(resampled, TAILS, axis=0)
+
+
 def _interval(value: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = np.nanquantile(resampled, TAILS)
+    low, high = _tails(resampled)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
@@ -502,6 +589,13 @@ def _per_writer_interval(pairs: _Pairs, counts: np.ndarray) -> dict[str, float] 
     with np.errstate(invalid="ignore"):
         resampled = (counts @ rates[measured]) / counts.sum(axis=1)
     return _interval(rates[measured].mean(), resampled)
+
+
+def _best_llr(pairs: _Pairs, llr: pd.Series) -> np.ndarray:
+    best = finite_scores(llr, "").copy()
+    genuine, skilled = pairs.kind == "genuine", pairs.kind == "skilled"
+    best[genuine], best[skilled] = _best_llrs(best[genuine], best[skilled])
+    return best
 
 
 def _cllr_interval(pairs: _Pairs, llr: pd.Series, counts: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,8 @@ genuine reference of the writer that the pair belongs to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,8 @@ from deepsign_utils.layouts import writer_key
 
 SPLITS = ("train", "validation", "test")
 DRAWS = 10
+COUNTS = (*range(1, 11), 12, 15, 20)
+"""The numbers of references that thresholds are measured at, as far as the data go."""
 
 
 def split_writers(
@@ -219,7 +223,7 @@ def _draw_strangers(
 
 
 def draw_trials(
-    signatures: pd.DataFrame, references: list[int], rng: np.random.Generator
+    signatures: pd.DataFrame, references: Sequence[int], rng: np.random.Generator
 ) -> pd.DataFrame:
     """Trials of enrolled writers: k references against each of the remaining images.
 

@@ -1,20 +1,30 @@
-"""Embeddings to scores, and what the scores mean: distance, fusion, calibration, thresholds.
+"""Embeddings to scores on one scale for any number of references, and what the scores mean.
+
+The score of a questioned signature against k references is the mean cosine of their embeddings,
+less a share of how far the references' own similarity lies from that of the population: a writer
+whose references resemble one another closely must resemble them closely.
 
 The evaluation chapter and the verifier both score through this module, so that what is measured
-is what is deployed. A higher score means more genuine; a signature is accepted if its score is at
-least the threshold. Everything that is fitted or chosen here must be given the scores of
-validation writers only.
+is what is deployed. A higher score means more genuine. Everything that is fitted or chosen here
+must be given the scores of writers whom the weights have not seen.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 from deepsign_utils import DeepSignError, metrics
+
+SHARE = 0.75
+"""The part of a writer's own deviation that a score leaves out; see `Population.share`."""
+
+TOLERANCES = (0.01, 0.02, 0.05)
+"""The errors at which the share of comparisons decided is told."""
 
 # Values of one block of embeddings that are held at a time: 16 MiB of float32.
 _BLOCK_VALUES = 1 << 22
@@ -22,6 +32,7 @@ _BLOCK_VALUES = 1 << 22
 # Error rates at which the operating curve is kept, besides the equal error rate: 24 a decade from
 # 0.0001 to 1, which include the powers of ten, and the usual round values between.
 _KEPT_RATES = np.union1d(np.geomspace(1e-4, 1, 93).round(12), [0.005, 0.02, 0.05, 0.2, 0.5])
+_DIGITS = 6  # of the curves that a model folder keeps
 
 
 def distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -49,87 +60,96 @@ def distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
     return result
 
 
-# --- k references: fusion ---------------------------------------------------------------------
-#
-# A fusion makes one score (trials,) of the distances of the questioned signature from its
-# references (trials, k) and the distances among the references (trials, k (k - 1) / 2). With one
-# reference, every fusion gives minus the distance.
+# --- one scale for any number of references ------------------------------------------------------
 
 
-def _mean(questioned: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Minus the mean distance."""
-    return -questioned.mean(axis=1)
+@dataclass(frozen=True)
+class Population:
+    """How alike two genuine signatures of a writer are, over the writers of a population.
 
+    The cosine of signatures i and j of a writer is taken as the population's mean, plus what is
+    the writer's own, plus what is each signature's own, plus what is the pair's own.
 
-def _nearest(questioned: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Minus the distance from the nearest reference."""
-    return -questioned.min(axis=1)
-
-
-def _centroid(questioned: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Minus the distance from the references' mean.
-
-    By the parallel axis theorem, its square is the mean squared distance from the references
-    less the mean squared distance of the references from their own mean.
-    """
-    spread = np.square(among).sum(axis=1) / questioned.shape[1] ** 2
-    return -np.sqrt(np.maximum(np.square(questioned).mean(axis=1) - spread, 0))
-
-
-def _nearest_relative(questioned: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Minus the distance from the nearest reference, each measured against its own surroundings.
-
-    From each distance, half of that reference's mean distance from the other references is
-    taken: a writer who varies much is allowed more. Only half, because so few references know
-    that spread roughly.
-    """
-    k = questioned.shape[1]
-    if k == 1:
-        return -questioned[:, 0]
-    first, second = np.triu_indices(k, 1)
-    matrix = np.zeros((len(questioned), k, k), dtype=questioned.dtype)
-    matrix[:, first, second] = matrix[:, second, first] = among
-    own = matrix.sum(axis=2) / (k - 1)
-    return -(questioned - own / 2).min(axis=1)
-
-
-FUSIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": _mean,
-    "nearest": _nearest,
-    "centroid": _centroid,
-    "nearest_relative": _nearest_relative,
-}
-"""Fusions by name, the simplest first."""
-
-
-def fuse(questioned: np.ndarray, among: np.ndarray, fusion: str) -> np.ndarray:
-    """One score per trial of the distances from its k references.
-
-    Parameters
+    Attributes
     ----------
-    questioned : float (trials, k)
-        Distances of the questioned signature from each reference.
-    among : float (trials, k (k - 1) / 2)
-        Distances among the references, in the order of ``numpy.triu_indices(k, 1)``.
-    fusion : str
-        A name in `FUSIONS`.
-
-    Returns
-    -------
-    float (trials,)
-
-    Raises
-    ------
-    DeepSignError
-        If the fusion is unknown.
+    mean : float
+        Mean cosine of genuine pairs, each writer weighing the same.
+    writer, signature, pair : float
+        Variances of the three parts.
     """
-    if fusion not in FUSIONS:
-        raise DeepSignError(f"There is no fusion '{fusion}': use one of {', '.join(FUSIONS)}.")
-    return FUSIONS[fusion](questioned, among)
+
+    mean: float
+    writer: float
+    signature: float
+    pair: float
+
+    @classmethod
+    def of(cls, embeddings: np.ndarray, writers: np.ndarray) -> "Population":
+        """Estimate the four numbers from genuine signatures, by the method of moments.
+
+        Parameters
+        ----------
+        embeddings : float (n, d), of unit length
+        writers : (n,)
+            The writer of each.
+
+        Raises
+        ------
+        DeepSignError
+            If fewer than two writers have two signatures.
+        """
+        means, images, pairs, sizes = [], [], [], []
+        for name in np.unique(writers):
+            own = embeddings[writers == name].astype(np.float64)
+            n = len(own)
+            if n < 2:
+                continue
+            cosines = own @ own.T
+            upper = np.triu_indices(n, 1)
+            mean = cosines[upper].mean()
+            means.append(mean)
+            sizes.append(n)
+            if n > 3:  # with three, nothing tells a signature's part from a pair's
+                row = (cosines.sum(axis=1) - np.diag(cosines)) / (n - 1)
+                part = (row - mean) * (n - 1) / (n - 2)
+                left = cosines[upper] - mean - part[upper[0]] - part[upper[1]]
+                pair = np.square(left).sum() / (len(left) - n)
+                pairs.append(pair)
+                images.append(np.square(part).sum() / (n - 1) - pair / (n - 2))
+        if len(means) < 2:
+            raise DeepSignError(
+                "How alike a writer's genuine signatures are cannot be told: at least two writers "
+                "with two genuine signatures each are needed."
+            )
+        image = max(float(np.mean(images)), 0.0) if images else 0.0
+        pair = float(np.mean(pairs)) if pairs else 0.0
+        size = np.array(sizes)
+        noise = 4 * image / size + 2 * pair / (size * (size - 1))
+        between = max(float(np.var(means, ddof=1) - noise.mean()), 0.0)
+        return cls(float(np.mean(means)), between, image, pair)
+
+    def share(self, references: int) -> float:
+        """The part of the references' deviation from the mean that a score leaves out.
+
+        Let rho be the mean cosine among k references. The best linear prediction of a genuine
+        signature's mean cosine with them moves with rho by ``(w + 2 s / k) / (w + 4 s / k +
+        2 p / (k (k - 1)))``, of the variances `writer`, `signature` and `pair` (empirical Bayes).
+        A skilled forgery's moves by about half as much, and the best linear discriminant lies
+        between the two (Fisher, 1936): `SHARE` of it is taken. 0 for one reference.
+        """
+        k = references
+        if k == 1:
+            return 0.0
+        common = self.writer + 2 * self.signature / k
+        seen = self.writer + 4 * self.signature / k + 2 * self.pair / (k * (k - 1))
+        return SHARE * common / seen if seen > 0 else SHARE
 
 
 def score_against(
-    embeddings: np.ndarray, references: np.ndarray, questioned: np.ndarray, fusion: str
+    embeddings: np.ndarray,
+    references: np.ndarray,
+    questioned: np.ndarray,
+    population: Population,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score questioned signatures, each against its own k references.
 
@@ -140,21 +160,29 @@ def score_against(
         Rows of `embeddings`.
     questioned : int (trials,)
         Rows of `embeddings`.
-    fusion : str
-        A name in `FUSIONS`.
+    population : Population
 
     Returns
     -------
     distance : float32 (trials, k)
         From the questioned signature to each of its references.
     score : float32 (trials,)
+        Mean cosine, less `Population.share` of the references' own deviation.
     """
     trials, k = references.shape
-    first, second = np.triu_indices(k, 1)
-    to_each = distances(embeddings, references.ravel(), np.repeat(questioned, k))
-    among = distances(embeddings, references[:, first].ravel(), references[:, second].ravel())
-    to_each, among = to_each.reshape(trials, k), among.reshape(trials, len(first))
-    return to_each, fuse(to_each, among, fusion)
+    distance = distances(embeddings, references.ravel(), np.repeat(questioned, k))
+    distance = distance.reshape(trials, k)
+    score = 1 - np.square(distance.astype(np.float64)).mean(axis=1) / 2
+    if k > 1:
+        among = np.empty(trials)
+        rows = max(1, _BLOCK_VALUES // (k * embeddings.shape[1]))
+        for start in range(0, trials, rows):
+            block = slice(start, start + rows)
+            total = embeddings[references[block]].sum(axis=1, dtype=np.float64)
+            # The squared length of a sum of k unit vectors is k plus twice the sum of cosines.
+            among[block] = (np.square(total).sum(axis=1) - k) / (k * (k - 1))
+        score -= population.share(k) * (among - population.mean)
+    return distance, score.astype(np.float32)
 
 
 def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -171,7 +199,7 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
     Returns
     -------
     DataFrame
-        The pair table plus `distance` and `score` (minus the distance), float32.
+        The pair table plus `distance` and `score` (the cosine), float32.
 
     Raises
     ------
@@ -180,7 +208,8 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
     """
     left, right = _rows(ids, pairs["left"]), _rows(ids, pairs["right"])
     distance = distances(embeddings, left, right)
-    return pairs.assign(distance=distance, score=-distance)
+    score = 1 - np.square(distance.astype(np.float64)) / 2
+    return pairs.assign(distance=distance, score=score.astype(np.float32))
 
 
 def pair_errors(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> dict[str, float]:
@@ -205,7 +234,7 @@ def pair_errors(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
 
 
 def trial_scores(
-    embeddings: np.ndarray, ids: np.ndarray, trials: pd.DataFrame, fusion: str
+    embeddings: np.ndarray, ids: np.ndarray, trials: pd.DataFrame, population: Population
 ) -> pd.DataFrame:
     """Score table of a trial table: the same number of references in each trial.
 
@@ -216,8 +245,7 @@ def trial_scores(
         The signature of each embedding.
     trials : DataFrame
         Trial table: `references` holds lists of signature ids, `questioned` one id.
-    fusion : str
-        A name in `FUSIONS`.
+    population : Population
 
     Returns
     -------
@@ -227,8 +255,7 @@ def trial_scores(
     Raises
     ------
     DeepSignError
-        If a signature has no embedding, if the trials differ in their number of references, or if
-        the fusion is unknown.
+        If a signature has no embedding, or if the trials differ in their number of references.
     """
     if trials["references"].map(len).nunique() != 1:
         raise DeepSignError(
@@ -236,7 +263,7 @@ def trial_scores(
         )
     references = np.stack(trials["references"].to_numpy())
     rows = _rows(ids, references.ravel()).reshape(references.shape)
-    distance, score = score_against(embeddings, rows, _rows(ids, trials["questioned"]), fusion)
+    distance, score = score_against(embeddings, rows, _rows(ids, trials["questioned"]), population)
     return trials.assign(distance=distance.mean(axis=1), score=score)
 
 
@@ -244,8 +271,8 @@ def score_tables(
     embeddings: np.ndarray,
     ids: np.ndarray,
     pairs: pd.DataFrame,
-    trials: dict[int, pd.DataFrame],
-    fusion: str,
+    trials: pd.DataFrame,
+    population: Population,
 ) -> dict[int, pd.DataFrame]:
     """Score tables by number of references: the pairs under 1, the trials under theirs.
 
@@ -253,10 +280,9 @@ def score_tables(
     ----------
     embeddings, ids, pairs
         As in `pair_scores`.
-    trials : dict
-        Trial table by number of references.
-    fusion : str
-        A name in `FUSIONS`.
+    trials : DataFrame
+        Trial table of any numbers of references, as ``pairing.draw_trials`` makes it.
+    population : Population
 
     Raises
     ------
@@ -264,7 +290,8 @@ def score_tables(
         As `pair_scores` and `trial_scores` do.
     """
     return {1: pair_scores(embeddings, ids, pairs)} | {
-        k: trial_scores(embeddings, ids, table, fusion) for k, table in sorted(trials.items())
+        int(k): trial_scores(embeddings, ids, table, population)
+        for k, table in trials.groupby("count")
     }
 
 
@@ -282,39 +309,7 @@ def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return rows
 
 
-def fusion_errors(
-    embeddings: np.ndarray, ids: np.ndarray, trials: dict[int, pd.DataFrame]
-) -> pd.DataFrame:
-    """EER of each fusion at each number of references, to choose the fusion by.
-
-    Parameters
-    ----------
-    embeddings, ids
-        As in `trial_scores`, of validation writers.
-    trials : dict
-        Trial table by number of references. One reference is left out: nothing is fused there.
-
-    Returns
-    -------
-    DataFrame
-        Index: the names of `FUSIONS`, the simplest first; a column per number of references;
-        EER of genuine against skilled trials (random ones where there are no skilled).
-    """
-    errors = pd.DataFrame(index=list(FUSIONS), dtype=np.float64)
-    for k in sorted(set(trials) - {1}):
-        for fusion in FUSIONS:
-            scores = trial_scores(embeddings, ids, trials[k], fusion)
-            errors.loc[fusion, k] = metrics.eer(*_two_classes(scores, _opponent(scores)))
-    return errors
-
-
-def choose_fusion(errors: pd.DataFrame) -> str:
-    """The fusion with the lowest mean of `fusion_errors`; of equal ones, the simplest."""
-    # The sum ranks as the mean does, and is there even if only one reference was measured.
-    return str(errors.sum(axis=1).idxmin())
-
-
-# --- what a score means -----------------------------------------------------------------------
+# --- what a score means --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -326,47 +321,69 @@ class Calibration:
     scale : float
         Not negative: a higher score is never less evidence of a genuine signature.
     offset : float
+    lowest, highest : float
+        The line is cut off there: the data support no stronger evidence (`metrics.llr_bounds`).
     """
 
     scale: float
     offset: float
+    lowest: float = -math.inf
+    highest: float = math.inf
 
     def llr(self, score: float | np.ndarray) -> float | np.ndarray:
         """Natural-log likelihood ratio of a score, or of an array of scores."""
-        return self.scale * score + self.offset
+        return np.clip(self.scale * score + self.offset, self.lowest, self.highest)
 
 
-def calibrate(genuine: np.ndarray, forged: np.ndarray) -> Calibration:
+def calibrate(genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> Calibration:
     """Fit scores to natural-log likelihood ratios by logistic regression.
 
     Both classes weigh the same, so that the log odds that the regression learns are the log
-    likelihood ratio (Brümmer and du Preez, Computer Speech & Language 20, 2006). Its ridge is too
-    weak to matter where the classes overlap; where they do not, and the best slope would be
-    infinite, the ridge keeps it finite. Scores that rank forgeries above genuine signatures get
-    the best line that does not fall: no evidence at all (LLR 0).
+    likelihood ratio (Brümmer and du Preez, Computer Speech & Language 20, 2006); so does each set
+    of data. The ridge is too weak to matter where the classes overlap; where they do not, and the
+    best slope would be infinite, it keeps it finite. Scores that rank forgeries above genuine
+    signatures get the best line that does not fall: no evidence at all (LLR 0). The number of
+    comparisons bounds the evidence (`metrics.llr_bounds`).
 
     Parameters
     ----------
-    genuine, forged : float (g,), float (f,)
+    genuine, forged : sequence of float (g,), float (f,)
+        An array for each set of data.
 
     Raises
     ------
     DeepSignError
-        If either array is empty or holds a NaN or an infinity.
+        If an array is empty or holds a NaN or an infinity.
     """
-    genuine = metrics.finite_scores(genuine, "genuine")
-    forged = metrics.finite_scores(forged, "forged")
+    genuine = [metrics.finite_scores(scores, "genuine") for scores in genuine]
+    forged = [metrics.finite_scores(scores, "forged") for scores in forged]
     # The sign of the slope is the sign of this difference (the loss's gradient at slope 0).
-    if genuine.mean() <= forged.mean():
-        return Calibration(0.0, 0.0)
-    score = np.concatenate([genuine, forged])
-    is_genuine = np.repeat([True, False], [len(genuine), len(forged)])
+    if np.mean([one.mean() for one in genuine]) <= np.mean([one.mean() for one in forged]):
+        return Calibration(0.0, 0.0, 0.0, 0.0)
+    score = np.concatenate([*genuine, *forged])
+    weight = np.concatenate([np.full(len(one), 1 / len(one)) for one in [*genuine, *forged]])
+    is_genuine = np.repeat([True, False], [sum(map(len, genuine)), sum(map(len, forged))])
     mean, deviation = score.mean(), score.std()
     # On scores of unit deviation, C = 100 moves the slope by about 0.1 % where 100 pairs overlap.
-    fit = LogisticRegression(C=100, class_weight="balanced", tol=1e-8, max_iter=1000)
-    fit.fit(((score - mean) / deviation)[:, None], is_genuine)
+    fit = LogisticRegression(C=100, tol=1e-8, max_iter=1000)
+    fit.fit(((score - mean) / deviation)[:, None], is_genuine, weight / weight.mean())
     scale = float(fit.coef_[0, 0] / deviation)
-    return Calibration(scale, float(fit.intercept_[0] - scale * mean))
+    line = Calibration(scale, float(fit.intercept_[0] - scale * mean))
+    return _bounded(line, genuine, forged)
+
+
+def _bounded(
+    line: Calibration, genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]
+) -> Calibration:
+    """The line, cut off where the comparisons support no stronger evidence."""
+    curves = [
+        metrics.error_curve(line.llr(own), line.llr(other))
+        for own, other in zip(genuine, forged, strict=True)
+    ]
+    # The sets weigh alike, so that the smallest of them says what one comparison weighs.
+    pairs = tuple(len(of) * min(map(len, of)) for of in (genuine, forged))
+    bounds = metrics.llr_bounds(metrics.mean_curve(curves), pairs)
+    return Calibration(line.scale, line.offset, *bounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,93 +392,171 @@ class Operation:
 
     Attributes
     ----------
-    calibration : Calibration
+    calibrations : dict
+        A `Calibration` for each kind of forgery that was measured: genuine against it.
     thresholds : dict
-        By name: "eer", where FMR and FNMR were equal (`metrics.eer_threshold`).
+        By name: "eer", where FMR and FNMR were equal.
     curve : DataFrame
-        Operating curve of at most 200 points in increasing order of threshold, with 95 %
-        intervals by bootstrap over writers: the columns of `metrics.rates_at`.
+        Operating curve of at most 200 points in increasing order of threshold: `threshold`, and
+        `fnmr`, `fmr_skilled`, `fmr_random`, each with `_low` and `_high` (see `fit_scoring`).
+    by_set : dict
+        Where several sets of data were measured, the rates of each at the same thresholds.
     pairs : dict
         Number of scores of each kind that it was measured on.
     """
 
-    calibration: Calibration
+    calibrations: dict[str, Calibration]
     thresholds: dict[str, float]
     curve: pd.DataFrame
+    by_set: dict[str, pd.DataFrame]
     pairs: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What skilled forgeries score, seen from the mean of their population's genuine scores.
+
+    It carries over to people of whom there are genuine signatures and no forgeries.
+
+    Attributes
+    ----------
+    slope, shift : float
+        ``llr = slope (score - mean + shift) / (genuine variance + variance)``.
+    variance : float
+        Of skilled scores, the mean over the measured sets.
+    curve : DataFrame
+        `offset` (score less the population's mean), `fmr`, `low`, `high`.
+    """
+
+    slope: float
+    shift: float
+    variance: float
+    curve: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Below `reject_below` a score rejects, from `accept_from` on it accepts; between, a person."""
+
+    reject_below: float
+    accept_from: float
+
+    def decide(self, score: np.ndarray) -> np.ndarray:
+        """ "accepted", "rejected" or "referred" for each score."""
+        score = np.asarray(score, np.float64)
+        low = np.where(score < self.reject_below, "rejected", "referred")
+        return np.where(score >= self.accept_from, "accepted", low)
 
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
     """What `scoring.json` of a model folder holds.
 
-    A number of references that was not measured is treated as the nearest measured number below
-    it: with more references the errors are, if anything, lower than stated.
+    A number of references that was not measured is judged by the thresholds of the nearest
+    measured number below it. The scale is the same, forgeries scatter less with more references,
+    and genuine signatures do too: no error is then larger than stated.
 
     Attributes
     ----------
-    fusion : str
-        A name in `FUSIONS`.
+    population : Population
+        What scores are taken against.
     opponent : "skilled" or "random"
-        The forgeries that thresholds and calibration hold against: skilled ones, or random ones
-        where the validation writers had no skilled forgeries.
-    measured_on : dict
-        The data: its name, its writers, and whatever else identifies it.
+        The forgeries that thresholds hold against: skilled ones, or random ones where the writers
+        had no skilled forgeries.
+    measured_on : list of dict
+        The sets of data: `dataset`, `writers`, and whatever else identifies each.
     operations : dict
         By number of references.
+    inferences : dict
+        By number of references; empty where no skilled forgeries were measured.
     """
 
-    fusion: str
+    population: Population
     opponent: str
-    measured_on: dict
+    measured_on: list[dict]
     operations: dict[int, Operation]
+    inferences: dict[int, Inference]
 
-    def operation(self, references: int) -> Operation:
-        """What scores against so many references mean; DeepSignError if fewer than measured."""
+    def measured(self, references: int) -> int:
+        """The number of references whose measurement serves: the nearest measured one below.
+
+        Raises
+        ------
+        DeepSignError
+            If neither so many nor fewer were measured.
+        """
         measured = [k for k in self.operations if k <= references]
         if not measured:
             raise DeepSignError(
                 f"Scores against {references} references were not measured, and neither were "
                 f"those against fewer: use at least {min(self.operations)}."
             )
-        return self.operations[max(measured)]
+        return max(measured)
 
-    def threshold(self, name: str, references: int) -> float:
-        """The threshold of a name: "eer", or "fmr=0.01" for any rate that can be measured.
+    def operation(self, references: int) -> Operation:
+        """What scores against so many references mean; errors as `measured`."""
+        return self.operations[self.measured(references)]
 
-        "fmr=x" is the lowest threshold of the operating curve whose FMR (of the `opponent`) is at
-        most x. What to expect of it on other writers is in `expected_errors`. Compare scores with
-        it in float64: rounded to float32 it may fall on a score.
+    def rule(self, name: str, references: int) -> Rule:
+        """Where to accept and where to reject.
+
+        "eer" is one threshold, where both errors were equal. "fmr=x" is the lowest threshold of
+        the operating curve whose FMR (of the `opponent`) is at most x; "fnmr=x" the highest whose
+        FNMR is at most x. "fmr=x,fnmr=y" accepts from the first and rejects below the second;
+        what lies between is referred to a person. Where one threshold keeps both promises, the
+        middle of those that do is taken and nothing is referred. What to expect on other writers
+        is in `expected_errors`.
 
         Raises
         ------
         DeepSignError
-            If the name is unknown, if x is not a rate, or if there were fewer than 1 / x forged
-            pairs, too few to tell such a rate from 0.
+            If the name is unknown, if x is not a rate, or if there were fewer than 1 / x pairs,
+            too few to tell such a rate from 0.
         """
         operation = self.operation(references)
         if name in operation.thresholds:
-            return operation.thresholds[name]
-        try:
-            rate = float(name.removeprefix("fmr=")) if name.startswith("fmr=") else np.nan
-        except ValueError:
-            rate = np.nan
-        if not 0 < rate <= 1:
+            return Rule(*[operation.thresholds[name]] * 2)
+        limits = {}
+        for part in name.split(","):
+            kind, _, text = part.strip().partition("=")
+            try:
+                limits[kind] = float(text)
+            except ValueError:
+                limits[kind] = math.nan
+        if not set(limits) <= {"fmr", "fnmr"} or not all(0 < x <= 1 for x in limits.values()):
             raise DeepSignError(
-                f"There is no threshold '{name}': use {', '.join(operation.thresholds)}, or "
-                "fmr=x with x above 0 and up to 1, such as fmr=0.01."
+                f"There is no threshold '{name}': use {', '.join(operation.thresholds)}, fmr=x, "
+                "fnmr=x or fmr=x,fnmr=y, with x above 0 and up to 1, such as fmr=0.01."
             )
-        forged = operation.pairs[self.opponent]
-        if rate < 1 / forged:
-            raise DeepSignError(
-                f"{name} can't be measured on {forged} forged pairs: ask for a rate of at least "
-                f"1/{forged}, or measure the model on more forgeries."
-            )
-        reached = operation.curve[f"fmr_{self.opponent}"] <= rate
-        return float(operation.curve["threshold"][reached.idxmax()])
+        curve = operation.curve
+        found = {}
+        for kind, rate in limits.items():
+            pairs = operation.pairs["genuine" if kind == "fnmr" else self.opponent]
+            if rate < 1 / pairs:
+                raise DeepSignError(
+                    f"{kind}={rate:g} can't be measured on {pairs} pairs: ask for a rate of at "
+                    f"least 1/{pairs}, or measure the model on more signatures."
+                )
+            if kind == "fmr":
+                reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)
+                found[kind] = float(curve["threshold"].iloc[reached[0]])
+            else:
+                reached = np.flatnonzero(curve["fnmr"] <= rate)
+                found[kind] = float(curve["threshold"].iloc[reached[-1] if len(reached) else 0])
+        accept, reject = found.get("fmr"), found.get("fnmr")
+        if accept is None or reject is None:
+            return Rule(*[reject if accept is None else accept] * 2)
+        return Rule(reject, accept) if reject < accept else Rule(*[(reject + accept) / 2] * 2)
 
-    def expected_errors(self, threshold: float, references: int) -> dict:
-        """Error rates that were measured at a threshold, between curve points interpolated.
+    def threshold(self, name: str, references: int) -> float:
+        """The lowest score that is accepted; names and errors as in `rule`."""
+        return self.rule(name, references).accept_from
+
+    def expected_errors(self, rule: Rule, references: int) -> dict:
+        """Error rates that were measured at a rule, between curve points interpolated.
+
+        FMR is the share of forgeries that it accepts, FNMR that of genuine signatures that it
+        rejects; what it refers to a person is in neither.
 
         Returns
         -------
@@ -471,7 +566,7 @@ class Scoring:
         """
         curve = self.operation(references).curve
 
-        def rate(name: str) -> dict[str, float] | None:
+        def rate(name: str, threshold: float) -> dict[str, float] | None:
             if name not in curve:
                 return None
             columns = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
@@ -480,40 +575,64 @@ class Scoring:
                 for key, column in columns.items()
             }
 
-        fmr = {kind: rate(f"fmr_{kind}") for kind in metrics.FORGED_KINDS}
-        return {"fmr": fmr, "fnmr": rate("fnmr")}
+        fmr = {kind: rate(f"fmr_{kind}", rule.accept_from) for kind in metrics.FORGED_KINDS}
+        return {"fmr": fmr, "fnmr": rate("fnmr", rule.reject_below)}
 
-    def llr(self, score: float | np.ndarray, references: int) -> float | np.ndarray:
-        """Natural-log likelihood ratio, genuine against the `opponent`, of one or more scores."""
-        return self.operation(references).calibration.llr(score)
+    def errors_by_set(self, rule: Rule, references: int) -> dict[str, dict[str, float]]:
+        """`expected_errors` of each set of data, values alone; empty where there was one set."""
+        operation = self.operation(references)
+        at = operation.curve["threshold"]
+        of = {"fnmr": rule.reject_below, "fmr_skilled": rule.accept_from}
+        of["fmr_random"] = rule.accept_from
+        return {
+            name: {column: float(np.interp(of[column], at, rates[column])) for column in rates}
+            for name, rates in operation.by_set.items()
+        }
 
-    def summary(self) -> dict:
+    def llr(
+        self, score: float | np.ndarray, references: int, kind: str | None = None
+    ) -> float | np.ndarray:
+        """Natural-log likelihood ratio, genuine against a kind of forgery (the `opponent`)."""
+        return self.operation(references).calibrations[kind or self.opponent].llr(score)
+
+    @property
+    def writers(self) -> int:
+        """How many writers fixed the thresholds."""
+        return sum(one["writers"] for one in self.measured_on)
+
+    def summary(self, references: Sequence[int]) -> dict:
         """The threshold of each number of references, and how many writers fixed it.
 
         ``{"writers": int, "references": {"1": {"threshold": float}, ...}}``, for metrics.json.
         """
         return {
-            "writers": self.measured_on["writers"],
-            "references": {
-                str(k): {"threshold": operation.thresholds["eer"]}
-                for k, operation in self.operations.items()
-            },
+            "writers": self.writers,
+            "references": {str(k): {"threshold": self.threshold("eer", k)} for k in references},
         }
 
     def to_dict(self) -> dict:
         """As plain values, ready for JSON."""
         return {
-            "fusion": self.fusion,
+            "population": asdict(self.population),
             "opponent": self.opponent,
             "measured_on": self.measured_on,
             "references": {
                 str(k): {
-                    "calibration": asdict(operation.calibration),
+                    "calibrations": {
+                        kind: asdict(line) for kind, line in operation.calibrations.items()
+                    },
                     "thresholds": operation.thresholds,
                     "curve": operation.curve.to_dict("list"),
+                    "by_set": {
+                        name: rates.to_dict("list") for name, rates in operation.by_set.items()
+                    },
                     "pairs": operation.pairs,
                 }
                 for k, operation in self.operations.items()
+            },
+            "inferences": {
+                str(k): asdict(one) | {"curve": one.curve.to_dict("list")}
+                for k, one in self.inferences.items()
             },
         }
 
@@ -521,18 +640,31 @@ class Scoring:
     def from_dict(cls, values: dict) -> "Scoring":
         """The inverse of `to_dict`; DeepSignError if something is missing or unknown."""
         try:
-            scoring = cls(
-                fusion=values["fusion"],
+            return cls(
+                population=Population(**values["population"]),
                 opponent=values["opponent"],
                 measured_on=values["measured_on"],
                 operations={
                     int(k): Operation(
-                        calibration=Calibration(**entry["calibration"]),
+                        calibrations={
+                            kind: Calibration(**line)
+                            for kind, line in entry["calibrations"].items()
+                        },
                         thresholds=entry["thresholds"],
                         curve=_curve_from(entry["curve"], values["opponent"]),
+                        by_set={
+                            name: pd.DataFrame(rates, dtype=np.float64)
+                            for name, rates in entry["by_set"].items()
+                        },
                         pairs=entry["pairs"],
                     )
                     for k, entry in values["references"].items()
+                },
+                inferences={
+                    int(k): Inference(
+                        **entry | {"curve": pd.DataFrame(entry["curve"], dtype=np.float64)}
+                    )
+                    for k, entry in values["inferences"].items()
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -540,12 +672,6 @@ class Scoring:
                 f"The model's scoring is damaged or of another version ({error!r}): "
                 "take the model folder from its source again, or train the model again."
             ) from error
-        if scoring.fusion not in FUSIONS:
-            raise DeepSignError(
-                f"The model fuses its references by '{scoring.fusion}', which this version does "
-                f"not know (it knows {', '.join(FUSIONS)}): use the version that trained it."
-            )
-        return scoring
 
 
 def _curve_from(columns: dict[str, list[float]], opponent: str) -> pd.DataFrame:
@@ -556,23 +682,34 @@ def _curve_from(columns: dict[str, list[float]], opponent: str) -> pd.DataFrame:
     return curve
 
 
+# --- fitting -------------------------------------------------------------------------------------
+
+
 def fit_scoring(
-    scores: dict[int, pd.DataFrame],
-    fusion: str,
-    measured_on: dict,
+    sets: Mapping[str, Mapping[int, pd.DataFrame]],
+    population: Population,
+    measured_on: list[dict],
     rng: np.random.Generator,
     resamples: int = 1000,
 ) -> Scoring:
-    """Calibrate, fix thresholds and measure the operating curve, on validation writers.
+    """Calibrate, fix thresholds and measure the operating curve, on writers held out.
+
+    Each set of data weighs the same, whatever its size. With one set, intervals are 95 % by
+    bootstrap over writers. With several, they are for a further set that was not measured:
+    prediction intervals on the scale of log odds (Higgins, Thompson and Spiegelhalter, "A
+    re-evaluation of random-effects meta-analysis", 2009), never narrower than any set's own.
+
+    With more references the threshold "eer" never accepts more forgeries than with fewer.
 
     Parameters
     ----------
-    scores : dict
-        By number of references, score tables: columns `writer`, `kind`, `score`.
-    fusion : str
-        The name of the fusion that made the scores.
-    measured_on : dict
-        JSON-ready description of the data (name, writers), kept as it is.
+    sets : mapping
+        By name of the set and by number of references, score tables: `writer`, `kind`, `score`.
+        A number of references that a set lacks is left out for all.
+    population : Population
+        What the scores were taken against.
+    measured_on : list of dict
+        JSON-ready description of each set (`dataset`, `writers`), kept as it is.
     rng, resamples
         Of the bootstrap over writers.
 
@@ -582,19 +719,40 @@ def fit_scoring(
         If a table lacks genuine or forged pairs, holds scores that are not finite, or is of one
         writer only.
     """
-    opponent = _opponent(pd.concat(scores.values()))
-    operations = {}
-    for k, table in sorted(scores.items()):
-        genuine, forged = _two_classes(table, opponent)
-        equal = metrics.eer_threshold(genuine, forged)
-        kept = np.union1d(_kept_thresholds(metrics.error_curve(genuine, forged)), equal)
+    counts = sorted(set.intersection(*(set(tables) for tables in sets.values())))
+    opponent = _opponent(pd.concat([tables[counts[0]] for tables in sets.values()]))
+    operations: dict[int, Operation] = {}
+    inferences: dict[int, Inference] = {}
+    accepted = 1.0
+    for k in counts:
+        tables = {name: of[k] for name, of in sets.items()}
+        curves = [metrics.curve_of(table, opponent) for table in tables.values()]
+        curve = metrics.mean_curve(curves)
+        equal = metrics.equal_threshold(curve)
+        if curve.fmr[np.searchsorted(curve.threshold, equal)] > accepted:
+            equal = float(curve.threshold[np.argmax(curve.fmr <= accepted)])
+        accepted = min(accepted, float(curve.fmr[np.searchsorted(curve.threshold, equal)]))
+        kept = np.union1d(_thinned([_kept_thresholds(one) for one in curves], 200), equal)
+        by_set = {
+            name: metrics.rates_at(table, kept, rng, resamples) for name, table in tables.items()
+        }
         operations[k] = Operation(
-            calibration=calibrate(genuine, forged),
+            calibrations={
+                kind: calibrate(*_classes(tables.values(), kind))
+                for kind in metrics.FORGED_KINDS
+                if all((table["kind"] == kind).any() for table in tables.values())
+            },
             thresholds={"eer": equal},
-            curve=metrics.rates_at(table, kept, rng, resamples),
-            pairs={kind: int((table["kind"] == kind).sum()) for kind in metrics.KINDS},
+            curve=_over_sets(by_set),
+            by_set=_values_alone(by_set) if len(by_set) > 1 else {},
+            pairs={
+                kind: sum(int((table["kind"] == kind).sum()) for table in tables.values())
+                for kind in metrics.KINDS
+            },
         )
-    return Scoring(fusion, opponent, measured_on, operations)
+        if opponent == "skilled":
+            inferences[k] = _infer(tables, rng, resamples)
+    return Scoring(population, opponent, measured_on, operations, inferences)
 
 
 def _opponent(scores: pd.DataFrame) -> str:
@@ -602,10 +760,11 @@ def _opponent(scores: pd.DataFrame) -> str:
     return "skilled" if (scores["kind"] == "skilled").any() else "random"
 
 
-def _two_classes(scores: pd.DataFrame, opponent: str) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of the genuine pairs, and of the forged pairs of a kind."""
+def _classes(tables: Sequence[pd.DataFrame], kind: str) -> tuple[list, list]:
+    """Scores of the genuine pairs of each table, and of its forged pairs of a kind."""
     return tuple(
-        scores.loc[scores["kind"] == kind, "score"].to_numpy() for kind in ("genuine", opponent)
+        [table.loc[table["kind"] == one, "score"].to_numpy() for table in tables]
+        for one in ("genuine", kind)
     )
 
 
@@ -616,3 +775,212 @@ def _kept_thresholds(curve: metrics.ErrorCurve) -> np.ndarray:
     # FNMR grows: the highest threshold with an FNMR of at most the rate.
     by_fnmr = np.searchsorted(curve.fnmr, _KEPT_RATES, side="right") - 1
     return curve.threshold[np.union1d(by_fmr, by_fnmr)]
+
+
+def _thinned(thresholds: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """At most so many of the thresholds, evenly by rank, rounded; the ends outward."""
+    kept = np.unique(np.round(np.concatenate(thresholds), _DIGITS))
+    kept[[0, -1]] += [-(10.0**-_DIGITS), 10.0**-_DIGITS]
+    return kept[np.linspace(0, len(kept) - 1, min(len(kept), most)).round().astype(int)]
+
+
+def _over_sets(by_set: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One curve of several sets' rates: their mean, and what to expect of a further set."""
+    tables = list(by_set.values())
+    if len(tables) == 1:
+        return _rounded(tables[0])
+    columns = {"threshold": tables[0]["threshold"].to_numpy()}
+    for name in ("fnmr", *(f"fmr_{kind}" for kind in metrics.FORGED_KINDS)):
+        if all(name in table for table in tables):
+            value, low, high = (
+                np.stack([table[name + end] for table in tables]) for end in ("", "_low", "_high")
+            )
+            columns[name] = value.mean(axis=0)
+            lower, upper = prediction_interval(value)
+            columns[f"{name}_low"] = np.minimum(lower, low.min(axis=0))
+            columns[f"{name}_high"] = np.maximum(upper, high.max(axis=0))
+    return _rounded(pd.DataFrame(columns))
+
+
+def prediction_interval(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where 95 % of further sets are expected to lie, from a few sets' rates.
+
+    On the scale of log odds the sets are taken as draws of one normal distribution: mean plus or
+    minus ``t(m - 1) s sqrt(1 + 1 / m)`` (Higgins, Thompson and Spiegelhalter, 2009). Rates below
+    0.5 % and above 99.5 % are taken as these: what differs there is a handful of pairs.
+
+    Parameters
+    ----------
+    rates : float (m, n)
+        Of m sets, at n thresholds.
+
+    Returns
+    -------
+    low, high : float (n,)
+    """
+    m = len(rates)
+    clipped = np.clip(rates, 0.005, 0.995)
+    odds = np.log(clipped / (1 - clipped))
+    reach = student.ppf(0.975, m - 1) * odds.std(axis=0, ddof=1) * math.sqrt(1 + 1 / m)
+    mean = odds.mean(axis=0)
+    return tuple(1 / (1 + np.exp(-(mean + side * reach))) for side in (-1, 1))
+
+
+def _values_alone(by_set: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    names = ["fnmr", *(f"fmr_{kind}" for kind in metrics.FORGED_KINDS)]
+    return {
+        name: rates[[column for column in names if column in rates]].round(_DIGITS)
+        for name, rates in by_set.items()
+    }
+
+
+def _rounded(curve: pd.DataFrame) -> pd.DataFrame:
+    """The curve with its rates rounded; its thresholds stay, since scores are held to them."""
+    return curve.round({column: _DIGITS for column in curve if column != "threshold"})
+
+
+def _infer(
+    tables: Mapping[str, pd.DataFrame], rng: np.random.Generator, resamples: int
+) -> Inference:
+    """What skilled forgeries score, relative to the mean of the genuine scores of each set."""
+    shifted, genuine, forged = {}, [], []
+    for name, table in tables.items():
+        centre = table.loc[table["kind"] == "genuine", "score"].astype(np.float64).mean()
+        shifted[name] = table.assign(score=table["score"].astype(np.float64) - centre)
+        own, other = _classes([shifted[name]], "skilled")
+        genuine += own
+        forged += other
+    variance = float(np.mean([scores.var() for scores in forged]))
+    widths = [scores.var() + variance for scores in genuine]
+    # Without an intercept: the line's own offset is inferred from the second column.
+    columns, answers, weights = [], [], []
+    for own, other, width in zip(genuine, forged, widths, strict=True):
+        for scores, answer in ((own, True), (other, False)):
+            columns.append(np.stack([scores / width, np.full(len(scores), 1 / width)], axis=1))
+            answers.append(np.full(len(scores), answer))
+            weights.append(np.full(len(scores), 1 / len(scores)))
+    weight = np.concatenate(weights)
+    fit = LogisticRegression(C=1e6, fit_intercept=False, tol=1e-8, max_iter=1000)
+    fit.fit(np.concatenate(columns), np.concatenate(answers), weight / weight.mean())
+    slope, product = fit.coef_[0]
+    kept = [
+        _kept_thresholds(metrics.error_curve(own, other))
+        for own, other in zip(genuine, forged, strict=True)
+    ]
+    offsets = _thinned(kept, 100)
+    rates = {
+        name: metrics.rates_at(table, offsets, rng, resamples) for name, table in shifted.items()
+    }
+    curve = _over_sets(rates)[["threshold", *(f"fmr_skilled{e}" for e in ("", "_low", "_high"))]]
+    curve.columns = ["offset", "fmr", "low", "high"]
+    return Inference(float(slope), float(product / slope), variance, curve)
+
+
+def fit_to_people(
+    model: Scoring,
+    tables: Mapping[int, pd.DataFrame],
+    population: Population,
+    measured_on: dict,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+) -> Scoring:
+    """Thresholds and calibration for people of whom there are genuine signatures alone.
+
+    How often genuine signatures are refused and strangers accepted is measured on them. What
+    skilled forgeries score is inferred from the model's sets of data, relative to the mean of
+    these people's genuine scores (`Inference`).
+
+    Parameters
+    ----------
+    model : Scoring
+        With inferences.
+    tables : mapping
+        Score tables of genuine and random pairs, by number of references.
+    population : Population
+        What the scores were taken against.
+    measured_on : dict
+        Describes these people, as in `Scoring`.
+    rng, resamples
+        Of the bootstrap over writers.
+
+    Raises
+    ------
+    DeepSignError
+        If the model has no inferences, or the tables are of one writer only.
+    """
+    if not model.inferences:
+        raise DeepSignError(
+            "This model was measured without skilled forgeries, so nothing can be inferred about "
+            "them: calibrate another model, or add forgeries to the folder."
+        )
+    operations = {}
+    accepted = 1.0
+    for k, table in sorted(tables.items()):
+        inference = model.inferences[max(n for n in model.inferences if n <= k)]
+        (genuine,), (strangers,) = _classes([table], "random")
+        genuine = genuine.astype(np.float64)
+        centre, spread = float(genuine.mean()), float(genuine.var())
+        offsets = inference.curve["offset"].to_numpy() + centre
+        kept = np.union1d(_kept_thresholds(metrics.error_curve(genuine, strangers)), offsets)
+        kept = np.unique(np.round(kept, _DIGITS))
+        curve = metrics.rates_at(table, kept, rng, resamples)
+        for end, column in (("", "fmr"), ("_low", "low"), ("_high", "high")):
+            curve[f"fmr_skilled{end}"] = np.interp(
+                kept, offsets, inference.curve[column], left=1.0, right=0.0
+            )
+        equal = metrics.equal_threshold(
+            metrics.ErrorCurve(kept, curve["fmr_skilled"].to_numpy(), curve["fnmr"].to_numpy())
+        )
+        if np.interp(equal, kept, curve["fmr_skilled"]) > accepted:
+            equal = float(kept[np.argmax(curve["fmr_skilled"] <= accepted)])
+        accepted = min(accepted, float(np.interp(equal, kept, curve["fmr_skilled"])))
+        scale = inference.slope / (spread + inference.variance)
+        measured = model.operation(k).calibrations["skilled"]
+        skilled = Calibration(
+            scale, scale * (inference.shift - centre), measured.lowest, measured.highest
+        )
+        operations[k] = Operation(
+            calibrations={"skilled": skilled, "random": calibrate([genuine], [strangers])},
+            thresholds={"eer": equal},
+            curve=_rounded(curve),
+            by_set={},
+            pairs={kind: int((table["kind"] == kind).sum()) for kind in metrics.KINDS}
+            | {"skilled": model.operation(k).pairs["skilled"]},
+        )
+    return Scoring(population, "skilled", [measured_on], operations, model.inferences)
+
+
+def coverage(
+    tables: Mapping[int, pd.DataFrame], chosen: Scoring
+) -> dict[str, dict[str, dict | None]]:
+    """How many comparisons three answers decide, by number of references and tolerance.
+
+    At each of `TOLERANCES` x the rule "fmr=x,fnmr=x" is applied.
+
+    Returns
+    -------
+    dict
+        ``{"1": {"0.01": {"decided": {"genuine": share, …}, "fmr": {"skilled": …}, "fnmr": …}}}``,
+        fractions; None where so small an error cannot be measured.
+    """
+    found: dict[str, dict[str, dict | None]] = {}
+    for k, table in tables.items():
+        of_kind = {kind: rows["score"].to_numpy() for kind, rows in table.groupby("kind")}
+        found[str(k)] = {}
+        for tolerance in TOLERANCES:
+            try:
+                rule = chosen.rule(f"fmr={tolerance:g},fnmr={tolerance:g}", k)
+            except DeepSignError:
+                found[str(k)][f"{tolerance:g}"] = None
+                continue
+            answers = {kind: rule.decide(scores) for kind, scores in of_kind.items()}
+            found[str(k)][f"{tolerance:g}"] = {
+                "decided": {k_: float((a != "referred").mean()) for k_, a in answers.items()},
+                "fmr": {
+                    kind: float((answers[kind] == "accepted").mean())
+                    for kind in metrics.FORGED_KINDS
+                    if kind in answers
+                },
+                "fnmr": float((answers["genuine"] == "rejected").mean()),
+            }
+    return found

@@ -80,15 +80,22 @@ def _fitted(encoder) -> scoring.Scoring:
         for kind, questioned in (("genuine", own[3:]), ("skilled", false), ("random", other)):
             trials += [(name, 0, own[:3], q, kind) for q in questioned]
     embeddings, ids = models.embed(encoder, np.stack(canvases)), np.arange(len(rows))
+    genuine = np.array([not forged for _, forged in rows])
+    writers = np.array([writer for writer, _ in rows])
+    population = scoring.Population.of(embeddings[genuine], writers[genuine])
     tables = scoring.score_tables(
         embeddings,
         ids,
         pd.DataFrame(pairs, columns=["left", "right", "kind", "writer"]),
-        {3: pd.DataFrame(trials, columns=["writer", "draw", "references", "questioned", "kind"])},
-        "centroid",
+        pd.DataFrame(trials, columns=["writer", "draw", "references", "questioned", "kind"]).assign(
+            count=3
+        ),
+        population,
     )
-    measured_on = {"dataset": "drawn", "split": "validation", "writers": 8}
-    return scoring.fit_scoring(tables, "centroid", measured_on, np.random.default_rng(0), 50)
+    measured_on = [{"dataset": "drawn", "split": "validation", "writers": 8}]
+    return scoring.fit_scoring(
+        {"drawn": tables}, population, measured_on, np.random.default_rng(0), 50
+    )
 
 
 class Service:

@@ -76,7 +76,9 @@ def test_score_is_the_one_that_evaluation_gives(verifier: Verifier, k: int) -> N
     canvases = np.stack([clean(np.asarray(image), CANVAS) for image in specimens])
     embeddings = models.embed(models.load_encoder(model_folder() / "encoder.keras"), canvases)
     trial = pd.DataFrame({"references": [list(range(k))], "questioned": [k], "kind": ["genuine"]})
-    expected = scoring.trial_scores(embeddings, np.arange(k + 1), trial, verifier.scoring.fusion)
+    expected = scoring.trial_scores(
+        embeddings, np.arange(k + 1), trial, verifier.scoring.population
+    )
 
     comparison = verifier.compare(specimens[:k], specimens[k])
 
@@ -86,10 +88,10 @@ def test_score_is_the_one_that_evaluation_gives(verifier: Verifier, k: int) -> N
 def test_verdict_carries_the_errors_measured_at_its_threshold(verifier: Verifier) -> None:
     comparison = verifier.compare([signature(1, 0)], signature(1, 1), threshold="fmr=0.1")
 
-    measured = verifier.scoring.expected_errors(verifier.scoring.threshold("fmr=0.1", 1), 1)
+    measured = verifier.scoring.expected_errors(verifier.scoring.rule("fmr=0.1", 1), 1)
     assert comparison.expected_errors == measured
     assert comparison.expected_errors["fmr"]["skilled"]["value"] <= 0.1
-    assert comparison.measured_on == {"dataset": "drawn", "split": "validation", "writers": 8}
+    assert comparison.measured_on == [{"dataset": "drawn", "split": "validation", "writers": 8}]
     assert "8 validation writers of 'drawn'" in comparison.in_words()[2]
     json.dumps(comparison.to_dict(), allow_nan=False)
 
@@ -102,10 +104,35 @@ def test_numbers_of_references_that_were_not_measured_take_the_nearest_below(ver
 
 def test_what_is_said_of_the_evidence_is_bounded_by_what_was_measured(verifier: Verifier) -> None:
     comparison = verifier.compare([signature(1, 0)], signature(1, 0))
-    object.__setattr__(comparison, "llr", 1000.0)
 
-    most = min(comparison.pairs["genuine"], comparison.pairs["skilled"])
-    assert f"more than {most} times" in comparison.in_words()[1]
+    for kind, (lowest, highest) in comparison.bounds.items():
+        assert comparison.llrs[kind] == highest
+        assert 0 < highest <= np.log(comparison.pairs[kind])
+        assert lowest >= -np.log(comparison.pairs["genuine"])
+    assert f"at least {np.exp(highest):.0f} times" in comparison.in_words()[1]
+
+
+def test_evidence_names_both_its_propositions(verifier: Verifier) -> None:
+    words = verifier.compare([signature(1, 0)], signature(2, 1)).in_words()[1]
+
+    assert "proposition that a skilled forger wrote it" in words
+    assert "another person, in their own hand," in words
+    assert "the writer of the references" in words
+
+
+def test_what_lies_between_two_tolerated_errors_is_referred_to_a_person(verifier) -> None:
+    reference, name = verifier.enrol([signature(1, 0)]), "fmr=0.02,fnmr=0.02"
+    rule = verifier.scoring.rule(name, 1)
+    found = [
+        verifier.compare(reference, signature(writer, n, unsteadiness=u), name)
+        for writer, n, u in [(1, 1, 3), (1, 7, 14), (1, 8, 20), (1, 9, 30), (2, 1, 3)]
+    ]
+
+    assert {one.decision for one in found} == {"accepted", "referred", "rejected"}
+    for one in found:
+        expected = "accepted" if one.score >= rule.accept_from else "referred"
+        assert one.decision == ("rejected" if one.score < rule.reject_below else expected)
+        assert one.decision in one.in_words()[0].lower()
 
 
 def test_enrolled_references_can_be_kept(verifier: Verifier, tmp_path: Path) -> None:
@@ -310,7 +337,7 @@ CURVE = ("references", "1", "curve")
         (lambda folder: (folder / "scoring.json").write_bytes(b"\xff\xfe"), "scoring.json"),
         (_edit("preprocessing.json", _set("canvas_width", value=128)), "encoder.onnx"),
         (_edit("preprocessing.json", _set("fit", value="tight")), "preprocessing.json"),
-        (_edit("scoring.json", _set("fusion", value="newest")), "scoring.json"),
+        (_edit("scoring.json", _set("population", value="newest")), "scoring.json"),
         (_edit("scoring.json", _set("references", value={})), "scoring.json"),
         (_edit("scoring.json", _set("references", "1", "thresholds", value={})), "scoring.json"),
         (
@@ -323,7 +350,10 @@ CURVE = ("references", "1", "curve")
             "scoring.json",
         ),
         (
-            _edit("scoring.json", _set("references", "1", "calibration", "scale", value=-3)),
+            _edit(
+                "scoring.json",
+                _set("references", "1", "calibrations", "skilled", "scale", value=-3),
+            ),
             "scoring.json",
         ),
     ],
@@ -352,7 +382,9 @@ def _of_another_study(file: str):
                 models.build_encoder("lightweight_encoder", 32, 64, 2), folder / file
             )
         else:  # the same form, other numbers
-            _edit("scoring.json", _set("measured_on", "writers", value=9))(folder)
+            _edit("scoring.json", _set("measured_on", value=[{"dataset": "other", "writers": 9}]))(
+                folder
+            )
 
     return damage
 
@@ -403,7 +435,7 @@ def test_the_seal_is_what_sha256sum_checks(tmp_path: Path) -> None:
 
 def test_identity_is_of_encoder_and_preprocessing(verifier: Verifier, tmp_path: Path) -> None:
     same = shutil.copytree(model_folder(), tmp_path / "same")
-    _edit("scoring.json", _set("measured_on", "writers", value=9))(same)
+    _edit("scoring.json", _set("measured_on", value=[{"dataset": "other", "writers": 9}]))(same)
     other = shutil.copytree(model_folder(), tmp_path / "other")
     _edit("preprocessing.json", _set("fit", value="fill"))(other)
     for folder in (same, other):

@@ -202,7 +202,7 @@ def pair_scores(
     left, right = rows.get_indexer(pairs["left"]), rows.get_indexer(pairs["right"])
     embeddings = np.concatenate([references.embeddings, questioned.embeddings])
     score = scoring.score_against(
-        embeddings, left[:, None], right + len(ids), judge.scoring.fusion
+        embeddings, left[:, None], right + len(ids), judge.scoring.population
     )[1].astype(np.float64)
     judged = references.judged[left] & questioned.judged[right]
     score[~judged] = score[judged].min(initial=0.0) - 1

@@ -1,7 +1,7 @@
 """A trained model on somebody's dataset: its error rates there, at its own thresholds.
 
 Every writer of the dataset is a test writer: the model must not have been trained on any of them.
-Nothing is chosen here; thresholds, fusion and calibration are those of the model folder.
+Nothing is chosen here; thresholds and calibration are those of the model folder.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def evaluate(
     rng: np.random.Generator,
     layout: str = "auto",
     baselines: bool = False,
+    references: Sequence[int] = (1, 2, 3, 5, 10),
     resamples: int = 1000,
 ) -> dict[str, Any]:
     """Error rates of a model on all writers of a dataset, with 95 % intervals.
 
     Pairs and trials are those of a study's test writers: all genuine and skilled pairs, as many
-    random as genuine ones, ten draws of k references for every k the model was measured with.
+    random as genuine ones, ten draws of k references for every k that is asked for.
     Files that repeat an earlier one byte for byte are left out.
 
     Parameters
@@ -50,6 +51,8 @@ def evaluate(
     baselines : bool
         Whether to measure, on the same pairs, what needs no training, and what remains when every
         stroke is redrawn by one pen: how much of an error the pen's width explains.
+    references : sequence of int
+        Numbers of references to measure with, as far as the writers' signatures go.
     resamples : int
         Of the bootstrap over writers.
 
@@ -57,8 +60,9 @@ def evaluate(
     -------
     dict
         ``writers``, ``images``, ``left_out`` (path -> reason), ``threshold`` by number of
-        references, ``references`` (as `metrics.evaluate`, by number of references as text) and,
-        if asked for, ``baselines`` (name -> {"skilled": rate, "random": rate}, EER).
+        references, ``references`` (as `metrics.evaluate`, by number of references as text),
+        ``coverage`` (`scoring.coverage`) and, if asked for, ``baselines`` (EER: name ->
+        {"skilled": rate, "random": rate}).
 
     Raises
     ------
@@ -78,12 +82,11 @@ def evaluate(
             canvases.append(one.canvas)
     signatures = signatures[~signatures["path"].isin(list(problems))]
     check_usable(signatures)
-    counts = sorted(verifier.scoring.operations)
     pairs = pairing.draw_pairs(signatures, rng)
-    trials = dict(list(pairing.draw_trials(signatures, counts, rng).groupby("count")))
+    trials = pairing.draw_trials(signatures, list(references), rng)
     ids = signatures["signature_id"].to_numpy()
     embeddings = verifier.embed(np.stack(canvases))
-    tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.fusion)
+    tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.population)
     results, thresholds = {}, {}
     for k, table in tables.items():
         llr = verifier.scoring.llr(table["score"].to_numpy(), k)
@@ -97,6 +100,7 @@ def evaluate(
         "left_out": problems,
         "threshold": thresholds,
         "references": results,
+        "coverage": scoring.coverage(tables, verifier.scoring),
     }
     if baselines:
         from deepsign_utils import models
@@ -175,4 +179,21 @@ def in_words(found: dict[str, Any]) -> str:
         f"{found['images']} images of {found['writers']} writers, "
         f"{len(found['left_out'])} left out. FMR and FNMR at the model's own threshold; in %."
     )
-    return "\n".join([head, "", *lines])
+    return "\n".join([head, "", *lines, "", *_coverage_in_words(found["coverage"])])
+
+
+def _coverage_in_words(coverage: dict[str, dict[str, dict | None]]) -> list[str]:
+    """How many comparisons three answers decide, a line for each number of references."""
+    lines = ["Decided where both errors may be at most 1, 2 and 5 %, the rest going to a person:"]
+    for k, by_tolerance in coverage.items():
+        said = []
+        for tolerance, found in by_tolerance.items():
+            if found is None:
+                said.append(f"{100 * float(tolerance):g} %: cannot be measured")
+                continue
+            shares = ", ".join(
+                f"{100 * share:.0f} % of {kind}" for kind, share in found["decided"].items()
+            )
+            said.append(f"{100 * float(tolerance):g} %: {shares}")
+        lines.append(f"  {k} reference{'s' * (k != '1')}: " + "; ".join(said))
+    return lines

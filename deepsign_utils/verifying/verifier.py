@@ -2,8 +2,8 @@
 
 >>> verifier = Verifier.load("reports/synthetic/model")  # doctest: +SKIP
 >>> comparison = verifier.compare(["one.png", "two.png"], "questioned.png")  # doctest: +SKIP
->>> comparison.accepted, comparison.llr  # doctest: +SKIP
-(True, 3.2)
+>>> comparison.decision, comparison.llr  # doctest: +SKIP
+('accepted', 3.2)
 
 Images are cleaned as `preprocessing.json` of the model folder says, and scored by `scoring.py`, as
 chapter 6 does: what was measured is what is deployed.
@@ -150,27 +150,36 @@ class Comparison:
 
     Attributes
     ----------
-    accepted : bool
-        Whether the score is at least the threshold.
+    decision : "accepted", "rejected" or "referred"
+        Referred to a person, where the rule leaves something between its two thresholds.
     score : float
         Higher is more genuine.
-    llr : float
-        Natural-log likelihood ratio, genuine against the `opponent`; above 0 speaks for genuine.
-    threshold_name, threshold : str, float
+    llrs : dict
+        By kind of forgery, "skilled" and "random" (another writer's genuine signature): the
+        natural-log likelihood ratio of the proposition that the writer of the references wrote the
+        questioned signature against the proposition that somebody else did, in that way. Bounded
+        by what the data support.
+    bounds : dict
+        By kind, the lowest and highest such ratio that the data support.
+    threshold_name : str
+    rule : scoring.Rule
+        Where that name accepts and rejects.
     references : int
         How many the questioned signature was compared with.
     measured_references : int
         The number of references that `expected_errors` was measured with: the nearest measured
         number that is not larger.
     expected_errors : dict
-        ``{"fmr": {"skilled": I, "random": I}, "fnmr": I}`` at the threshold, with
+        ``{"fmr": {"skilled": I, "random": I}, "fnmr": I}`` under the rule, with
         ``I = {"value", "low", "high"}``, 95 % intervals; None for a kind that was not measured.
+    errors_by_set : dict
+        The same of each set of data, where there were several: values alone.
     opponent : "skilled" or "random"
-        The forgeries that threshold and calibration hold against.
+        The forgeries that the thresholds hold against.
     pairs : dict
         Number of comparisons of each kind that all this was measured on.
-    measured_on : dict
-        The data that all this was measured on.
+    measured_on : list of dict
+        The sets of data that all this was measured on.
     distances : float32 (references,)
         From each reference.
     model : str
@@ -178,25 +187,32 @@ class Comparison:
     warnings : tuple of Remark
     """
 
-    accepted: bool
+    decision: str
     score: float
-    llr: float
+    llrs: dict[str, float]
+    bounds: dict[str, tuple[float, float]]
     threshold_name: str
-    threshold: float
+    rule: scoring.Rule
     references: int
     measured_references: int
     expected_errors: dict[str, Any]
+    errors_by_set: dict[str, dict[str, float]]
     opponent: str
     pairs: dict[str, int]
-    measured_on: dict[str, Any]
+    measured_on: list[dict[str, Any]]
     distances: np.ndarray
     model: str
     warnings: tuple[Remark, ...]
 
     @property
-    def decision(self) -> str:
-        """ "accepted" or "rejected"."""
-        return "accepted" if self.accepted else "rejected"
+    def accepted(self) -> bool:
+        """Whether the decision is "accepted"."""
+        return self.decision == "accepted"
+
+    @property
+    def llr(self) -> float:
+        """The log-likelihood ratio against the `opponent`; above 0 speaks for genuine."""
+        return self.llrs[self.opponent]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, ready for JSON."""
@@ -204,10 +220,14 @@ class Comparison:
             "decision": self.decision,
             "score": self.score,
             "llr": self.llr,
-            "threshold": {"name": self.threshold_name, "value": self.threshold},
+            "llrs": self.llrs,
+            "bounds": {kind: list(pair) for kind, pair in self.bounds.items()},
+            "threshold": {"name": self.threshold_name, "value": self.rule.accept_from}
+            | asdict(self.rule),
             "references": self.references,
             "distances": [float(distance) for distance in self.distances],
             "expected_errors": self.expected_errors,
+            "errors_by_set": self.errors_by_set,
             "measured_references": self.measured_references,
             "measured_on": self.measured_on,
             "opponent": self.opponent,
@@ -218,51 +238,86 @@ class Comparison:
         }
 
     def in_words(self) -> list[str]:
-        """The verdict, what it is worth, and how often such verdicts err: three sentences."""
-        verb = "reaches" if self.accepted else "stays below"
-        return [
+        """The verdict, what it is worth, and how often such verdicts err."""
+        return [self._verdict(), self._evidence(), self._uncertainty()]
+
+    def _verdict(self) -> str:
+        name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
+        if self.decision == "referred":
+            return (
+                f"Referred to a person: the score, {self.score:.3f}, lies between {low:.3f}, below "
+                f"which '{name}' rejects, and {high:.3f}, from which it accepts."
+            )
+        verb, limit = ("reaches", high) if self.accepted else ("stays below", low)
+        return (
             f"{self.decision.capitalize()}: the score, {self.score:.3f}, {verb} the threshold "
-            f"'{self.threshold_name}', {self.threshold:.3f}.",
-            self._evidence(),
-            self._uncertainty(),
-        ]
+            f"'{name}', {limit:.3f}."
+        )
 
     def _evidence(self) -> str:
-        # No more is claimed than so many measured comparisons can show.
-        most = min(self.pairs["genuine"], self.pairs[self.opponent])
-        ratio = min(math.exp(min(abs(self.llr), 50)), most)
-        beyond = "more than " if ratio == most else ""
-        support = next(name for bound, name in _SUPPORT if ratio < bound)
+        lines = [self._support(kind) for kind in self.llrs]
+        return " ".join(lines)
+
+    def _support(self, kind: str) -> str:
+        llr, (low, high) = self.llrs[kind], self.bounds[kind]
+        other = "a skilled forger" if kind == "skilled" else "another person, in their own hand,"
+        ratio = math.exp(abs(llr))
         if ratio < _SUPPORT[0][0]:
             return (
-                "The evidence is balanced: it supports neither a genuine signature nor a forgery."
+                f"Whether the writer of the references or {other} wrote it, the evidence is "
+                "balanced: it supports neither."
             )
-        genuine, forged = "a genuine signature", f"a {self.opponent} forgery"
-        one, other = (genuine, forged) if self.llr > 0 else (forged, genuine)
+        support = next(name for bound, name in _SUPPORT if ratio < bound)
+        writer = "the writer of the references"
+        one, two = (writer, other) if llr > 0 else (other, writer)
+        beyond = "at least " if llr >= high or llr <= low else ""
         return (
-            f"The evidence gives {support} for {one}: it is {beyond}{ratio:.0f} times as probable "
-            f"as if it were {other}."
+            f"The evidence gives {support} for the proposition that {one} wrote it: it is "
+            f"{beyond}{ratio:.0f} times as probable as if {two} had."
         )
 
     def _uncertainty(self) -> str:
         fmr, fnmr = self.expected_errors["fmr"][self.opponent], self.expected_errors["fnmr"]
-        name, split = self.measured_on.get("dataset", "unnamed"), self.measured_on.get("split", "")
-        writers = self.measured_on.get("writers", "unknown")
-        with_ = (
-            "one reference"
-            if self.measured_references == 1
-            else (f"{self.measured_references} references")
-        )
+        k = self.measured_references
+        with_ = "one reference" if k == 1 else f"{k} references"
+        sets = self.measured_on
+        if not self.errors_by_set:
+            (one,) = sets
+            said = (
+                f"At this threshold {_per_cent(fmr)} of {self.opponent} forgeries were accepted "
+                f"and {_per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
+                f"{one['writers']} {one.get('split', '')} writers of '{one['dataset']}'."
+            )
+            inferred = one.get("skilled_inferred_from")
+            if inferred:
+                said += f" For forgeries this is inferred from {_listed(inferred)}."
+            return said
+        named = _listed([f"{one['dataset']} ({one['writers']} writers)" for one in sets])
+        rates = self.errors_by_set.values()
         return (
-            f"At this threshold {_per_cent(fmr)} of {self.opponent} forgeries were accepted and "
-            f"{_per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
-            f"{writers} {split} writers of '{name}'."
+            f"At this threshold {_range(rates, f'fmr_{self.opponent}')} of {self.opponent} "
+            f"forgeries were accepted and {_range(rates, 'fnmr')} of genuine signatures rejected, "
+            f"measured with {with_} on {named}. For people not among them expect "
+            f"{_between(fmr)} and {_between(fnmr)}: calibrate the model on your own to know."
         )
 
 
 def _per_cent(rate: dict[str, float]) -> str:
     value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
     return f"{value} % [{low}, {high}]"
+
+
+def _between(rate: dict[str, float]) -> str:
+    return f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} %"
+
+
+def _range(rates: Iterable[dict[str, float]], name: str) -> str:
+    values = [100 * one[name] for one in rates]
+    return f"{min(values):.1f} to {max(values):.1f} %"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 class Verifier:
@@ -427,7 +482,8 @@ class Verifier:
             Genuine signatures of the writer, or what `enrol` made of them.
         questioned : image
         threshold : str
-            "eer", or "fmr=0.01" for any rate that was measured; see `scoring.Scoring.threshold`.
+            "eer", "fmr=0.01", "fnmr=0.01" or, to refer what lies between to a person,
+            "fmr=0.01,fnmr=0.01"; see `scoring.Scoring.rule`.
 
         Raises
         ------
@@ -435,10 +491,12 @@ class Verifier:
             If an image cannot be used, the threshold is unknown, or the references are another
             model's.
         """
+        if not isinstance(references, References) and _is_one(references):
+            references = [references]
+        kept = isinstance(references, References)
         # An unknown name is refused before any image is read.
-        self.scoring.threshold(threshold, max(self.scoring.operations))
-        if not isinstance(references, References):
-            references = self.enrol([references] if _is_one(references) else references)
+        self.scoring.rule(threshold, max(1, len(references.embeddings if kept else references)))
+        references = references if kept else self.enrol(references)
         signature = self.read(questioned, "the questioned signature")
         return self.judge(references, signature, self.embed(signature.canvas[None])[0], threshold)
 
@@ -462,17 +520,21 @@ class Verifier:
         """
         distances, scores = self._scored(references, embedding[None])
         k = len(references.embeddings)
-        value, score = self.scoring.threshold(threshold, k), float(scores[0])
+        rule, score = self.scoring.rule(threshold, k), float(scores[0])
         operation = self.scoring.operation(k)
         return Comparison(
-            accepted=score >= value,
+            decision=str(rule.decide(score)),
             score=score,
-            llr=float(self.scoring.llr(score, k)),
+            llrs={kind: float(line.llr(score)) for kind, line in operation.calibrations.items()},
+            bounds={
+                kind: (line.lowest, line.highest) for kind, line in operation.calibrations.items()
+            },
             threshold_name=threshold,
-            threshold=value,
+            rule=rule,
             references=k,
-            measured_references=max(m for m in self.scoring.operations if m <= k),
-            expected_errors=self.scoring.expected_errors(value, k),
+            measured_references=self.scoring.measured(k),
+            expected_errors=self.scoring.expected_errors(rule, k),
+            errors_by_set=self.scoring.errors_by_set(rule, k),
             opponent=self.scoring.opponent,
             pairs=operation.pairs,
             measured_on=self.scoring.measured_on,
@@ -494,7 +556,7 @@ class Verifier:
             np.concatenate([references.embeddings, embeddings]),
             np.tile(np.arange(k), (n, 1)),
             np.arange(k, k + n),
-            self.scoring.fusion,
+            self.scoring.population,
         )
 
     def occlusion_map(self, references: References, signature: Signature) -> np.ndarray:
@@ -636,12 +698,12 @@ def compare_pairs(
     Returns
     -------
     judged : DataFrame
-        `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected"
-        or "") and `reason` (why there is no decision, or "").
+        `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected",
+        "referred" or "") and `reason` (why there is no decision, or "").
     problems : dict
         File -> why it cannot be used.
     """
-    value = verifier.scoring.threshold(threshold, 1)
+    rule = verifier.scoring.rule(threshold, 1)
     left, right = ([root / path for path in pairs[side]] for side in ("left", "right"))
     files = list(dict.fromkeys([*left, *right]))
     embeddings, problems = verifier.embed_files(files, progress)
@@ -658,9 +720,9 @@ def compare_pairs(
             for side in (left, right)
         ]
         score[judged] = scoring.score_against(
-            embeddings, pair_rows[0][:, None], pair_rows[1], verifier.scoring.fusion
+            embeddings, pair_rows[0][:, None], pair_rows[1], verifier.scoring.population
         )[1]
-    decision = np.where(judged, np.where(score >= value, "accepted", "rejected"), "")
+    decision = np.where(judged, rule.decide(score), "")
     return pairs.assign(score=score, decision=decision, reason=reason), problems
 
 
@@ -735,13 +797,19 @@ def _named(file: Path, build: Any) -> Any:
 def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
     """Refuse numbers that no measurement gives."""
     for k, operation in scoring_.operations.items():
-        calibration = asdict(operation.calibration)
+        lines = [asdict(line) for line in operation.calibrations.values()]
         curve = operation.curve
         rates = curve.drop(columns="threshold").to_numpy()
-        numbers = [*calibration.values(), *operation.thresholds.values(), *operation.pairs.values()]
+        numbers = [
+            *asdict(scoring_.population).values(),
+            *(number for line in lines for number in line.values()),
+            *operation.thresholds.values(),
+            *operation.pairs.values(),
+        ]
         sound = (
             all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
-            and calibration["scale"] >= 0
+            and scoring_.opponent in operation.calibrations
+            and all(line["scale"] >= 0 and line["lowest"] <= line["highest"] for line in lines)
             and DEFAULT_THRESHOLD in operation.thresholds
             and {"genuine", scoring_.opponent} <= set(operation.pairs)
             and min(operation.pairs.values()) >= 0

@@ -68,9 +68,10 @@ _Questioned = Annotated[UploadFile, File(description="the signature to judge")]
 _Threshold = Annotated[
     str,
     Query(
-        description="eer, or fmr=0.01 for another rate of accepted forgeries",
+        description="eer; fmr=0.01 or fnmr=0.01 for another rate of one of the errors; or "
+        "fmr=0.01,fnmr=0.01 for both, what lies between being referred to a person",
         max_length=40,
-        examples=["eer", "fmr=0.05"],
+        examples=["eer", "fmr=0.05", "fmr=0.02,fnmr=0.02"],
     ),
 ]
 _Explain = Annotated[bool, Query(description="add cleaned images, occlusion map, distributions")]
@@ -201,7 +202,6 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             "deepsign": __version__,
             "model": verifier.identity,
             "preprocessing": verifier.preprocessing.to_dict(),
-            "fusion": scoring.fusion,
             "opponent": scoring.opponent,
             "measured_on": scoring.measured_on,
             "measured_references": sorted(scoring.operations),
@@ -236,7 +236,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         explain: _Explain = False,
     ) -> dict:
         """Compare a questioned signature with references sent along; nothing is kept."""
-        engine.verifier.scoring.threshold(threshold, len(references))
+        engine.verifier.scoring.rule(threshold, len(references))
         images, names = await contents(references, "reference")
         more, more_names = await contents([questioned], "the questioned signature")
         signatures = await engine.read(images + more, names + more_names)
@@ -294,7 +294,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         known = await asyncio.to_thread(engine.enrolled, writer)
         if known is None:
             raise _not_enrolled()
-        engine.verifier.scoring.threshold(threshold, len(known.embeddings))
+        engine.verifier.scoring.rule(threshold, len(known.embeddings))
         signatures = await engine.read(*await contents([questioned], "the questioned signature"))
         embedding = (await engine.embed([signatures[0].canvas]))[0]
         verdict = engine.judge(known, signatures[0], embedding, threshold)

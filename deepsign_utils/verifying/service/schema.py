@@ -34,10 +34,14 @@ class ExpectedErrors(BaseModel):
 
 
 class Threshold(BaseModel):
-    """Where accepting begins."""
+    """Where accepting begins, and where rejecting ends."""
 
     name: str = Field(examples=["eer"])
-    value: float = Field(examples=[-0.61])
+    value: float = Field(description="the same as accept_from", examples=[0.52])
+    accept_from: float = Field(examples=[0.52])
+    reject_below: float = Field(
+        description="what lies between the two is referred to a person", examples=[0.52]
+    )
 
 
 class ImageWarning(BaseModel):
@@ -65,18 +69,28 @@ class Explanation(BaseModel):
 class Verdict(BaseModel):
     """What the model says of a questioned signature."""
 
-    decision: Literal["accepted", "rejected"]
-    score: float = Field(description="higher is more genuine", examples=[-0.52])
+    decision: Literal["accepted", "rejected", "referred"]
+    score: float = Field(description="higher is more genuine", examples=[0.61])
     llr: float = Field(
         description="natural-log likelihood ratio, genuine against the opponent", examples=[1.7]
+    )
+    llrs: dict[str, float] = Field(
+        description="the same by kind: against a skilled forgery, and against another person's "
+        "genuine signature (random)"
+    )
+    bounds: dict[str, list[float]] = Field(
+        description="by kind, the lowest and highest that the data support"
     )
     threshold: Threshold
     references: int = Field(examples=[3])
     distances: list[float] = Field(description="from each reference")
     expected_errors: ExpectedErrors
     measured_references: int = Field(description="that expected_errors was measured with")
-    measured_on: dict = Field(
-        examples=[{"dataset": "synthetic", "split": "validation", "writers": 20}]
+    errors_by_set: dict[str, dict[str, float]] = Field(
+        description="the values of each set of data, where there were several"
+    )
+    measured_on: list[dict] = Field(
+        examples=[[{"dataset": "synthetic", "split": "validation", "writers": 20}]]
     )
     opponent: Literal["skilled", "random"]
     pairs: dict[str, int] = Field(description="comparisons that all this was measured on")
@@ -124,8 +138,7 @@ class Version(BaseModel):
     deepsign: str = Field(examples=["0.1.0"])
     model: str = Field(description="identity: SHA-256 of the encoder and its preprocessing")
     preprocessing: dict
-    fusion: str = Field(examples=["centroid"])
     opponent: Literal["skilled", "random"]
-    measured_on: dict
+    measured_on: list[dict]
     measured_references: list[int] = Field(examples=[[1, 5, 10]])
     thresholds: list[str] = Field(examples=[["eer"]])

@@ -179,13 +179,18 @@ function refusal(status, detail) {
 // Showing the answer
 
 function present(answer) {
-  const { explanation } = answer, accepted = answer.decision === "accepted";
+  const { explanation } = answer;
+  const [title, drawing] = {
+    accepted: ["Accepted", "m4 13 5 5L20 6"],
+    rejected: ["Rejected", "M5 5l14 14M19 5 5 19"],
+    referred: ["For a person to decide", "M8 9a4 4 0 1 1 5.5 3.7c-1 .5-1.5 1.2-1.5 2.3M12 18.5v.5"],
+  }[answer.decision];
   const balanced = Math.abs(answer.llr) < Math.log(2);
   $("result").className = balanced ? `${answer.decision} balanced` : answer.decision;
   $("result").hidden = false;
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
-    el("path", { d: accepted ? "m4 13 5 5L20 6" : "M5 5l14 14M19 5 5 19" }));
-  $("verdict").replaceChildren(mark, accepted ? "Accepted" : "Rejected");
+    el("path", { d: drawing }));
+  $("verdict").replaceChildren(mark, title);
   $("evidence").textContent = answer.words[1];
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
@@ -243,11 +248,15 @@ function chart(answer) {
     svg.append(el("text", { class: `name ${name.kind}`, x: at, y: name.y, "text-anchor": "middle" },
       label[name.kind]));
   });
-  const threshold = x(answer.threshold.value), score = x(answer.score);
-  const left = threshold < score;
+  const { accept_from: accept, reject_below: reject } = answer.threshold, score = x(answer.score);
+  const marks = accept === reject ? [[accept, "threshold", accept < answer.score]]
+    : [[reject, "rejects below", true], [accept, "accepts from", false]];
+  for (const [value, label, left] of marks) {
+    svg.append(
+      el("line", { class: "threshold", x1: x(value), x2: x(value), y1: top - 10, y2: base }),
+      el("text", { x: x(value) + (left ? -6 : 6), y: top - 2, "text-anchor": left ? "end" : "start" }, label));
+  }
   svg.append(
-    el("line", { class: "threshold", x1: threshold, x2: threshold, y1: top - 10, y2: base }),
-    el("text", { x: threshold + (left ? -6 : 6), y: top - 2, "text-anchor": left ? "end" : "start" }, "threshold"),
     el("line", { class: "score", x1: score, x2: score, y1: top - 28, y2: base }),
     el("circle", { class: "dot", cx: score, cy: base, r: 6 }),
     el("text", { class: "here", x: Math.min(width - 75, Math.max(75, score)), y: top - 36, "text-anchor": "middle" },
@@ -264,7 +273,10 @@ function words(answer) {
       sum + (distributions.score[i] < answer.score ? value : 0), 0);
     return Math.round(100 * share);
   };
-  return `The score is ${answer.score.toFixed(3)}, the threshold ${answer.threshold.value.toFixed(3)}. `
+  const { accept_from: accept, reject_below: reject } = answer.threshold;
+  const limits = accept === reject ? `the threshold ${accept.toFixed(3)}`
+    : `accepted from ${accept.toFixed(3)} on, rejected below ${reject.toFixed(3)}`;
+  return `The score is ${answer.score.toFixed(3)}, ${limits}. `
     + `About ${below("genuine")} % of genuine signatures and ${below(answer.opponent)} % of `
     + `${answer.opponent} forgeries scored lower.`;
 }
@@ -337,9 +349,10 @@ function figures(answer) {
   const rows = {
     "Score": answer.score.toFixed(4),
     "Threshold": `${answer.threshold.value.toFixed(4)} (${answer.threshold.name})`,
-    "Log likelihood ratio": `${answer.llr.toFixed(2)} (natural), against ${answer.opponent} forgeries`,
+    "Log likelihood ratios": Object.entries(answer.llrs).map(([kind, llr]) =>
+      `${llr.toFixed(2)} against ${kind} forgeries (the data support ${answer.bounds[kind].map((bound) => bound.toFixed(1)).join(" to ")})`).join("; "),
     "Distances": answer.distances.map((distance) => distance.toFixed(4)).join(", "),
-    "Measured on": Object.entries(answer.measured_on).map(([k, v]) => `${k} ${v}`).join(", "),
+    "Measured on": answer.measured_on.map((set) => `${set.dataset} (${set.writers} writers)`).join("; "),
     "Comparisons": Object.entries(answer.pairs).map(([k, v]) => `${v} ${k}`).join(", "),
     "Model": answer.model.slice(0, 16),
   };

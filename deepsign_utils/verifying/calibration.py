@@ -1,0 +1,373 @@
+"""Thresholds and promises of a trained model, measured on people.
+
+A model's weights know what makes two signatures alike; how alike the genuine signatures of a given
+group of people are, through their scanner, they do not. `calibrate` measures it on a few genuine
+signatures of one's own people. `promise` measures a model on several datasets at once, each with
+skilled forgeries, to say what people may expect who were never measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from deepsign_utils import DeepSignError, metrics, pairing, scoring
+from deepsign_utils.datasets import read_dataset
+from deepsign_utils.scoring import Population, Scoring
+from deepsign_utils.study import seal, write_atomically, write_json
+from deepsign_utils.verifying.verifier import Verifier
+
+LEAST_WRITERS = 5  # below, an interval over writers means nothing
+USEFUL_WRITERS = 20
+FORGED_WRITERS = 10  # from so many on, skilled forgeries are measured rather than inferred
+SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
+
+
+class People(NamedTuple):
+    """A dataset, embedded.
+
+    Attributes
+    ----------
+    name : str
+    signatures : DataFrame
+        Signature table of the usable images, no copies among them.
+    embeddings : float32 (n, d)
+        In the table's order.
+    left_out : dict
+        Path -> reason.
+    """
+
+    name: str
+    signatures: pd.DataFrame
+    embeddings: np.ndarray
+    left_out: dict[str, str]
+
+    @property
+    def writers(self) -> int:
+        """How many writers there are."""
+        return int(self.signatures["writer"].nunique())
+
+    def population(self) -> Population:
+        """How alike these people's genuine signatures are."""
+        genuine = (self.signatures["kind"] == "genuine").to_numpy()
+        return Population.of(
+            self.embeddings[genuine], self.signatures["writer"].to_numpy()[genuine]
+        )
+
+    def tables(self, population: Population, rng: np.random.Generator) -> dict[int, pd.DataFrame]:
+        """Score tables by number of references, for all of `pairing.COUNTS` that can be drawn."""
+        pairs = pairing.draw_pairs(self.signatures, rng)
+        trials = pairing.draw_trials(self.signatures, pairing.COUNTS, rng)
+        ids = self.signatures["signature_id"].to_numpy()
+        return scoring.score_tables(self.embeddings, ids, pairs, trials, population)
+
+
+def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str = "auto") -> People:
+    """Read, clean and embed a dataset.
+
+    Raises
+    ------
+    DeepSignError
+        If the folder holds no dataset.
+    """
+    signatures, unread = read_dataset(folder, layout)
+    left_out = dict(zip(unread["path"], unread["reason"], strict=True))
+    copies = signatures[signatures["duplicate_of"].notna()]
+    left_out |= dict.fromkeys(copies["path"], "a copy of another file, byte for byte")
+    signatures = pairing.without_duplicates(signatures)
+    files = [Path(folder) / path for path in signatures["path"]]
+    embeddings, problems = verifier.embed_files(files)
+    usable = np.array([file not in problems for file in files])
+    left_out |= {
+        path: problems[file]
+        for path, file in zip(signatures["path"], files, strict=True)
+        if file in problems
+    }
+    return People(name, signatures[usable].reset_index(drop=True), embeddings, left_out)
+
+
+def promise(
+    sets: Sequence[People], rng: np.random.Generator, resamples: int = 1000
+) -> tuple[Scoring, pd.DataFrame]:
+    """Thresholds, calibration and promises for people who are in none of the sets.
+
+    Parameters
+    ----------
+    sets : sequence of People
+        At least two, each with skilled forgeries.
+    rng, resamples
+        Of random pairs and of the bootstrap over writers.
+
+    Returns
+    -------
+    scoring : Scoring
+    left_out : DataFrame
+        Each set judged by what the others promise: `set`, `references`, `fmr_skilled`,
+        `fmr_random`, `fnmr`, `eer_skilled`, `cllr`, `cllr_min`.
+
+    Raises
+    ------
+    DeepSignError
+        If there are fewer than two sets, or one has no skilled forgeries.
+    """
+    if len(sets) < 2:
+        raise DeepSignError(
+            "A promise for people who were not measured needs at least two sets of people; for "
+            "one's own people alone, use calibrate."
+        )
+    for one in sets:
+        if not (one.signatures["kind"] == "forgery").any():
+            raise DeepSignError(f"{one.name} holds no skilled forgeries: leave it out.")
+    rows = []
+    for one in sets:
+        others = [other for other in sets if other is not one]
+        chosen = _fit(others, rng, resamples)
+        rows += _judged(one, chosen, rng)
+    return _fit(sets, rng, resamples), pd.DataFrame(rows)
+
+
+def _fit(sets: Sequence[People], rng: np.random.Generator, resamples: int) -> Scoring:
+    population = _mean([one.population() for one in sets])
+    tables = {one.name: one.tables(population, rng) for one in sets}
+    measured_on = [_described(one, "all") for one in sets]
+    return scoring.fit_scoring(tables, population, measured_on, rng, resamples)
+
+
+def _mean(populations: Sequence[Population]) -> Population:
+    """The mean of several, each weighing the same."""
+    values = [(one.mean, one.writer, one.signature, one.pair) for one in populations]
+    return Population(*map(float, np.mean(values, axis=0)))
+
+
+def _described(people: People, split: str) -> dict[str, Any]:
+    return {
+        "dataset": people.name,
+        "split": split,
+        "writers": people.writers,
+        "images": len(people.signatures),
+        "left_out": len(people.left_out),
+    }
+
+
+def _judged(people: People, chosen: Scoring, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """The errors that a scoring makes on people whom it does not know."""
+    rows = []
+    for k, table in people.tables(chosen.population, rng).items():
+        if k not in SHOWN:
+            continue
+        score = table["score"].to_numpy(np.float64)
+        of = {kind: score[(table["kind"] == kind).to_numpy()] for kind in metrics.KINDS}
+        threshold = chosen.threshold("eer", k)
+        llr = {kind: chosen.llr(values, k) for kind, values in of.items()}
+        rows.append(
+            {
+                "set": people.name,
+                "references": k,
+                "fmr_skilled": metrics.fmr(of["skilled"], threshold),
+                "fmr_random": metrics.fmr(of["random"], threshold),
+                "fnmr": metrics.fnmr(of["genuine"], threshold),
+                "eer_skilled": metrics.eer(of["genuine"], of["skilled"]),
+                "cllr": metrics.cllr(llr["genuine"], llr["skilled"]),
+                "cllr_min": metrics.cllr_min(llr["genuine"], llr["skilled"]),
+            }
+        )
+    return rows
+
+
+def calibrate(
+    model: Scoring, people: People, rng: np.random.Generator, resamples: int = 1000
+) -> Scoring:
+    """Thresholds and calibration for one's own people.
+
+    The variances behind `Population.share` stay the model's, as a few signatures tell them badly;
+    the mean becomes these people's. Skilled forgeries are measured where at least
+    `FORGED_WRITERS` writers have some, and otherwise inferred (`scoring.fit_to_people`).
+
+    Parameters
+    ----------
+    model : Scoring
+    people : People
+        Genuine signatures of each writer, and forgeries where there are some.
+    rng, resamples
+        Of random pairs and of the bootstrap over writers.
+
+    Raises
+    ------
+    DeepSignError
+        If there are fewer than `LEAST_WRITERS` writers with two genuine signatures.
+    """
+    genuine = people.signatures[people.signatures["kind"] == "genuine"]
+    usable = int((genuine["writer"].value_counts() > 1).sum())
+    if usable < LEAST_WRITERS:
+        raise DeepSignError(
+            f"{people.name} has {usable} writers with two genuine signatures or more; calibrating "
+            f"needs at least {LEAST_WRITERS}, and {USEFUL_WRITERS} with three each to be useful."
+        )
+    population = replace(model.population, mean=people.population().mean)
+    tables = people.tables(population, rng)
+    forged = people.signatures[people.signatures["kind"] == "forgery"]
+    described = _described(people, "calibration")
+    if forged["writer"].nunique() >= FORGED_WRITERS:
+        return scoring.fit_scoring({people.name: tables}, population, [described], rng, resamples)
+    known = {k: table[table["kind"] != "skilled"] for k, table in tables.items()}
+    known = {k: table for k, table in known.items() if (table["kind"] == "random").any()}
+    described["skilled_inferred_from"] = [one["dataset"] for one in model.measured_on]
+    return scoring.fit_to_people(model, known, population, described, rng, resamples)
+
+
+def in_words(before: Scoring, after: Scoring) -> str:
+    """What calibrating changed: thresholds and expected errors, by number of references."""
+    (one,) = after.measured_on
+    inferred = one.get("skilled_inferred_from")
+    rows = []
+    for k in [k for k in SHOWN if k in after.operations]:
+        rule = after.rule("eer", k)
+        errors = after.expected_errors(rule, k)
+        # The old threshold, as these people would have met it.
+        shift = after.population.mean - before.population.mean
+        old = before.rule("eer", k)
+        share = after.population.share(k)
+        moved = scoring.Rule(*[old.accept_from + share * shift] * 2)
+        rows.append(
+            {
+                "references": k,
+                "threshold": f"{rule.accept_from:.3f} (was {old.accept_from:.3f})",
+                "genuine refused": _rate(errors["fnmr"]),
+                "at the old threshold": _rate(after.expected_errors(moved, k)["fnmr"]),
+                "strangers accepted": _rate(errors["fmr"]["random"]),
+                "skilled accepted": _rate(errors["fmr"]["skilled"]),
+            }
+        )
+    lines = [
+        f"{one['images']} images of {one['writers']} writers, {one['left_out']} left out. Rates in "
+        "%, with 95 % intervals, at the threshold 'eer'.",
+        "",
+        pd.DataFrame(rows).to_string(index=False),
+        "",
+    ]
+    if one["writers"] < USEFUL_WRITERS:
+        lines.append(
+            f"{one['writers']} writers are few: {USEFUL_WRITERS} with three signatures each would "
+            "tell more."
+        )
+    if inferred:
+        lines.append(
+            "Genuine signatures and strangers are measured on these people. Skilled forgeries are "
+            f"inferred from {', '.join(inferred)}."
+        )
+    return "\n".join(lines)
+
+
+def _rate(rate: Mapping[str, float]) -> str:
+    value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> str:
+    """A model card with the section on what is promised, put last or in place of an older one.
+
+    Parameters
+    ----------
+    given : str
+        The card of the model that was measured.
+    chosen : Scoring
+    left_out : DataFrame, optional
+        From `promise`.
+    """
+    title = "## What is promised, and on whose signatures it was measured"
+    sets = "\n".join(
+        f"- {one['dataset']}: {one['writers']} writers, {one['images']} images, "
+        f"{one['left_out']} left out"
+        + (
+            f"; skilled forgeries inferred from {', '.join(one['skilled_inferred_from'])}"
+            if "skilled_inferred_from" in one
+            else ""
+        )
+        for one in chosen.measured_on
+    )
+    rows = []
+    for k in [k for k in SHOWN if k in chosen.operations]:
+        rule = chosen.rule("eer", k)
+        errors = chosen.expected_errors(rule, k)
+        rows.append(
+            {
+                "references": k,
+                "threshold": f"{rule.accept_from:.3f}",
+                "FMR, skilled": _rate(errors["fmr"]["skilled"]),
+                "FMR, random": _rate(errors["fmr"]["random"]),
+                "FNMR": _rate(errors["fnmr"]),
+            }
+        )
+    several = len(chosen.measured_on) > 1
+    parts = [
+        title,
+        "The thresholds and the likelihood ratios of this model, and the errors that it promises, "
+        "come from the genuine signatures and forgeries of:",
+        sets,
+        "In %. Intervals are 95 %"
+        + (
+            ", for a further set of people who were not measured (prediction intervals over the "
+            "sets, which count alike)."
+            if several
+            else ", by bootstrap over writers."
+        ),
+        _grid(pd.DataFrame(rows)),
+    ]
+    if left_out is not None:
+        shown = left_out.copy()
+        for column in shown.columns[2:6]:
+            shown[column] = (100 * shown[column]).map("{:.1f}".format)
+        for column in shown.columns[6:]:
+            shown[column] = shown[column].map("{:.3f}".format)
+        shown.columns = [
+            "set",
+            "references",
+            "FMR, skilled",
+            "FMR, random",
+            "FNMR",
+            "EER, skilled",
+            "Cllr",
+            "Cllr, minimum",
+        ]
+        parts += [
+            "Each set judged by what the other sets promise, as people not among them are; rates "
+            "in %:",
+            _grid(shown),
+        ]
+    return given.split(title)[0].rstrip() + "\n\n" + "\n\n".join(parts) + "\n"
+
+
+def write_model(
+    source: Path, output: Path, chosen: Scoring, left_out: pd.DataFrame | None = None
+) -> None:
+    """Write a sealed model folder: the source's network with another scoring and card.
+
+    Parameters
+    ----------
+    source, output : Path
+        Model folders; they may be one.
+    chosen, left_out
+        As in `card`.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    if output.resolve() != source.resolve():
+        for file in source.glob("[!.]*"):
+            if file.is_file():
+                write_atomically(output / file.name, file.read_bytes())
+    given = source / "card.md"
+    text = given.read_text(encoding="utf-8") if given.is_file() else "# Model card\n"
+    write_json(output / "scoring.json", chosen.to_dict())
+    write_atomically(output / "card.md", card(text, chosen, left_out))
+    seal(output)
+
+
+def _grid(table: pd.DataFrame) -> str:
+    """A table in Markdown."""
+    lines = [" | ".join(map(str, row)) for row in [table.columns, *table.to_numpy().tolist()]]
+    lines.insert(1, "|".join(["---"] * len(table.columns)))
+    return "\n".join(f"| {line} |" for line in lines)

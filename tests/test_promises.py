@@ -1,0 +1,274 @@
+"""What a verdict promises, kept: for every number of references, on every way to ask.
+
+The shipped model judges writers whom it never saw: synthetic ones here, and the public sets of real
+signatures where they are at hand.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from serving import Service
+
+from deepsign_utils import metrics, pairing, scoring
+from deepsign_utils.__main__ import main
+from deepsign_utils.scoring import Scoring
+from deepsign_utils.synthetic import draw_writer
+from deepsign_utils.verifying import calibration
+from deepsign_utils.verifying.calibration import People
+from deepsign_utils.verifying.verifier import References, Verifier
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+REAL = {
+    "BHSig260 Bengali": "bhsig260-bengali",
+    "CEDAR": "cedar-half",
+    "ICDAR 2011 Dutch": "icdar2011-dutch-half",
+}
+EVERY = range(1, 21)
+WRITERS, GENUINE, FORGERIES = 24, 23, 6
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier.load()
+
+
+@pytest.fixture(scope="module")
+def drawn(verifier: Verifier) -> People:
+    """Writers whom no training has seen, read and embedded as the verifier does."""
+    rows, canvases = [], []
+    for writer in range(WRITERS):
+        hand = draw_writer(2026, writer, GENUINE, FORGERIES)
+        for kind, images in (("genuine", hand.genuine), ("forgery", hand.forgeries)):
+            for image in images:
+                rows.append((len(rows), str(writer), kind))
+                canvases.append(verifier.read(image).canvas)
+    table = pd.DataFrame(rows, columns=["signature_id", "writer", "kind"])
+    return People("drawn", table, verifier.embed(np.stack(canvases)), {})
+
+
+def rates(people: People, chosen: Scoring, counts=EVERY) -> pd.DataFrame:
+    """Measured errors at the threshold "eer", beside what was promised, by number of references."""
+    rng = np.random.default_rng(0)
+    ids = people.signatures["signature_id"].to_numpy()
+    tables = scoring.score_tables(
+        people.embeddings,
+        ids,
+        pairing.draw_pairs(people.signatures, rng),
+        pairing.draw_trials(people.signatures, list(counts), rng),
+        chosen.population,
+    )
+    rows = []
+    for k, table in tables.items():
+        score = {kind: part["score"] for kind, part in table.groupby("kind")}
+        rule = chosen.rule("eer", k)
+        promised = chosen.expected_errors(rule, k)
+        rows.append(
+            {
+                "references": k,
+                "fnmr": metrics.fnmr(score["genuine"], rule.reject_below),
+                "skilled": metrics.fmr(score["skilled"], rule.accept_from),
+                "random": metrics.fmr(score["random"], rule.accept_from),
+                "promised": {"fnmr": promised["fnmr"], **promised["fmr"]},
+            }
+        )
+    return pd.DataFrame(rows).set_index("references")
+
+
+def kept(found: pd.DataFrame, kind: str, slack: float = 0.0) -> pd.Series:
+    """Whether what was measured lies in the interval that was promised."""
+    return pd.Series(
+        {
+            k: row["promised"][kind]["low"] - slack
+            <= row[kind]
+            <= row["promised"][kind]["high"] + slack
+            for k, row in found.iterrows()
+        }
+    )
+
+
+class TestEveryNumberOfReferences:
+    def test_the_shipped_model_accepts_no_strangers_and_few_forgeries(self, verifier, drawn):
+        found = rates(drawn, verifier.scoring)
+
+        assert list(found.index) == list(EVERY)
+        assert (found["random"] <= 0.005).all()
+        assert (found["skilled"] <= 0.25).all()
+        assert kept(found, "fnmr").all()
+
+    def test_more_references_accept_no_more_forgeries(self, verifier, drawn):
+        found = rates(drawn, verifier.scoring)
+
+        # Draws of references scatter by about a point.
+        assert (found["skilled"] <= found["skilled"].cummin() + 0.015).all()
+        assert found["skilled"][20] < found["skilled"][1]
+
+    def test_a_model_calibrated_on_a_few_people_keeps_its_promise_to_others(self, verifier, drawn):
+        # Given twenty other writers, of each of whom there are genuine signatures alone.
+        rows, canvases = [], []
+        for writer in range(100, 120):
+            for image in draw_writer(2026, writer, 12, 1).genuine:
+                rows.append((len(rows), str(writer), "genuine"))
+                canvases.append(verifier.read(image).canvas)
+        table = pd.DataFrame(rows, columns=["signature_id", "writer", "kind"])
+        people = People("ours", table, verifier.embed(np.stack(canvases)), {})
+
+        chosen = calibration.calibrate(verifier.scoring, people, np.random.default_rng(0), 300)
+
+        found = rates(drawn, chosen)
+        assert max(chosen.operations) == 10
+        assert kept(found, "fnmr", slack=0.03).all()
+        assert kept(found, "skilled", slack=0.01).all()
+        assert (found["random"] <= 0.005).all()
+        assert found["fnmr"][1] < rates(drawn, verifier.scoring, [1])["fnmr"][1]
+
+    @pytest.mark.parametrize("name", REAL)
+    def test_real_writers_are_judged_as_promised(self, verifier, name):
+        folder = SHARED / "data" / REAL[name]
+        if not folder.is_dir():
+            pytest.skip("the real signatures are not at hand")
+        people = calibration.read_people(verifier, name, folder)
+        some = sorted(people.signatures["writer"].unique())[:20]
+        rows = people.signatures["writer"].isin(some).to_numpy()
+        chosen = people.signatures[rows].reset_index(drop=True)
+        found = rates(People(name, chosen, people.embeddings[rows], {}), verifier.scoring)
+
+        for kind in ("fnmr", "skilled", "random"):
+            assert kept(found, kind, slack=0.005).all()
+
+
+class TestEveryWayToAsk:
+    """One answer for the same images, however it is asked: the case of two to four references."""
+
+    @pytest.fixture(scope="class")
+    def images(self, tmp_path_factory) -> dict[str, list[Path]]:
+        folder = tmp_path_factory.mktemp("asked")
+        files: dict[str, list[Path]] = {"references": [], "stranger": []}
+        own, other = (draw_writer(7, writer, 8, 1) for writer in (0, 1))
+        for name, images in (("references", own.genuine), ("stranger", other.genuine[:1])):
+            for number, image in enumerate(images):
+                files[name].append(folder / f"{name}_{number}.png")
+                Image.fromarray(image).save(files[name][-1])
+        return files
+
+    @pytest.fixture(scope="class")
+    def service(self, tmp_path_factory):
+        store = tmp_path_factory.mktemp("store") / "store.db"
+        with Service(store, model=Path(calibration.__file__).parents[1] / "pretrained") as running:
+            yield running
+
+    @pytest.mark.parametrize("k", [1, 2, 3, 4, 6])
+    def test_python_command_line_service_and_enrolment_agree(self, verifier, images, service, k):
+        references = images["references"][:k]
+        for questioned, expected in (
+            (images["references"][-1], "accepted"),
+            (images["stranger"][0], "rejected"),
+        ):
+            comparison = verifier.compare(references, questioned)
+            assert comparison.decision == expected
+
+            status = main(["verify", *map(str, references), "--questioned", str(questioned)])
+            assert status == {"accepted": 0, "rejected": 1}[expected]
+
+            upload = [("references", (f.name, f.read_bytes())) for f in references]
+            asked = ("questioned", (questioned.name, questioned.read_bytes()))
+            answer = service.client.post("/verify", files=[*upload, asked]).json()
+            assert answer["decision"] == expected
+            assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
+
+            service.client.delete("/writers/w")
+            assert service.client.post("/writers/w/references", files=upload).status_code == 201
+            answer = service.client.post("/writers/w/verify", files=[asked]).json()
+            assert answer["decision"] == expected
+            assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
+
+    def test_kept_references_give_the_same_answer(self, verifier, images, tmp_path):
+        verifier.enrol(images["references"][:4]).save(tmp_path / "w.npz")
+        enrolled = References.load(tmp_path / "w.npz")
+
+        found = verifier.compare(enrolled, images["stranger"][0])
+
+        assert found.decision == "rejected"
+        assert (
+            found.score == verifier.compare(images["references"][:4], images["stranger"][0]).score
+        )
+
+    def test_a_table_of_pairs_judges_each_pair_as_verify_does(self, verifier, images, tmp_path):
+        table, output = tmp_path / "pairs.csv", tmp_path / "judged.csv"
+        rights = [images["references"][-1], images["stranger"][0]]
+        pd.DataFrame({"left": images["references"][0], "right": rights}).to_csv(table, index=False)
+
+        main(["compare", str(table), "--output", str(output), "--threshold", "fmr=0.05,fnmr=0.05"])
+
+        judged = pd.read_csv(output)
+        for row, questioned in zip(judged.itertuples(), rights, strict=True):
+            expected = verifier.compare(images["references"][:1], questioned, "fmr=0.05,fnmr=0.05")
+            assert row.decision == expected.decision
+            assert row.score == pytest.approx(expected.score, abs=1e-5)
+
+    def test_exit_status_tells_the_third_answer(self, images):
+        # Given an error that no score can be sure to stay below: nearly all go to a person.
+        strict = "fmr=0.001,fnmr=0.001"
+        found = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "deepsign_utils",
+                "verify",
+                str(images["references"][0]),
+                "--questioned",
+                str(images["references"][1]),
+                "--threshold",
+                strict,
+            ],
+            capture_output=True,
+            text=True,
+        )
+
+        assert found.returncode == 3, found.stderr
+        assert found.stdout.startswith("Referred to a person")
+
+
+class TestCalibrateCommand:
+    def test_writes_a_sealed_model_and_says_what_moved(self, tmp_path, capsys):
+        people = tmp_path / "people"
+        for writer in range(6):
+            (people / str(writer)).mkdir(parents=True)
+            for number, image in enumerate(draw_writer(11, writer, 4, 1).genuine):
+                Image.fromarray(image).save(people / str(writer) / f"{number}.png")
+
+        assert main(["calibrate", str(people), "--output", str(tmp_path / "mine")]) == 0
+
+        said = capsys.readouterr().out
+        assert "24 images of 6 writers, 0 left out" in said
+        assert "6 writers are few" in said
+        assert "inferred from" in said
+        mine, shipped = Verifier.load(tmp_path / "mine"), Verifier.load()
+        assert mine.identity == shipped.identity  # enrolled references stay good
+        assert sorted(mine.scoring.operations) == [1, 2, 3]
+        words = mine.compare([next((people / "0").glob("*.png"))] * 1, people / "1" / "0.png")
+        assert "6 calibration writers of 'people'" in words.in_words()[2]
+        assert "inferred from BHSig260 Bengali" in words.in_words()[2]
+        assert "people: 6 writers" in (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+
+    def test_too_few_people_are_refused(self, tmp_path, capsys):
+        for writer in range(3):
+            (tmp_path / "few" / str(writer)).mkdir(parents=True)
+            for number, image in enumerate(draw_writer(11, writer, 2, 1).genuine):
+                Image.fromarray(image).save(tmp_path / "few" / str(writer) / f"{number}.png")
+
+        assert main(["calibrate", str(tmp_path / "few"), "--output", str(tmp_path / "m")]) == 1
+
+        assert "needs at least 5" in capsys.readouterr().err
+        assert not (tmp_path / "m").exists()
+
+    def test_the_model_itself_is_not_overwritten(self, tmp_path, capsys):
+        shipped = str(Path(calibration.__file__).parents[1] / "pretrained")
+
+        assert main(["calibrate", str(tmp_path), "--output", shipped]) == 1
+
+        assert "name another folder" in capsys.readouterr().err
