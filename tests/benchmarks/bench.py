@@ -51,6 +51,12 @@ RATIOS: dict[str, tuple[str, str, str, float]] = {
         "training_images",
         5,
     ),
+    "service_over_runtime": (
+        "service, all clients / embedding",
+        "service_images",
+        "runtime_images",
+        0.5,
+    ),
     "naive_bytes_over_tfrecord": (
         "bytes of stored pairs / TFRecord",
         "naive_bytes",
@@ -83,9 +89,15 @@ ROWS = {
     "images_a_second": "file to embedding (images/s)",
     "embedding_seconds": "cleaning and embedding these files (s)",
     "evaluation_seconds": "the whole evaluation: cleaned, embedded, all pairs, 1,000 resamples (s)",
-    "signature_best_seconds": "the shipped model, one signature on one core, at best (s)",
+    "verify_seconds": "`verify` with the shipped model on one core, from start to answer (s)",
+    "enrolled_comparison_seconds": "one comparison of a file with enrolled references (s)",
+    "signature_best_seconds": "the shipped model, one embedding on one core, at best (s)",
     "signature_median_seconds": "the same, in the median (s)",
+    "keras_signature_best_seconds": "the same by Keras, at best (s)",
     "cold_start_seconds": "the service, from start to ready (s)",
+    "service_resident_bytes": "memory of the service after all comparisons (bytes)",
+    "runtime_images": "bare embedding of its model (images/s)",
+    "service_images": "images embedded for all clients at once (images/s)",
     "comparison_seconds": "one comparison over HTTP (s)",
     "comparisons_a_second": "comparisons of all clients at once (comparisons/s)",
     "clients": "clients at once",
@@ -142,7 +154,7 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
         ("all pairs", lambda: measures.all_pairs(sizes)),
         ("storage", lambda: measures.storage(sizes)),
         ("files", lambda: measures.files(sizes, real_data)),
-        ("one signature", lambda: measures.one_signature(sizes)),
+        ("verifying", lambda: measures.verifying(sizes)),
         ("service", lambda: measures.service(sizes)),
     ):
         print(f"{name} …", flush=True)

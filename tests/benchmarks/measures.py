@@ -382,7 +382,10 @@ def _drawn_files(folder: Path, count: int) -> pd.DataFrame:
 def service(sizes: Sizes) -> dict[str, float]:
     """A real service on loopback: from start to ready, one comparison, and many clients at once."""
     import httpx
+    import psutil
     import serving
+
+    from deepsign_utils.verifying.verifier import Verifier
 
     serving.CANVAS = Preprocessing(sizes.height, sizes.width)
     serving.model_folder.cache_clear()
@@ -409,8 +412,15 @@ def service(sizes: Sizes) -> dict[str, float]:
             with ThreadPoolExecutor(sizes.clients) as pool:
                 list(pool.map(client_of, range(sizes.clients)))
             together = time.perf_counter() - started
+            resident = psutil.Process(running.process.pid).memory_info().rss
+    verifier = Verifier.load(serving.model_folder())
+    canvases = np.stack([verifier.read(reference).canvas] * sizes.batch)
+    bare = best({"embed": lambda: verifier.embed(canvases)}, sizes.rounds)["embed"]
     asked = sizes.clients * (sizes.requests // sizes.clients)
     return {
+        "runtime_images": len(canvases) / bare,
+        "service_images": 2 * asked / together,
+        "service_resident_bytes": resident,
         "cold_start_seconds": cold,
         "comparison_seconds": one,
         "clients": sizes.clients,
@@ -418,12 +428,16 @@ def service(sizes: Sizes) -> dict[str, float]:
     }
 
 
-def one_signature(sizes: Sizes) -> dict[str, float]:
-    """Seconds in which the shipped model embeds one cleaned signature on one core."""
-    seconds = _alone("report_one_signature", sizes.embeddings, cores=1)
+def verifying(sizes: Sizes) -> dict[str, float]:
+    """The shipped model, on one core: a command from its start to its answer, one comparison with
+    enrolled references, and one embedding, which Keras makes as well."""
+    seconds = _alone("report_verifying", sizes.embeddings, sizes.rounds, cores=1)
     return {
-        "signature_best_seconds": float(np.min(seconds)),
-        "signature_median_seconds": float(np.median(seconds)),
+        "verify_seconds": min(seconds["verify"]),
+        "enrolled_comparison_seconds": min(seconds["enrolled"]),
+        "signature_best_seconds": min(seconds["runtime"]),
+        "signature_median_seconds": float(np.median(seconds["runtime"])),
+        "keras_signature_best_seconds": min(seconds["keras"]),
     }
 
 
@@ -595,19 +609,40 @@ def report(name: str, size: int, cores: int) -> None:
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before}))
 
 
-def report_one_signature(embeddings: int) -> None:
-    """Embed one signature so many times in this process, and print how long each time took."""
-    from deepsign_utils import training
+def report_verifying(times: int, rounds: int) -> None:
+    """Measure what `verifying` returns in this process, and print how long each time took."""
+    from PIL import Image
+
+    from deepsign_utils import models, training
+    from deepsign_utils.study import PRETRAINED
     from deepsign_utils.verifying.verifier import Verifier
 
     training.prepare_tensorflow(0)
     verifier = Verifier.load()
-    signature = synthetic.draw_writer(0, index=0, genuine=1, forgeries=0).genuine[0]
-    canvas = preprocessing.clean(signature, verifier.preprocessing)[None]
-    verifier.embed(canvas)
-    seconds = []
-    for _ in range(embeddings):
-        started = time.perf_counter()
-        verifier.embed(canvas)
-        seconds.append(time.perf_counter() - started)
+    encoder = models.load_encoder(PRETRAINED / "encoder.keras")
+    drawn = synthetic.draw_writer(0, index=0, genuine=2, forgeries=0).genuine
+    enrolled = verifier.enrol(drawn[:1])
+    canvas = verifier.read(drawn[1]).canvas[None]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(Path(folder) / f"{number}.png") for number in range(2)]
+        for file, image in zip(files, drawn, strict=True):
+            Image.fromarray(image).save(file)
+        command = [sys.executable, "-m", "deepsign_utils", "verify", files[0]]
+
+        def verify() -> None:
+            subprocess.run([*command, "--questioned", files[1]], capture_output=True, check=False)
+
+        measured = {
+            "verify": (verify, 2 * rounds),
+            "enrolled": (lambda: verifier.compare(enrolled, files[1]), times),
+            "runtime": (lambda: verifier.embed(canvas), times),
+            "keras": (lambda: encoder.predict_on_batch(models.as_images(canvas)), times),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in measured}
+        for name, (function, count) in measured.items():
+            function()
+            for _ in range(count):
+                started = time.perf_counter()
+                function()
+                seconds[name].append(time.perf_counter() - started)
     print(json.dumps(seconds))

@@ -20,6 +20,7 @@ PROMISED = {
     "training_step_over_sgemm",
     "all_pairs_over_pairwise",
     "batches_over_training_step",
+    "service_over_runtime",
     "naive_bytes_over_tfrecord",
 }
 
