@@ -48,6 +48,19 @@ def test_what_only_verifies_has_a_lock_of_its_own_with_the_same_versions():
     assert {"tensorflow", "keras", "onnx", "tf2onnx", "jupyterlab"}.isdisjoint(verifying)
 
 
+def test_the_container_is_made_of_what_is_there():
+    from deepsign_utils.verifying.service.settings import Settings
+
+    text = (ROOT / "Dockerfile").read_text()
+    sources = " ".join(re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M)).split()
+    let_in = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert sorted(sources) == sorted(let_in)
+    assert all((ROOT / source).exists() for source in sources)
+    named = {name.lower() for name in re.findall(r"DEEPSIGN_(\w+)=", text)}
+    assert named
+    assert named <= set(Settings.model_fields)
+
+
 def test_the_lock_names_no_registry():
     for file in ROOT.glob("requirements*.txt"):
         assert "://" not in file.read_text()

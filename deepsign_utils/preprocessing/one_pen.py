@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from deepsign_utils.preprocessing.ink import smoothed
 
@@ -13,6 +12,8 @@ FINE = 2  # pixels, along each side of a canvas pixel, at which ink is decided
 
 def redrawn(ink: np.ndarray, canvas_height: int) -> np.ndarray:
     """Draw the strokes' centre lines with a pen as wide as a 64th of the canvas is high."""
+    from skimage.morphology import skeletonize  # takes long to import, and few models need it
+
     radius = FINE * canvas_height / 128
     reach = int(radius)
     border = reach + 2
