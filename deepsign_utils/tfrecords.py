@@ -17,25 +17,24 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from PIL import Image
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import Cleaned
 from deepsign_utils.study.artefacts import digest, write_json
 
+# TensorFlow is imported where records are written or read: what else needs `Canvases` does without.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 SCHEMA = {"signature_id": "int64", "writer": "bytes", "kind": "bytes", "canvas": "bytes"}
 MANIFEST = "manifest.json"
 SHARD_BYTES = 64 * 2**20
 MEMORY_MAP_BYTES = 2**30
-_PARSE = {
-    name: tf.io.FixedLenFeature([], {"int64": tf.int64, "bytes": tf.string}[kind])
-    for name, kind in SCHEMA.items()
-}
 
 
 class Canvases(NamedTuple):
@@ -56,6 +55,7 @@ def encode_png(canvas: np.ndarray) -> bytes:
 
 def serialize(signature_id: int, writer: str, kind: str, png: bytes) -> bytes:
     """One signature as the bytes of a ``tf.train.Example`` of the schema."""
+    import tensorflow as tf
 
     def of_bytes(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
@@ -103,6 +103,8 @@ def write_shards(
     DeepSignError
         If the shards cannot be written (disk full, no permission).
     """
+    import tensorflow as tf
+
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     old = folder.with_name(f".{folder.name}.old.{os.getpid()}.partial")
     try:
@@ -125,6 +127,8 @@ def write_shards(
 def _write_shards(
     folder: Path, signatures: pd.DataFrame, cleaned: Iterable[Cleaned], preprocessing: dict
 ) -> dict:
+    import tensorflow as tf
+
     shards: dict[str, list[dict]] = {split: [] for split in ("train", "validation", "test")}
     writers: dict[str, set[str]] = {split: set() for split in shards}
     open_writers: dict[str, tf.io.TFRecordWriter] = {}
@@ -231,9 +235,13 @@ def check_shards(folder: Path, split: str) -> list[Path]:
 
 def dataset(files: Sequence[Path]) -> tf.data.Dataset:
     """Parsed records of the shards, in order, with the canvas decoded (height, width) uint8."""
+    import tensorflow as tf
+
+    types = {"int64": tf.int64, "bytes": tf.string}
+    features = {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in SCHEMA.items()}
 
     def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = tf.io.parse_single_example(record, _PARSE)
+        example = tf.io.parse_single_example(record, features)
         image = tf.io.decode_png(example["canvas"], channels=1)[:, :, 0]
         return {**example, "canvas": image}
 
@@ -302,6 +310,8 @@ def compare_layouts(
     DataFrame
         ``layout``, ``records`` (count), ``bytes``, ``pairs_per_second`` read and decoded.
     """
+    import tensorflow as tf
+
     files = check_shards(folder, split)
     ids, pngs = [], []
     for record in tf.data.TFRecordDataset([str(file) for file in files]).as_numpy_iterator():

@@ -19,7 +19,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
@@ -45,6 +44,8 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     DeepSignError
         If ``DEEPSIGN_THREADS`` is no positive whole number.
     """
+    import tensorflow as tf
+
     wanted = os.environ.get("DEEPSIGN_THREADS", "")
     if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
         raise DeepSignError(f"DEEPSIGN_THREADS is {wanted!r}; it must be a positive whole number.")
@@ -96,6 +97,8 @@ class FusedBatchNormalization(keras.layers.Layer):
         if not training:
             return self.inside(maps, training=False)
         inside = self.inside
+        import tensorflow as tf
+
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=maps,
             scale=inside.gamma,

@@ -85,14 +85,3 @@ def test_importing_the_package_alone_imports_nothing_heavy(module):
         f"import sys, deepsign_utils, deepsign_utils.__main__; sys.exit({module!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-LIGHT = ("datasets", "synthetic", "preprocessing", "shortcuts")
-LIGHT += ("pairing", "duplicates", "scoring", "metrics", "figures", "report", "figures.explorers")
-LIGHT += ("runs.naive_recipe",)
-
-
-@pytest.mark.parametrize("module", LIGHT)
-def test_what_looks_at_images_and_scores_knows_no_tensorflow(module):
-    code = f"import sys, deepsign_utils.{module}; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
