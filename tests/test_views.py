@@ -30,13 +30,13 @@ def views_of(encoder, canvases) -> np.ndarray:
 
 def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
     still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
-    seen = views_of(encoder, canvases)
+    embedded = views_of(encoder, canvases)
     for place, (part, across, down) in enumerate(EVERY):
         hands = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
         seen = batches.augment(canvases, hands, np.zeros((len(canvases), 8), np.float32), still)
         expected = encoder.predict(seen, verbose=0)
         # But for the outermost half pixel, where the training sees the canvas end.
-        cosine = np.sum(seen[:, place] * expected, axis=1)
+        cosine = np.sum(embedded[:, place] * expected, axis=1)
         assert cosine.min() > (0.97 if part else 0.9999)
 
 
