@@ -4,12 +4,25 @@
 # parameters and the artefacts before it. Parameters and artefacts are rewritten only when their
 # content changes, so what is up to date is not run again.
 
+# What a shell happens to hold under these names is for something else: they are given to make.
+GIVEN := STUDY RUN PARAMS DATA SWEEP STUDIES PYTHON
+$(foreach name,$(GIVEN),$(if $(filter environment,$(origin $(name))),\
+	$(info $(name) is set in the environment, and not read: make … $(name)='$($(name))')\
+	$(eval undefine $(name))))
+
 STUDY ?= synthetic
 RUN ?= $(STUDY)
 PARAMS ?=
 DATA ?=
+# It names folders, and make divides words at spaces.
+ifneq ($(words $(RUN)),1)
+$(error RUN is '$(RUN)': it names a folder, of letters, digits, and _ . - without spaces)
+endif
 
 MAKEFLAGS += --no-builtin-rules
+unexport PYTHONWARNINGS PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
 .DELETE_ON_ERROR:
 .PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-newest \
 	audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
@@ -47,6 +60,13 @@ PY := $(VENV)/bin/python
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
+
+# A checkout that was moved takes its environment along.
+ifneq ($(wildcard $(VENV)/bin/activate),)
+ifneq ($(shell grep -qF '$(realpath $(VENV))' $(VENV)/bin/activate && echo here),here)
+$(shell $(PY) deepsign_utils/study/relocation.py $(VENV))
+endif
+endif
 
 environment: $(VENV)/.installed
 environment-dev: $(VENV)/.installed-dev
@@ -216,7 +236,7 @@ LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 lab: $(VENV)/.installed
 	@mkdir -p $(LAB_SETTINGS)
 	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
-	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md
+	@env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/README.md
 
 serve: $(VENV)/.installed-serve
 	@$(PY) -m deepsign_utils serve
@@ -235,8 +255,8 @@ pretrained:
 	@cp reports/pretraining/model/* deepsign_utils/pretrained/
 
 lint: $(VENV)/.installed-dev
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
 
 planted: $(VENV)/.installed-dev
 	@$(PY) tests/planted.py
@@ -275,3 +295,6 @@ audit-dependencies: $(VENV)/.installed-dev $(VENV)/.installed-serve
 clean:
 	rm -rf $(VENV) $(NEWEST) $(AUDIT) data/built data/raw/synthetic data/raw/capture
 	find reports -mindepth 1 ! -name README.md -delete
+
+# Last, as it would define what is only defined where it was not before.
+unexport $(GIVEN)

@@ -17,20 +17,21 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
     CHAPTERS,
     DEMONSTRATION,
+    PARAMETERS,
     PRETRAINED,
     ROOT,
     Study,
     alone,
+    check_output,
     check_values,
     clear_partial,
     news_of_images,
@@ -41,17 +42,30 @@ from deepsign_utils.study import (
     write_chapter_parameters,
     write_json,
 )
+from deepsign_utils.study.surroundings import (
+    expand,
+    keep_apart,
+    print_anything,
+    tell_ignored,
+)
+from deepsign_utils.study.yaml_1_2 import read_yaml
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
+    print_anything()
+    if sys.warnoptions:  # PYTHONWARNINGS=error makes an end of any remark of any package
+        warnings.simplefilter("default")
     parser = _parser()
     options = parser.parse_args(arguments)
+    failed = 2 if options.run is _verify else 1  # where 1 is a rejection
     try:
+        keep_apart()
+        tell_ignored(strict=options.run is _serve)
         return options.run(options) or 0
     except DeepSignError as error:
         print(f"\n{error}\n", file=sys.stderr)
-        return 1
+        return failed
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("deepsign_utils"):
             raise
@@ -60,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "comes with: pip install 'deepsign-utils[study]'\n",
             file=sys.stderr,
         )
-        return 1
+        return failed
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f"{error.filename}: " if error.filename else ""
         print(f"\n{where}{error.strerror or error}.\n", file=sys.stderr)
-        return 1
+        return failed
     except KeyboardInterrupt:
         print("\nInterrupted; what was finished is kept.", file=sys.stderr)
-        return 1
+        return failed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "<writer>/ genuine, <writer>_forg/ forged, and a manifest.csv. The same seed draws the "
         "same bytes.",
     )
-    synthesize.add_argument("folder", type=Path, help="where to write it")
+    synthesize.add_argument("folder", type=expand, help="where to write it")
     synthesize.add_argument("--writers", type=int, default=60, help="default: %(default)s")
     synthesize.add_argument(
         "--genuine", type=int, default=24, help="signatures of each writer; default: %(default)s"
@@ -123,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     realism.add_argument(
         "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
     )
-    realism.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    realism.add_argument("--output", type=expand, required=True, metavar="FOLDER")
     realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     realism.set_defaults(run=_realism)
 
@@ -134,14 +148,14 @@ def _parser() -> argparse.ArgumentParser:
         "--pattern says, or guessed from names. What is unsure is marked; a manifest is read when "
         "no mark is left. Paths are relative to the folder: the manifest belongs into it.",
     )
-    manifest.add_argument("folder", type=Path, help="a dataset's folder")
+    manifest.add_argument("folder", type=expand, help="a dataset's folder")
     manifest.add_argument(
         "--pattern",
         metavar="TEXT",
         help="how a path below the folder tells, as '{writer}/{kind}_{n}' or '{kind}/{writer}-*'",
     )
     manifest.add_argument(
-        "--output", type=Path, metavar="FILE.csv", help="default: manifest.csv in the folder"
+        "--output", type=expand, metavar="FILE.csv", help="default: manifest.csv in the folder"
     )
     manifest.set_defaults(run=_manifest)
 
@@ -162,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parameters.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     parameters.add_argument("--run", dest="run_name", help="output folder; default: the study's")
     parameters.add_argument("--data", help="folder of the images")
-    parameters.add_argument("--output", type=Path, required=True, help="folder to write to")
+    parameters.add_argument("--output", type=expand, required=True, help="folder to write to")
     pair = {"nargs": 2, "action": "append", "default": []}
     parameters.add_argument("-p", metavar=("NAME", "VALUE"), help="a parameter", **pair)
     parameters.add_argument("-r", metavar=("NAME", "TEXT"), help="one taken as text", **pair)
@@ -175,10 +189,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a notebook with papermill. The output appears when every cell has run; "
         "of a failed notebook the partly executed copy is left beside it.",
     )
-    execute.add_argument("notebook", type=Path)
-    execute.add_argument("--parameters", type=Path, required=True, help="YAML file")
-    execute.add_argument("--output", type=Path, required=True, help="executed notebook")
-    execute.add_argument("--missing", type=Path, help="run it only if this file is missing")
+    execute.add_argument("notebook", type=expand)
+    execute.add_argument("--parameters", type=expand, required=True, help="YAML file")
+    execute.add_argument("--output", type=expand, required=True, help="executed notebook")
+    execute.add_argument("--missing", type=expand, help="run it only if this file is missing")
     execute.set_defaults(run=_execute)
 
     undisturbed = commands.add_parser(
@@ -236,11 +250,11 @@ def _parser() -> argparse.ArgumentParser:
         "or on a Dask cluster (DASK_SCHEDULER=tcp://…), and compare them: "
         "reports/sweeps/<name>/. Finished runs are not made again. Exit status 1 if runs failed.",
     )
-    sweep.add_argument("file", type=Path, help="YAML file, such as notebooks/sweeps/example.yaml")
+    sweep.add_argument("file", type=expand, help="YAML file, such as notebooks/sweeps/example.yaml")
     sweep.set_defaults(run=_sweep)
 
     model = {
-        "type": Path,
+        "type": expand,
         "default": PRETRAINED,
         "metavar": "FOLDER",
         "help": "model folder; default: the shipped model",
@@ -272,8 +286,8 @@ def _parser() -> argparse.ArgumentParser:
         "folder, every image in it) and embedding (float32, images x dimension). Images that "
         "cannot be used are listed and left out.",
     )
-    embed.add_argument("images", nargs="+", type=Path, metavar="IMAGE-OR-FOLDER")
-    embed.add_argument("--output", type=Path, required=True, metavar="FILE.npz")
+    embed.add_argument("images", nargs="+", type=expand, metavar="IMAGE-OR-FOLDER")
+    embed.add_argument("--output", type=expand, required=True, metavar="FILE.npz")
     embed.add_argument("--model", **model)
     embed.set_defaults(run=_embed)
 
@@ -283,10 +297,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare pairs of images. The table has the columns left (a genuine "
         "reference) and right (the questioned signature): paths, relative to the table's folder. "
         "The output is the same table with three more columns: score (higher is more genuine), "
-        "decision (accepted, rejected or referred), and reason, where a pair could not be judged.",
+        "decision (accepted, rejected or referred), and reason, where a pair could not be judged. "
+        "Exit status: 0, or 1 if no pair could be judged.",
     )
-    compare.add_argument("pairs", type=Path, metavar="PAIRS.csv")
-    compare.add_argument("--output", type=Path, required=True, metavar="FILE.csv")
+    compare.add_argument("pairs", type=expand, metavar="PAIRS.csv")
+    compare.add_argument("--output", type=expand, required=True, metavar="FILE.csv")
     compare.add_argument("--model", **model)
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
@@ -299,7 +314,7 @@ def _parser() -> argparse.ArgumentParser:
         "model's own threshold, and the EER, with 95 %% intervals by bootstrap over writers. The "
         "model must not have been trained on any of these writers.",
     )
-    evaluate.add_argument("folder", type=Path, help="a dataset's folder")
+    evaluate.add_argument("folder", type=expand, help="a dataset's folder")
     evaluate.add_argument("--layout", **layout)
     evaluate.add_argument("--model", **model)
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -309,7 +324,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also measure what needs no training (the encoder's random weights, and HOG), and "
         "what remains when one pen redraws every stroke",
     )
-    evaluate.add_argument("--output", type=Path, metavar="FILE.json", help="where to keep it")
+    evaluate.add_argument("--output", type=expand, metavar="FILE.json", help="where to keep it")
     evaluate.set_defaults(run=_evaluate)
 
     capture = commands.add_parser(
@@ -345,7 +360,7 @@ def _parser() -> argparse.ArgumentParser:
     capture.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     capture.add_argument(
         "--pictures",
-        type=Path,
+        type=expand,
         metavar="FOLDER",
         help="measure nothing: only draw capture.png there, a signature under each condition",
     )
@@ -359,8 +374,8 @@ def _parser() -> argparse.ArgumentParser:
         "forgeries it is inferred, or measured where ten writers or more have some. Writes a "
         "model folder, which verify, compare, evaluate and serve take with --model.",
     )
-    calibrate.add_argument("folder", type=Path, help="a dataset's folder")
-    calibrate.add_argument("--output", type=Path, required=True, metavar="MODEL")
+    calibrate.add_argument("folder", type=expand, help="a dataset's folder")
+    calibrate.add_argument("--output", type=expand, required=True, metavar="MODEL")
     calibrate.add_argument("--layout", **layout)
     calibrate.add_argument("--model", **model)
     calibrate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -377,7 +392,7 @@ def _parser() -> argparse.ArgumentParser:
     promise.add_argument(
         "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
     )
-    promise.add_argument("--output", type=Path, required=True, metavar="MODEL")
+    promise.add_argument("--output", type=expand, required=True, metavar="MODEL")
     promise.add_argument("--model", **model)
     promise.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     promise.set_defaults(run=_promise)
@@ -389,7 +404,7 @@ def _parser() -> argparse.ArgumentParser:
         "images, and never a reference, tells forged from genuine, on writers it never saw. "
         "AUC 0.5 is chance; a shortcut is flagged where the interval lies above 0.55.",
     )
-    audit.add_argument("folder", type=Path, help="a dataset's folder")
+    audit.add_argument("folder", type=expand, help="a dataset's folder")
     audit.add_argument("--layout", **layout)
     audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     audit.set_defaults(run=_audit)
@@ -401,10 +416,10 @@ def _parser() -> argparse.ArgumentParser:
         "within 0.00001, and golden_vectors.json, canvases and embeddings for a port to test "
         "itself by. The output is a model folder that verify and serve take.",
     )
-    export.add_argument("model", type=Path, metavar="MODEL", help="model folder of a study")
+    export.add_argument("model", type=expand, metavar="MODEL", help="model folder of a study")
     export.add_argument(
         "--output",
-        type=Path,
+        type=expand,
         metavar="FOLDER",
         help="a new folder; default: the model folder itself",
     )
@@ -469,6 +484,7 @@ def _realism(options: argparse.Namespace) -> None:
     from deepsign_utils import figures
     from deepsign_utils.synthetic import realism
 
+    check_output(options.output / "realism.csv")
     tables = {"synthetic": realism.describe_writers(200, options.seed)}
     for name, folder in _named_folders(options.datasets):
         tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
@@ -489,32 +505,35 @@ def _parameters(options: argparse.Namespace) -> None:
     values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
-        values["data_root"] = str(Path(options.data).resolve())
-    given = {name: _yaml(value) for name, value in options.p} | dict(options.r)
+        values["data_root"] = str(expand(options.data).resolve())
+    given = {
+        name: read_yaml(value, f"PARAMS: -p {name} {value}") for name, value in options.p
+    } | dict(options.r)
     for text in options.y:
-        mapping = _yaml(text)
+        mapping = read_yaml(text, f"PARAMS: -y {text}")
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
     values |= check_values(given, "PARAMS")
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS
-    write_chapter_parameters(values, options.output, chapters)
-    if news := news_of_images(_study_of(values)):
+    study = _study_of(values)
+    write_chapter_parameters(values, options.output, study.used_parameters, chapters)
+    if news := news_of_images(study):
         print(news, file=sys.stderr)
+    for name in PARAMETERS:
+        if name.upper() in os.environ:
+            print(
+                f"{name.upper()} is set in the environment, and not read: "
+                f'make report PARAMS="-p {name} {os.environ[name.upper()]}"',
+                file=sys.stderr,
+            )
 
 
 def _study_of(values: Mapping[str, Any]) -> Study:
     """The study of resolved or unresolved parameters."""
     every = resolve(values)
     return Study(*(every[name] for name in ("study", "dataset", "data_root", "seed")))
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DeepSignError(f"PARAMS holds {text!r}, which is not valid YAML.") from error
 
 
 def _alone(options: argparse.Namespace) -> None:
@@ -541,6 +560,8 @@ def _execute_notebook(options: argparse.Namespace) -> int:
     from papermill.exceptions import PapermillExecutionError
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "MPLCONFIGDIR"):
+        Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
     partial = options.output.with_name(f"{options.output.stem}.partial.ipynb")
     parameters = read_study(options.parameters)
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -706,7 +727,8 @@ def _verify(options: argparse.Namespace) -> int:
             options.references, options.questioned, options.threshold
         )
         if options.json:
-            print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False), flush=True)
+            ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+            print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=ascii_), flush=True)
         else:
             warnings = [f"Note, {w.image}: {w.message}" for w in comparison.warnings]
             print("\n".join([*comparison.in_words(), *warnings]), flush=True)
@@ -725,6 +747,7 @@ def _embed(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying.verifier import Verifier, image_files
 
     files = image_files(options.images)
+    check_output(options.output, files)
     embeddings, problems = Verifier.load(options.model).embed_files(files)
     _list_problems(problems)
     if not len(embeddings):
@@ -740,12 +763,16 @@ def _compare(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying.verifier import Verifier, compare_pairs, read_pairs
 
     pairs = read_pairs(options.pairs)
+    images = {options.pairs.parent / path for side in ("left", "right") for path in pairs[side]}
+    check_output(options.output, [options.pairs, *images])
     verifier = Verifier.load(options.model)
     judged, problems = compare_pairs(verifier, pairs, options.pairs.parent, options.threshold)
     _list_problems(problems)
     write_atomically(options.output, judged.to_csv(index=False))
     counts = judged["decision"].replace("", "not judged").value_counts()
     print(f"{', '.join(f'{n} {name}' for name, n in counts.items())}: {options.output}")
+    if len(judged) and (judged["decision"] == "").all():
+        raise DeepSignError("No pair could be judged; each one's reason stands in the output.")
 
 
 def _list_problems(problems: Mapping[Path, str]) -> None:
@@ -759,6 +786,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from deepsign_utils.runs import evaluate
     from deepsign_utils.verifying.verifier import Verifier
 
+    if options.output:
+        check_output(options.output, [options.folder, options.model])
     found = evaluate.evaluate(
         Verifier.load(options.model),
         options.folder,

@@ -18,6 +18,12 @@ from keras import layers, ops
 from deepsign_utils import DeepSignError
 from deepsign_utils.study.folders import PRETRAINED, ROOT
 
+# Whatever another project, in a file or in this process, has set: the networks are made for these.
+keras.config.set_image_data_format("channels_last")
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_dtype_policy("float32")
+
 EMBEDDING_SIZE = 128
 # Keras's 0.99 averages over the last hundreds of steps: too slow for trainings this short.
 BATCH_NORM_MOMENTUM = 0.9

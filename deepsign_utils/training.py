@@ -63,6 +63,15 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     return {"tensorflow": threads, "onednn": int(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0"))}
 
 
+def arithmetic() -> dict[str, str]:
+    """On what Keras computes, how it lays images out, and in which precision."""
+    return {
+        "backend": keras.config.backend(),
+        "image_data_format": keras.config.image_data_format(),
+        "precision": keras.config.dtype_policy().name,
+    }
+
+
 @keras.saving.register_keras_serializable(package="deepsign")
 class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly to the peak, then falls to zero as half a cosine."""

@@ -1,12 +1,15 @@
 """Every figure of the report: what it shows, in which colours, and that a rerun repeats it."""
 
+import io
 import itertools
 import json
 import subprocess
 import sys
+import warnings
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,10 +19,12 @@ from IPython.utils.capture import capture_output
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 from skimage.color import rgb2lab
 from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, figures
+from deepsign_utils.figures import style
 
 
 class Curve(NamedTuple):
@@ -656,3 +661,30 @@ def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked()
 def test_wrong_input_is_told_in_a_sentence(draw, message):
     with pytest.raises(DeepSignError, match=message):
         draw()
+
+
+@pytest.mark.parametrize(
+    "name", ["王小明", "張偉國", "田中さん", "محمد عبد الله", "রবীন্দ্রনাথ", "श्रीमती क्षत्रिय", "שלום"]
+)
+def test_names_in_every_script_are_drawn_not_boxes(name):
+    figure, axes = plt.subplots()
+    axes.set_axis_off()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a glyph that no face has
+        with mpl.rc_context(style.STYLE):
+            drawn = axes.text(0.1, 0.5, name)
+            style.render(figure)
+    assert drawn.get_window_extent().width > 0
+    plt.close(figure)
+
+
+def test_what_is_written_from_right_to_left_is_drawn_so():
+    figure = plt.figure(figsize=(4, 1))
+    with mpl.rc_context(style.STYLE):
+        figure.text(0.1, 0.4, "اـد", fontsize=40)  # alif, a tall stroke, is the first letter
+        content = style.render(figure)["image/png"]
+    plt.close(figure)
+    ink = np.asarray(Image.open(io.BytesIO(content)).convert("L")) < 128
+    heights = ink[:, ink.any(axis=0)].sum(axis=0)
+    third = len(heights) // 3
+    assert heights[-third:].max() > 1.5 * heights[:third].max()

@@ -1,5 +1,6 @@
 """Parameters, random streams, atomic files and steps."""
 
+import ast
 import contextlib
 import json
 import re
@@ -8,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from conftest import ROOT
 from papermill import inspect_notebook
 
@@ -21,6 +21,7 @@ from deepsign_utils.study import (
     Study,
     check_values,
     fingerprint,
+    folders,
     news_of_images,
     notebook_parameters,
     open_study,
@@ -36,9 +37,27 @@ from deepsign_utils.study import (
     write_chapter_parameters,
     write_json,
 )
+from deepsign_utils.study.yaml_1_2 import read_yaml
 
 STUDIES = sorted((ROOT / "notebooks" / "studies").glob("*.yaml"))
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
+
+
+# By hand it has a place of its own, and the data and sizes of its study.
+OF_THE_DEMONSTRATION = {
+    **read_study(ROOT / "notebooks" / "studies" / f"{DEMONSTRATION}.yaml"),
+    "study": "lab_shortcut_demo",
+}
+
+
+def test_what_is_run_by_hand_goes_to_no_study_of_a_file():
+    shipped = {file.stem for file in STUDIES}
+    assert shipped.isdisjoint({PARAMETERS["study"].default, OF_THE_DEMONSTRATION["study"]})
+
+
+def test_the_defaults_are_those_of_the_default_study():
+    file = ROOT / "notebooks" / "studies" / "synthetic.yaml"
+    assert read_study(file) == {"study": "synthetic", "dataset": PARAMETERS["dataset"].default}
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
@@ -72,7 +91,9 @@ def test_a_notebook_repeats_the_parameter_table_word_for_word(notebook):
     for line in "".join(cell["source"]).splitlines():
         name, kind, value, remark = re.fullmatch(r"(\w+): (.+?) = (.+?)  # (.+)", line).groups()
         known = PARAMETERS[name]
-        assert (kind, yaml.safe_load(value), remark) == (known.type, known.default, known.help)
+        of_its_own = OF_THE_DEMONSTRATION if notebook.stem == DEMONSTRATION else {}
+        default = of_its_own.get(name, known.default)
+        assert (kind, ast.literal_eval(value), remark) == (known.type, default, known.help)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
@@ -149,7 +170,7 @@ def test_a_missing_study_is_answered_with_those_there_are(tmp_path):
         read_study(tmp_path / "ceder.yaml")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/etc"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "/etc", "a b", "a$b", "a%b", "a'b"])
 def test_a_study_name_cannot_leave_its_folder(name):
     with pytest.raises(DeepSignError, match="plain folder name"):
         Study(name)
@@ -163,12 +184,69 @@ def test_streams_are_reproducible_and_independent():
 
 
 def test_a_chapters_parameters_are_rewritten_only_when_they_change(tmp_path):
-    write_chapter_parameters({"epochs": 3}, tmp_path)
-    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    write_chapter_parameters({"epochs": 4}, tmp_path)
-    changed = [n for n, t in before.items() if (tmp_path / n).stat().st_mtime_ns != t]
+    files, used = tmp_path / "parameters", tmp_path / "used"
+    write_chapter_parameters({"epochs": 3}, files, used)
+    before = {file.name: file.stat().st_mtime_ns for file in files.iterdir()}
+    write_chapter_parameters({"epochs": 4}, files, used)
+    changed = [n for n, t in before.items() if (files / n).stat().st_mtime_ns != t]
     assert changed == ["05_training.yaml"]
-    assert yaml.safe_load((tmp_path / "05_training.yaml").read_text())["epochs"] == 4
+    assert read_study(files / "05_training.yaml")["epochs"] == 4
+
+
+def test_a_chapter_that_was_run_by_hand_with_others_is_run_again(tmp_path):
+    files, used = tmp_path / "parameters", tmp_path / "used"
+    write_chapter_parameters({}, files, used)
+    for chapter in ("02_pairing", "05_training"):
+        write_artefact(used / f"{chapter}.json", read_study(files / f"{chapter}.yaml"))
+    by_hand = read_study(files / "05_training.yaml") | {"epochs": 1}
+    write_artefact(used / "05_training.json", by_hand)
+    before = {file.name: file.stat().st_mtime_ns for file in files.iterdir()}
+
+    write_chapter_parameters({}, files, used)
+
+    newer = [n for n, t in before.items() if (files / n).stat().st_mtime_ns != t]
+    assert newer == ["05_training.yaml"]
+
+
+@pytest.mark.parametrize("writers", [["010", "7"], ["1e5", "null"], ["o'neill", "名 #1: a"]])
+def test_what_a_chapter_is_given_is_what_was_meant(tmp_path, writers):
+    values = {"test_writers": writers, "learning_rate": 1e-5}
+    write_chapter_parameters(values, tmp_path, tmp_path / "used")
+    assert read_study(tmp_path / "02_pairing.yaml")["test_writers"] == writers
+    assert read_study(tmp_path / "05_training.yaml")["learning_rate"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("1e-3", 0.001),
+        ("2E5", 200_000.0),
+        (".5", 0.5),
+        ("-7", -7),
+        ("[010,011,012]", ["010", "011", "012"]),
+        ("[1, 05]", [1, "05"]),
+        ("0x10", "0x10"),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("2026-01-31", "2026-01-31"),
+        ("[no, off, y]", ["no", "off", "y"]),
+        ("true", True),
+        ("~", None),
+    ],
+)
+def test_values_mean_what_they_look_like(written, meant):
+    assert read_yaml(written, "it") == meant
+
+
+@pytest.mark.parametrize("text", ["{epochs: 3, epochs: 4}", "[1", "a: b: c", "\x00"])
+def test_yaml_that_is_none_is_told(text):
+    with pytest.raises(DeepSignError, match="it is not valid YAML"):
+        read_yaml(text, "it")
+
+
+def test_a_list_may_come_as_papermills_p_passes_it():
+    assert PARAMETERS["test_writers"].check("[010, 011]") == ["010", "011"]
+    assert PARAMETERS["references"].check("[1, 5]") == [1, 5]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -332,10 +410,37 @@ class TestImages:
         assert news_of_images(Study("one", "another set")) == ""
 
 
-def test_a_notebook_run_with_an_unknown_name_stops(monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    with pytest.raises(DeepSignError, match="epoch"):
-        open_study({"study": "x", "seed": 0, "epoch": 3}, "01_eda")
+class TestANotebooksParameters:
+    """Of `02_pairing`, in a namespace as a kernel has it."""
+
+    GIVEN = {  # noqa: RUF012, no test changes it
+        "study": "test_of_parameters",
+        "seed": 3,
+        "validation_writers": 0.2,
+        "test_writers": ["010"],
+        "references": [1],
+    }
+
+    @pytest.fixture(autouse=True)
+    def _elsewhere(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(folders, "ROOT", tmp_path)
+
+    def test_an_injected_name_that_is_no_parameter_stops_it(self):
+        cell = "# Parameters\nepoch = 3\nseed = 3\n"
+        with pytest.raises(DeepSignError, match=r"'epoch'.*Did you mean 'epochs'"):
+            open_study(self.GIVEN | {"epoch": 3, "In": ["", cell]}, "02_pairing")
+
+    def test_nothing_else_of_the_namespace_counts(self):
+        # as of a startup file, of a person's own cells, and of a second run
+        others = {"ROWS": 5, "epochs": "many", "fit": 7, "my_project": "thesis", "Out": {}}
+        others["In"] = ["", "ROWS = 5", "# Parameters\nseed = 3", "this = 1"]
+        for _ in range(2):
+            this = open_study(self.GIVEN | others, "02_pairing")
+            assert read_artefact(this.used_parameters / "02_pairing.json") == self.GIVEN
+
+    def test_a_cell_that_was_not_run_is_told(self):
+        with pytest.raises(DeepSignError, match="'seed' is not set: run the cell"):
+            open_study({"study": "x"}, "02_pairing")
 
 
 def test_the_readme_lists_every_parameter_with_its_default():

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -155,6 +154,21 @@ class TestTheGrid:
         with pytest.raises(DeepSignError, match=said):
             sweep.read_sweep(file)
 
+    def test_a_files_name_that_names_no_folder_is_told(self, grid):
+        with pytest.raises(DeepSignError, match="name is 'my sweep'"):
+            sweep.read_sweep(grid(name="my sweep"))
+
+    def test_values_mean_what_they_look_like(self, grid, images, monkeypatch):
+        monkeypatch.setenv("HOME", str(images.parent))
+        text = (
+            "studies: [cedar]\nparameters:\n  learning_rate: [1e-3]\n  test_writers: [[010, 7]]\n"
+        )
+        file = grid(text)
+        file.write_text(text + "data: {cedar: ~/images}\n")
+        (run,) = sweep.read_sweep(file).runs
+        assert run.setting == {"learning_rate": 0.001, "test_writers": ["010", "7"]}
+        assert run.images == images
+
     def test_a_missing_file_names_those_that_are_there(self, tmp_path):
         with pytest.raises(DeepSignError, match=r"example\.yaml"):
             sweep.read_sweep(tmp_path / "none.yaml")
@@ -177,6 +191,29 @@ class TestResults:
         assert list(means["best"]) == [False, True, False]
         assert list(means["runs"]) == [1, 2, 2]
         assert means["eer_skilled_spread"][1:].tolist() == [0, 0]
+
+    @pytest.mark.parametrize(
+        "parameters",
+        ["epochs: [1]", "epochs: [1]\n  validation_writers: [0.3, 2/5, ['0001']]"],
+    )
+    def test_a_sweep_whose_runs_all_fail_has_its_report(
+        self, grid, tmp_path, monkeypatch, parameters
+    ):
+        swept = sweep.read_sweep(grid(f"studies: [cedar]\nparameters:\n  {parameters}\n"))
+        monkeypatch.setattr(sweep, "ROOT", tmp_path)
+        errors = {run.name: "missing.keras is missing." for run in swept.runs}
+
+        results = sweep.gather(list(swept.runs), errors, {})
+        sweep._write_tables(swept, results)
+        page = sweep.write_report(swept, results).read_text()
+
+        assert f"0 of {len(swept.runs)} runs finished" in page
+        assert page.count("missing.keras is missing.") == len(swept.runs)
+        assert "No setting has finished all its runs." in page
+        kept = pd.read_parquet(tmp_path / "reports" / "sweeps" / "small" / "results.parquet")
+        assert set(kept["status"]) == {"failed"}
+        if "validation_writers" in kept:
+            assert list(kept["validation_writers"]) == ["0.3", "2/5", '["0001"]']
 
     def test_a_failed_run_is_told_by_its_last_own_line(self):
         said = "\x1b[31m05_training stopped in cell [9]:\x1b[0m\n\nNo space is left.\n\n"
@@ -231,22 +268,37 @@ class TestOnThisMachine:
 
 
 class Cluster:
-    """A scheduler and two workers, each a process of its own, on loopback."""
+    """A scheduler, and workers as they are asked for, each a process of its own, on loopback."""
 
     def __init__(self, project: Project, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        self.project, self.folder = project, folder
-        port = self.address.rsplit(":", 1)[1]
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"
-        )
-        self.workers = [self._worker(name) for name in ("one", "two")]
+        self.project, self.workers, known = project, [], folder / "scheduler.json"
+        options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.scheduler = self._start("scheduler", *options, "--scheduler-file", str(known))
+        while not known.exists():
+            assert self.scheduler.poll() is None
+            time.sleep(0.05)
+        self.address = json.loads(known.read_text())["address"]
 
-    def _worker(self, name: str) -> subprocess.Popen:
+    def add(self, name: str) -> None:
+        """Start a worker."""
         options = ("--name", name, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        return self._start("worker", self.address, *options, "--host", "127.0.0.1")
+        command = ("worker", self.address, *options, "--host", "127.0.0.1")
+        self.workers.append(self._start(*command))
+
+    def sweep(self, file: Path) -> subprocess.Popen:
+        """Start the sweep of a file on this cluster."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "deepsign_utils", "sweep", str(file)],
+            cwd=self.project.folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.project.folder),
+                "DASK_SCHEDULER": self.address,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def _start(self, *command: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -274,18 +326,9 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
     """Given a scheduler and two workers, when one is killed, then all runs end, each once."""
     (project.folder / "seconds").write_text("2")
     file = grid()
-    started = subprocess.Popen(
-        [sys.executable, "-m", "deepsign_utils", "sweep", str(file)],
-        cwd=project.folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(project.folder),
-            "DASK_SCHEDULER": cluster.address,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    for name in ("one", "two"):
+        cluster.add(name)
+    started = cluster.sweep(file)
     try:
         # both workers are at work, and something is finished already
         deadline = time.monotonic() + 240
@@ -312,6 +355,23 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
     assert set(results["status"]) == {"finished"}
     markers = project.folder.glob("reports/small-*/sweep.json")
     assert {json.loads(marker.read_text())["worker"] for marker in markers} == {"one", "two"}
+
+
+def test_a_scheduler_without_workers_is_told_and_waited_for(project, grid, cluster):
+    started = cluster.sweep(grid("studies: [cedar]\nparameters: {learning_rate: [0.001]}\n"))
+    try:
+        said = ""
+        while "no worker yet" not in said:
+            line = started.stdout.readline()
+            assert line, said
+            said += line
+        assert f"dask worker {cluster.address}" in said
+        cluster.add("late")
+        output, _ = started.communicate(timeout=240)
+    finally:
+        started.kill()
+    assert started.returncode == 0, output
+    assert "1 runs finished, 0 failed" in output
 
 
 def test_what_a_killed_process_started_ends_with_it(tmp_path):

@@ -573,6 +573,41 @@ def test_compare_refuses_what_is_no_table_of_pairs(content: str, tmp_path: Path,
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_table_of_which_no_pair_can_be_judged_is_no_success(
+    images: Path, tmp_path: Path, capsys
+) -> None:
+    table, output = images / "hopeless.csv", tmp_path / "judged.csv"
+    table.write_text("left,right\nblank.png,g0.png\ngone.png,g1.png\n")
+
+    assert run("compare", table, "--output", output) == 1
+
+    assert "No pair could be judged" in capsys.readouterr().err
+    assert pd.read_csv(output)["reason"].notna().all()
+
+
+@pytest.mark.parametrize("command", ["compare", "embed"])
+def test_an_output_overwrites_no_input(command: str, images: Path, capsys) -> None:
+    table = images / "own.csv"
+    table.write_text("left,right\ng0.png,g1.png\n")
+    given = [table] if command == "compare" else [images / "g0.png"]
+    for target in (images / "g0.png", *given):
+        before = target.read_bytes()
+        assert run(command, *given, "--output", target) == 1
+        assert "is an input" in capsys.readouterr().err
+        assert target.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(images: Path, capsys) -> None:
+    beside = images / "g0.png" / "judged.csv"  # below a file
+    table = images / "own.csv"
+    table.write_text("left,right\ng0.png,g1.png\n")
+    for target, said in ((beside, "cannot be written"), (images, "is a folder")):
+        assert run("compare", table, "--output", target) == 1
+        captured = capsys.readouterr()
+        assert said in captured.err
+        assert "embedding" not in captured.err  # no progress bar: nothing was begun
+
+
 def test_audit_finds_the_shade_of_the_forged_paper(tmp_path: Path, capsys) -> None:
     for writer in range(8):
         for forged in (False, True):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import display
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -47,9 +48,18 @@ GRID = "#E4E4E4"
 # 6.4 inches at 12 points: a figure squeezed to a phone's 380 pixels keeps letters of 10 pixels.
 WIDTH = 6.4
 
+# For names in scripts that matplotlib's own face lacks: the same letters on every machine.
+_FONTS = Path(__file__).parent / "fonts"
+for _file in sorted(_FONTS.glob("*.ttf")):
+    font_manager.fontManager.addfont(_file)
+_FACES = ["Noto Sans Bengali", "Noto Sans Devanagari", "Noto Sans SC"]
+
+_NO_STYLE = ("backend", "interactive", "toolbar", "tk", "webagg", "savefig.directory", "datapath")
 STYLE = {
+    # First matplotlib's own defaults: a person's matplotlibrc changes no figure.
+    **{name: of for name, of in mpl.rcParamsDefault.items() if not name.startswith(_NO_STYLE)},
     **sns.axes_style("ticks"),
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "font.family": ["DejaVu Sans", *_FACES],  # the first comes with matplotlib
     "text.parse_math": False,  # a writer's name may hold dollars
     "font.size": 12,
     "axes.labelsize": 12,

@@ -34,7 +34,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
-import yaml
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
 
 from deepsign_utils import DeepSignError
@@ -56,6 +55,7 @@ from deepsign_utils.study.parameters import (
 )
 from deepsign_utils.study.processes import usable_processors
 from deepsign_utils.study.steps import fingerprint, sources
+from deepsign_utils.study.yaml_1_2 import read_yaml_file
 
 STAGING = ("shared", "staged")
 MARKER = "sweep.json"
@@ -64,6 +64,7 @@ LOG = "sweep.log"
 # what each canvas pixel of a batch adds (0.6 GB for 72 canvases of 64 x 128).
 MEMORY_OF_A_RUN, MEMORY_OF_A_PIXEL = 1_500_000_000, 1100
 TOPIC = "deepsign-sweep"
+_ANSWER_SECONDS = 10  # that a scheduler, and then a first worker, may take before that is told
 # What a sweep sets by other keys, or derives.
 _NOT_SWEPT = {"study": "studies", "seed": "seeds", "data_root": "data"}
 _KEYS = {
@@ -178,10 +179,12 @@ def _read(file: Path) -> dict[str, Any]:
         known = sorted((ROOT / "notebooks" / "sweeps").glob("*.yaml"))
         names = ", ".join(str(path.relative_to(ROOT)) for path in known)
         raise DeepSignError(f"There is no sweep file {file}. Sweeps here: {names or 'none'}.")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DeepSignError(f"The sweep file {file} is not valid YAML: {error}") from error
+    if not re.fullmatch(r"\w[\w.-]*", file.stem):
+        raise DeepSignError(
+            f"The sweep file's name is '{file.stem}'; it names the folders of its runs, and may "
+            "hold letters, digits, and _ . - only. Rename it."
+        )
+    values = read_yaml_file(file, f"The sweep file {file}")
     if not isinstance(values, dict):
         raise DeepSignError(
             f"The sweep file {file} must hold lines of the form 'studies: [cedar]'."
@@ -233,7 +236,7 @@ def _grid(file: Path, parameters: Any) -> list[dict[str, Any]]:
 def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path:
     dataset = study.get("dataset", PARAMETERS["dataset"].default)
     own = study.get("data_root") or f"data/raw/{dataset}"
-    images = ROOT / (given or own)
+    images = ROOT / Path(given or own).expanduser()
     draws_its_own = dataset.startswith("synthetic")
     if not images.is_dir() and (given or not draws_its_own):
         raise DeepSignError(
@@ -426,13 +429,22 @@ def _cluster(scheduler: str, runs: Sequence[Run], threads: int) -> Iterator[Clie
     """A client of the scheduler at this address, or of a local cluster where there is none."""
     if scheduler:
         try:
-            client = Client(scheduler)
+            client = Client(scheduler, timeout=_ANSWER_SECONDS)
         except (OSError, ValueError) as error:
             raise DeepSignError(
                 f"No Dask scheduler answers at DASK_SCHEDULER={scheduler} ({error}). Start one "
                 "with `dask scheduler`, and workers with `dask worker <address>`."
             ) from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
+            except TimeoutError:
+                print(
+                    f"The scheduler at {scheduler} has no worker yet; waiting for one. Start some "
+                    f"with `dask worker {scheduler}`.",
+                    file=sys.stderr,
+                    flush=True,
+                )
             yield client
         return
     fitting = psutil.virtual_memory().available // max(run.memory for run in runs)
@@ -578,6 +590,9 @@ def gather(runs: list[Run], errors: Mapping[str, str], attempts: Mapping[str, in
         row |= {"error": errors.get(run.name, "")}
         rows.append(row | (_rates(run) if marker else {}))
     table = pd.DataFrame(rows)
+    for name in {name for run in runs for name in run.setting}:
+        if table[name].map(type).nunique() > 1:  # a share and a list: a table holds one kind
+            table[name] = table[name].map(_plain)
     for name in _RATES:
         for column in (name, f"{name}_low", f"{name}_high"):
             table[column] = table[column].astype(float) if column in table else math.nan
@@ -727,7 +742,7 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
         runs=_records(table),
         failed=_records(table[table["status"] == "failed"]),
         seeds=sorted({run.seed for run in sweep.runs}),
-        counts=table["status"].value_counts().to_dict(),
+        counts={"finished": 0, "failed": 0, **table["status"].value_counts()},
         command=f"make sweep SWEEP={_shown(sweep.file)}",
         threads=sweep.threads,
         hours=float(np.nansum(finished["seconds"])) / 3600,

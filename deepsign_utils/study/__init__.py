@@ -2,6 +2,7 @@
 
 from deepsign_utils.study.artefacts import (
     SEAL,
+    check_output,
     check_seal,
     clear_partial,
     digest,
@@ -73,6 +74,7 @@ __all__ = [
     "Study",
     "alone",
     "check_names",
+    "check_output",
     "check_seal",
     "check_values",
     "clear_partial",

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,38 @@ def write_atomically(file: Path, content: str | bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
+        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def check_output(file: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse an output that cannot be written, or is an input, before hours of work.
+
+    Parameters
+    ----------
+    file
+        To be written later, with `write_atomically`.
+    inputs
+        Files that are read; of a folder, every file in it.
+
+    Raises
+    ------
+    DeepSignError
+    """
+    if file.is_dir():
+        raise DeepSignError(f"The output {file} is a folder; name a file.")
+    if file.exists():
+        for path in inputs:
+            among = path.is_dir() and file.resolve().is_relative_to(path.resolve())
+            if among or (path.exists() and path.samefile(file)):
+                raise DeepSignError(
+                    f"The output {file} is an input and would be overwritten: name another."
+                )
+    beside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
         raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
 
 
@@ -81,7 +113,10 @@ def read_artefact(file: Path) -> Any:
         content = file.read_bytes()
         known = is_as_written(file)
     except FileNotFoundError as error:
-        raise DeepSignError(f"{file} is missing. `make report` makes it.") from error
+        raise DeepSignError(
+            f"{file} is missing. The chapters before write it: run them with the same `study`, or "
+            "all of them with `make report`, whose RUN=… names that study."
+        ) from error
     except OSError as error:
         raise DeepSignError(f"{file} cannot be read: {error.strerror}.") from error
     if not known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,12 +52,15 @@ class Study:
     """
 
     def __init__(self, name: str, dataset: str = "", data_root: str = "", seed: int = 0) -> None:
-        if not name or name != Path(name).name or name.startswith("."):
-            raise DeepSignError(f"The study's name is {name!r}; it must be a plain folder name.")
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise DeepSignError(
+                f"The study's name (RUN) is {name!r}; it must be a plain folder name, of letters, "
+                "digits, and _ . - after the first."
+            )
         self.name = name
         self.dataset = dataset
         self.seed = seed
-        self.data_root = ROOT / (data_root or f"data/raw/{dataset}")
+        self.data_root = ROOT / Path(data_root or f"data/raw/{dataset}").expanduser()
         self.built = ROOT / "data" / "built" / name
         self.reports = ROOT / "reports" / name
         self.used_parameters = self.built / "used_parameters"

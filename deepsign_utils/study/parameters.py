@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.folders import CHAPTERS, ROOT
+from deepsign_utils.study.yaml_1_2 import read_yaml, read_yaml_file
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,12 @@ class Parameter:
             case "str":
                 valid = isinstance(value, str)
             case "list":
+                value = _unpacked(value)
                 valid = isinstance(value, list | tuple) and bool(value)
                 valid = valid and all(type(item) is int for item in value)
                 value = list(value) if valid else value
             case "object":
-                value, valid = _share_part_or_writers(value)
+                value, valid = _share_part_or_writers(_unpacked(value))
         if not valid:
             raise DeepSignError(
                 f"The parameter '{self.name}' is {value!r}; it must be {_IN_WORDS[self.type]}. "
@@ -92,6 +92,11 @@ _IN_WORDS = {
 }
 
 
+def _unpacked(value: Any) -> Any:
+    """A list in a text, which is how papermill passes on ``-p test_writers [010,011]``."""
+    return read_yaml(value, value) if isinstance(value, str) and value.startswith("[") else value
+
+
 def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
     if isinstance(value, list | tuple):
         # YAML reads the writer '7' as a number; the signature table holds text.
@@ -106,7 +111,7 @@ def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
 PARAMETERS: dict[str, Parameter] = {
     parameter.name: parameter
     for parameter in (
-        Parameter("study", "str", "synthetic", "names the study and its output folders"),
+        Parameter("study", "str", "lab", "names the study and its output folders"),
         Parameter("dataset", "str", "synthetic", "names the data in tables and reports"),
         Parameter("data_root", "str", "", "folder of the images; empty: data/raw/<dataset>"),
         Parameter(
@@ -117,12 +122,12 @@ PARAMETERS: dict[str, Parameter] = {
             choices=layouts.CHOICES,
         ),
         Parameter("seed", "int", 0, "every random stream is derived from it", minimum=0),
-        Parameter("canvas_height", "int", 128, "pixels", minimum=16),
-        Parameter("canvas_width", "int", 256, "pixels", minimum=16),
+        Parameter("canvas_height", "int", 64, "pixels", minimum=16),
+        Parameter("canvas_width", "int", 128, "pixels", minimum=16),
         Parameter(
             "fit",
             "str",
-            "aspect",
+            "fill",
             "aspect keeps the signature's proportions, fill stretches it",
             choices=("aspect", "fill"),
         ),
@@ -149,7 +154,7 @@ PARAMETERS: dict[str, Parameter] = {
             "pair loss: sigmoid or contrastive",
             choices=("sigmoid", "contrastive"),
         ),
-        Parameter("epochs", "int", 30, "upper bound; early stopping ends sooner", minimum=1),
+        Parameter("epochs", "int", 20, "upper bound; early stopping ends sooner", minimum=1),
         Parameter("patience", "int", 8, "epochs without progress before stopping", minimum=1),
         Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
@@ -204,10 +209,7 @@ def read_study(file: Path) -> dict[str, Any]:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
         raise DeepSignError(f"There is no study file {file}. Studies there: {known}.")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DeepSignError(f"The study file {file} is not valid YAML: {error}") from error
+    values = read_yaml_file(file, f"The study file {file}")
     if not isinstance(values, dict):
         raise DeepSignError(f"The study file {file} must hold lines of the form 'name: value'.")
     return check_values(values, str(file))
@@ -236,17 +238,31 @@ def notebook_parameters(notebook: Path) -> list[str]:
 
 
 def write_chapter_parameters(
-    values: Mapping[str, Any], folder: Path, chapters: Sequence[str] = CHAPTERS
+    values: Mapping[str, Any], folder: Path, used: Path, chapters: Sequence[str] = CHAPTERS
 ) -> None:
     """Write each chapter's resolved parameters to ``<folder>/<chapter>.yaml``.
 
     A file is rewritten only when its content changes, so that Make reruns just the chapters whose
-    parameters did.
+    parameters did; and those that were last run with others than these, as ``used`` tells.
     """
     resolved = resolve(values)
     folder.mkdir(parents=True, exist_ok=True)
     for chapter in chapters:
         names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
         chosen = {name: resolved[name] for name in names}
-        text = yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
-        write_atomically(folder / f"{chapter}.yaml", text)
+        # JSON's values are YAML's, with all texts in quotes.
+        lines = [f"{n}: {json.dumps(v, ensure_ascii=False)}\n" for n, v in chosen.items()]
+        file = folder / f"{chapter}.yaml"
+        write_atomically(file, "".join(lines))
+        if _was_run_with_others(used / f"{chapter}.json", chosen):
+            file.touch()
+
+
+def _was_run_with_others(used: Path, chosen: Mapping[str, Any]) -> bool:
+    """Whether somebody has since run the chapter by hand, in this study's place."""
+    try:
+        return json.loads(used.read_text(encoding="utf-8")) != chosen
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from deepsign_utils import __version__
+from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.study.artefacts import digest, read_artefact, write_artefact
-from deepsign_utils.study.folders import CHAPTERS, Study
-from deepsign_utils.study.parameters import PARAMETERS, check_names, check_values
+from deepsign_utils.study.folders import CHAPTERS, ROOT, Study
+from deepsign_utils.study.parameters import (
+    PARAMETERS,
+    check_names,
+    check_values,
+    notebook_parameters,
+)
 
 
 def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
@@ -22,7 +27,8 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
     Parameters
     ----------
     namespace
-        The notebook's ``globals()``, after its parameters cell.
+        The notebook's ``globals()``, after its parameters cell. Of these only the names in that
+        cell count: whatever else a person, or a startup file of theirs, has set changes nothing.
     chapter
         The notebook's name without ending. What it was run with is kept under this name, so that
         the study can say at its end which parameters made it.
@@ -30,19 +36,14 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
     Raises
     ------
     DeepSignError
-        For a value of the wrong type and, when run headless, for an injected name that is no
-        parameter: papermill itself only warns of those.
+        For a value of the wrong type, and for an injected name that is no parameter: papermill
+        itself only warns of those.
     """
-    values = {name: value for name, value in namespace.items() if name in PARAMETERS}
-    if "JPY_SESSION_NAME" not in os.environ:  # JupyterLab sets it; a person has variables there
-        scalars = (bool, int, float, str, list)
-        unknown = [
-            name
-            for name, value in namespace.items()
-            if type(value) in scalars and not name.startswith("_") and name not in (*values, "In")
-        ]
-        check_names(unknown, "The parameters passed to this notebook")
-    values = check_values(values, "This notebook")
+    check_names(_injected(namespace), "The parameters passed to this notebook")
+    names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
+    if missing := [name for name in names if name not in namespace]:
+        raise DeepSignError(f"'{missing[0]}' is not set: run the cell under Parameters first.")
+    values = check_values({name: namespace[name] for name in names}, "This notebook")
     study = Study(
         values["study"],
         values.get("dataset", ""),
@@ -53,11 +54,19 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
     return study
 
 
+def _injected(namespace: Mapping[str, Any]) -> list[str]:
+    """What papermill has passed: the names set in the cell that it adds, which begins so."""
+    cells = [text for text in namespace.get("In", []) if text.startswith("# Parameters\n")]
+    lines = [line for text in cells for line in ast.parse(text).body if hasattr(line, "targets")]
+    return [target.id for line in lines for target in line.targets]
+
+
 def provenance(
     study: Study,
     threads: Mapping[str, int],
     inputs: Mapping[str, Path],
     seconds: Mapping[str, float],
+    arithmetic: Mapping[str, str],
     chapters: Sequence[str] = CHAPTERS,
 ) -> dict[str, Any]:
     """What made a study's numbers: parameters, versions, threads, processor and hashes.
@@ -72,6 +81,8 @@ def provenance(
         Files by name; their SHA-256 is recorded.
     seconds
         Durations by step.
+    arithmetic
+        Keras's backend, data format and precision.
     chapters
         The notebooks that the study is made of.
     """
@@ -87,6 +98,7 @@ def provenance(
         "parameters": {name: used[name] for name in PARAMETERS if name in used},
         "versions": versions | {name: metadata.version(name) for name in packages},
         "threads": dict(threads),
+        "arithmetic": dict(arithmetic),
         "processor": processor(),
         "inputs": {name: digest(file) for name, file in inputs.items()},
         "seconds": dict(seconds),
