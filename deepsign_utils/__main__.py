@@ -869,23 +869,26 @@ def _named_folders(given: Sequence[str]) -> list[tuple[str, str]]:
 def _audit(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from deepsign_utils import shortcuts
+    from deepsign_utils import metrics, shortcuts
     from deepsign_utils.datasets import read_dataset
     from deepsign_utils.preprocessing import Preprocessing, clean_files
+    from deepsign_utils.runs.evaluate import in_account
 
     signatures, left_out = read_dataset(options.folder, options.layout)
     cleaned = list(clean_files(options.folder, signatures["path"].tolist(), Preprocessing()))
     usable = signatures[[one.canvas is not None for one in cleaned]]
     canvases = [one.canvas for one in cleaned if one.canvas is not None]
+    reasons = [*left_out["reason"], *(one.problem for one in cleaned if one.canvas is None)]
+    writers = usable["writer"].nunique()
+    print(f"\n{in_account(len(usable), writers, reasons)}\n")
+    if few := metrics.too_few(usable["kind"] == "forgery", usable["writer"]):
+        print(f"Shortcuts: {few}")
+        return
     tables = {
         "raw files": shortcuts.raw_feature_table(options.folder, usable),
         "cleaned canvas": shortcuts.canvas_feature_table(usable["signature_id"], canvases),
     }
     streams = np.random.default_rng(options.seed).spawn(len(tables))
-    print(
-        f"\n{len(usable)} images of {usable['writer'].nunique()} writers; "
-        f"{len(left_out) + len(signatures) - len(usable)} left out.\n"
-    )
     print(f"{'images':15} {'probe':13} {'AUC':>5}  95 % interval  verdict")
     for (images, features), rng in zip(tables.items(), streams, strict=True):
         for row in shortcuts.audit(features, usable, rng).itertuples():

@@ -21,6 +21,10 @@ from sklearn.isotonic import IsotonicRegression
 
 from deepsign_utils import DeepSignError
 
+LEAST_WRITERS = 5
+LEAST_IMAGES = 20
+"""Writers with both kinds, and images of each, from which a plain difference is seen surely."""
+
 KINDS = ("genuine", "skilled", "random")
 FORGED_KINDS = ("skilled", "random")
 TAILS = (0.025, 0.975)
@@ -42,6 +46,33 @@ class ErrorCurve(NamedTuple):
     threshold: np.ndarray
     fmr: np.ndarray
     fnmr: np.ndarray
+
+
+def too_few(forged: np.ndarray, writers: np.ndarray) -> str:
+    """Whether images are too few for an error rate, an AUC or their intervals to mean anything.
+
+    Parameters
+    ----------
+    forged : bool (n,)
+        Of each image.
+    writers : (n,)
+        Whose signature it is, or is to be.
+
+    Returns
+    -------
+    str
+        What there is and what would do, as a sentence; empty if there are enough.
+    """
+    forged, writers = np.asarray(forged, dtype=bool), np.asarray(writers)
+    complete = len(set(writers[forged]) & set(writers[~forged]))
+    least = min(np.count_nonzero(forged), np.count_nonzero(~forged))
+    if complete >= LEAST_WRITERS and least >= LEAST_IMAGES:
+        return ""
+    return (
+        f"too few to tell: {complete} writers have genuine and forged images, "
+        f"{np.count_nonzero(~forged)} and {np.count_nonzero(forged)} of them; {LEAST_WRITERS} "
+        f"writers with {LEAST_IMAGES} images of each kind would do."
+    )
 
 
 def error_curve(genuine: np.ndarray, forged: np.ndarray) -> ErrorCurve:

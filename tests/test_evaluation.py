@@ -11,7 +11,8 @@ from PIL import Image, ImageFilter
 from serving import model_folder
 
 from deepsign_utils import DeepSignError, synthetic
-from deepsign_utils.runs import evaluate
+from deepsign_utils.__main__ import main
+from deepsign_utils.runs import evaluate, naive_recipe
 from deepsign_utils.verifying.verifier import Verifier
 
 
@@ -69,8 +70,8 @@ def test_what_needs_no_training_and_what_the_pen_tells_stand_beside(found):
 
 def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, tmp_path):
     # Given forgeries that are genuine signatures with a thicker pen
-    folder = synthetic.write_dataset(tmp_path / "pens", writers=4, genuine=6, forgeries=6, seed=2)
-    for writer in range(1, 5):
+    folder = synthetic.write_dataset(tmp_path / "pens", writers=5, genuine=6, forgeries=6, seed=2)
+    for writer in range(1, 6):
         for number in range(1, 7):
             drawn = Image.open(folder / f"{writer:04d}" / f"{writer:04d}_{number:02d}.png")
             forged = folder / f"{writer:04d}_forg" / f"{writer:04d}_forg_{number:02d}.png"
@@ -86,6 +87,37 @@ def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, 
     # then only the first can tell them from genuine ones.
     assert errors["untrained encoder"] < 0.3
     assert errors["untrained encoder, one pen"] > 0.4
+
+
+def test_copies_are_left_out_by_reason(verifier, tmp_path):
+    # Given 32 files, two of which repeat others, of too few writers for a rate
+    folder = synthetic.write_dataset(tmp_path / "few", writers=4, genuine=4, forgeries=4, seed=2)
+    (folder / "manifest.csv").unlink()
+    for writer in ("0001", "0002"):
+        signature = (folder / writer / f"{writer}_01.png").read_bytes()
+        (folder / writer / f"{writer}_02.png").write_bytes(signature)
+    found = evaluate.evaluate(verifier, folder, np.random.default_rng(0))
+
+    # then found is used and left out,
+    assert found["found"] == found["images"] + len(found["left_out"]) == 33
+    said = evaluate.in_words(found)
+    assert "33 files found: 30 images of 4 writers, 3 left out" in said
+    assert "2 copy of another file" in said
+
+    # and no rate is claimed.
+    assert found["references"] == {}
+    assert "too few to tell: 4 writers" in said
+    assert "5 writers" in said
+
+
+def test_an_audit_of_two_writers_has_no_verdict(tmp_path, capsys):
+    folder = tmp_path / "shade"
+    naive_recipe.write_planted(folder, 0.3, writers=2, genuine=10, forgeries=10, seed=1, skill=None)
+    assert main(["audit", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "40 files found: 40 images of 2 writers, 0 left out." in said
+    assert "Shortcuts: too few to tell: 2 writers" in said
+    assert "chance" not in said
 
 
 def test_histograms_of_gradients_have_length_one(tiny_data):

@@ -358,6 +358,14 @@ def test_the_corrected_interval_is_the_wider_one():
     assert 0.5 < result.corrected_low < result.low < result.auc < result.high
 
 
+@pytest.mark.parametrize(("writers", "images"), [(2, 10), (4, 1), (4, 10), (8, 2)])
+def test_of_too_few_images_nothing_is_said(writers, images):
+    forged = np.tile(np.arange(2 * images) % 2 == 1, writers)
+    of = np.repeat(np.arange(writers), 2 * images)
+    result = shortcuts.probe(forged[:, None], forged, of, np.random.default_rng(0))
+    assert (result.verdict, result.low, result.high) == ("too few to tell", 0, 1)
+
+
 @pytest.mark.parametrize(
     ("high", "corrected_low", "expected"),
     [
@@ -391,7 +399,7 @@ def test_what_a_probe_cannot_measure_it_refuses(forged, writers, message):
 
 @pytest.fixture(scope="module")
 def verified():
-    """Features of 12 writers, one telling all and one nothing; fitted on eight, tested on four."""
+    """Features of 12 writers, one telling all and one nothing; fitted on seven, tested on five."""
     signatures = pd.DataFrame(
         {
             "signature_id": np.arange(120),
@@ -402,8 +410,8 @@ def verified():
     forged = (signatures["kind"] == "forgery").to_numpy()
     features = pd.DataFrame({"shade.level": forged * 1.0, "size.width": 100.0})
     features.index = pd.Index(signatures["signature_id"])
-    train, test = features.iloc[:80], features.iloc[80:]
-    pairs = pairing.draw_pairs(signatures.iloc[80:], np.random.default_rng(0))
+    train, test = features.iloc[:70], features.iloc[70:]
+    pairs = pairing.draw_pairs(signatures.iloc[70:], np.random.default_rng(0))
     fitted = shortcuts.fit_probes(train, signatures, np.random.default_rng(1))
     findings, scores = shortcuts.verify_with_probes(
         fitted, test, signatures, pairs, np.random.default_rng(2)

@@ -6,7 +6,8 @@ Nothing is chosen here; thresholds and calibration are those of the model folder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,11 @@ def evaluate(
     Returns
     -------
     dict
-        ``writers``, ``images``, ``left_out`` (path -> reason), ``threshold`` by number of
-        references, ``references`` (as `metrics.evaluate`, by number of references as text),
-        ``coverage`` (`scoring.coverage`) and, if asked for, ``baselines`` (EER: name ->
-        {"skilled": rate, "random": rate}).
+        ``writers``; ``found``, how many files: ``images``, which were used, and ``left_out``, path
+        -> reason; ``threshold`` by number of references; ``references`` (as `metrics.evaluate`, by
+        number of references as text); ``coverage`` (`scoring.coverage`) and, if asked for,
+        ``baselines`` (EER: name -> {"skilled": rate, "random": rate}). Of too few images there are
+        no rates: ``too_few`` says how many would do.
 
     Raises
     ------
@@ -72,9 +74,12 @@ def evaluate(
     """
     signatures, unread = read_dataset(folder, layout)
     check_usable(signatures)
+    found = len(signatures) + len(unread)
+    copies = signatures.loc[signatures["duplicate_of"].notna(), "path"]
     signatures = pairing.without_duplicates(signatures)
     cleaned = clean_files(folder, signatures["path"].tolist(), verifier.preprocessing)
     canvases, problems = [], dict(zip(unread["path"], unread["reason"], strict=True))
+    problems |= dict.fromkeys(copies, "copy of another file")
     for one in cleaned:
         if one.canvas is None:
             problems[one.path] = one.problem
@@ -82,24 +87,27 @@ def evaluate(
             canvases.append(one.canvas)
     signatures = signatures[~signatures["path"].isin(list(problems))]
     check_usable(signatures)
+    results = {
+        "writers": int(signatures["writer"].nunique()),
+        "found": found,
+        "images": len(signatures),
+        "left_out": problems,
+    }
+    if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
+        return results | {"too_few": few, "threshold": {}, "references": {}, "coverage": {}}
     pairs = pairing.draw_pairs(signatures, rng)
     trials = pairing.draw_trials(signatures, list(references), rng)
     ids = signatures["signature_id"].to_numpy()
     embeddings = verifier.embed(np.stack(canvases))
     tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.population)
-    results, thresholds = {}, {}
+    rates, thresholds = {}, {}
     for k, table in tables.items():
         llr = verifier.scoring.llr(table["score"].to_numpy(), k)
         thresholds[str(k)] = verifier.scoring.threshold("eer", k)
-        results[str(k)] = metrics.evaluate(
-            table.assign(llr=llr), thresholds[str(k)], rng, resamples
-        )
-    found = {
-        "writers": int(signatures["writer"].nunique()),
-        "images": len(signatures),
-        "left_out": problems,
+        rates[str(k)] = metrics.evaluate(table.assign(llr=llr), thresholds[str(k)], rng, resamples)
+    results |= {
         "threshold": thresholds,
-        "references": results,
+        "references": rates,
         "coverage": scoring.coverage(tables, verifier.scoring),
     }
     if baselines:
@@ -116,11 +124,11 @@ def evaluate(
             redrawn = np.stack([one.canvas for one in clean_files(folder, paths, one_pen)])
             rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
             rows["this model, one pen"] = verifier.embed(redrawn)
-        found["baselines"] = {
+        results["baselines"] = {
             name: _equal_errors(embeddings, ids, pairs, rng, resamples)
             for name, embeddings in rows.items()
         }
-    return found
+    return results
 
 
 def hog_descriptors(folder: str | Path, paths: Sequence[str]) -> np.ndarray:
@@ -175,11 +183,21 @@ def in_words(found: dict[str, Any]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    head = (
-        f"{found['images']} images of {found['writers']} writers, "
-        f"{len(found['left_out'])} left out. FMR and FNMR at the model's own threshold; in %."
-    )
+    accounts = in_account(found["images"], found["writers"], found["left_out"].values())
+    if "too_few" in found:
+        return f"{accounts}\n\nError rates: {found['too_few']}"
+    head = f"{accounts} FMR and FNMR at the model's own threshold; in %."
     return "\n".join([head, "", *lines, "", *_coverage_in_words(found["coverage"])])
+
+
+def in_account(used: int, writers: int, reasons: Iterable[str]) -> str:
+    """Found = used + left out, in words, by reason."""
+    counted = Counter(reasons)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
+    return (
+        f"{used + counted.total()} files found: {used} images of {writers} writers, "
+        f"{counted.total()} left out{f' ({left_out})' if left_out else ''}."
+    )
 
 
 def _coverage_in_words(coverage: dict[str, dict[str, dict | None]]) -> list[str]:

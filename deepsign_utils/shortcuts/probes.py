@@ -37,6 +37,9 @@ PROBES = {
 }
 """What each probe looks at, in plain words."""
 
+TOO_FEW = "too few to tell"
+"""Verdict on images of too few writers (`metrics.too_few`): the interval is all from 0 to 1."""
+
 _ASKED = 2 * sum(len(probes) for probes in PROBES.values())
 """Probes in a report: each asks writers of the audit and test writers. None may cry wolf."""
 
@@ -93,6 +96,8 @@ class ProbeResult:
         its 95 % interval by bootstrap over writers.
     corrected_low : float
         Lower end of the interval that is corrected for all the probes of a report.
+    verdict : str
+        What `verdict` says of the interval, or `TOO_FEW`.
     """
 
     scores: np.ndarray
@@ -100,11 +105,7 @@ class ProbeResult:
     low: float
     high: float
     corrected_low: float
-
-    @property
-    def verdict(self) -> str:
-        """What `verdict` says of the interval."""
-        return verdict(self.high, self.corrected_low)
+    verdict: str
 
 
 def verdict(high: float, corrected_low: float) -> str:
@@ -150,7 +151,8 @@ def probe(
     Returns
     -------
     ProbeResult
-        Of features that are the same in all images: AUC 0.5, its interval of no width.
+        Of features that are the same in all images: AUC 0.5, its interval of no width. Of too few
+        images: an interval from 0 to 1, and the verdict `TOO_FEW`.
 
     Raises
     ------
@@ -172,7 +174,7 @@ def probe(
         forest = _fit(features[train], forged[train], int(seed))
         scores[held_out] = _forged_share(forest, features[held_out])
         fold_of[codes[held_out]] = fold
-    return ProbeResult(scores, *_auc_interval(scores, forged, codes, fold_of, rng))
+    return ProbeResult(scores, *_judged(scores, forged, codes, fold_of, rng))
 
 
 def audit(
@@ -193,7 +195,7 @@ def audit(
     -------
     DataFrame
         One row a probe: `probe`, `features` (how many it sees), `auc`, `low`, `high`,
-        `corrected_low`, `verdict` ("flagged", "at chance", "inconclusive"); see `probe`.
+        `corrected_low`, `verdict` ("flagged", "at chance", "inconclusive", `TOO_FEW`); see `probe`.
 
     Raises
     ------
@@ -245,6 +247,20 @@ def _fit(features: np.ndarray, forged: np.ndarray, seed: int) -> RandomForestCla
 
 def _forged_share(forest: RandomForestClassifier | None, features: np.ndarray) -> np.ndarray:
     return np.full(len(features), 0.5) if forest is None else forest.predict_proba(features)[:, 1]
+
+
+def _judged(
+    scores: np.ndarray,
+    forged: np.ndarray,
+    writers: np.ndarray,
+    fold_of: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[float, float, float, float, str]:
+    """What `_auc_interval` gives, and the verdict; of too few images, that nothing is known."""
+    auc, low, high, corrected_low = _auc_interval(scores, forged, writers, fold_of, rng)
+    if metrics.too_few(forged, writers):
+        return auc, 0.0, 1.0, 0.0, TOO_FEW
+    return auc, low, high, corrected_low, verdict(high, corrected_low)
 
 
 def _auc_interval(
@@ -401,11 +417,11 @@ def verify_with_probes(
         share = one.forged_share(features)
         distance = pd.Series(share, features.index).loc[pairs["right"]].to_numpy(np.float32)
         scores[name] = pairs.assign(distance=distance, score=1 - distance)
-        auc, low, high, corrected_low = _auc_interval(share, forged, codes, one_forest, stream)
+        auc, low, high, _, judged = _judged(share, forged, codes, one_forest, stream)
         findings[name] = {
             "auc": {"value": auc, "low": low, "high": high},
             "eer": metrics.bootstrap_eer(scores[name], "skilled", stream),
-            "verdict": verdict(high, corrected_low),
+            "verdict": judged,
         }
     return findings, scores
 
