@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.special import logit
-from sklearn.isotonic import IsotonicRegression
 
 from deepsign_utils import DeepSignError
 
@@ -204,6 +203,8 @@ def _best_llrs(genuine: np.ndarray, forged: np.ndarray) -> tuple[np.ndarray, np.
     is_genuine = np.repeat([1.0, 0.0], [len(genuine), len(forged)])
     weight = np.repeat([1 / len(genuine), 1 / len(forged)], [len(genuine), len(forged)])
     llr = np.concatenate([genuine, forged])
+    from sklearn.isotonic import IsotonicRegression  # takes long to import
+
     shares = IsotonicRegression(y_min=0, y_max=1).fit(llr, is_genuine, weight).predict(llr)
     # Certainty costs nothing where it is right; it is bounded so that no infinity is multiplied.
     llrs = np.clip(logit(shares), -50, 50)

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
-from sklearn.linear_model import LogisticRegression
+from scipy.special import stdtrit
 
 from deepsign_utils import DeepSignError, metrics
 
@@ -365,6 +364,8 @@ def calibrate(genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> Ca
     is_genuine = np.repeat([True, False], [sum(map(len, genuine)), sum(map(len, forged))])
     mean, deviation = score.mean(), score.std()
     # On scores of unit deviation, C = 100 moves the slope by about 0.1 % where 100 pairs overlap.
+    from sklearn.linear_model import LogisticRegression  # a second that a verifier need not wait
+
     fit = LogisticRegression(C=100, tol=1e-8, max_iter=1000)
     fit.fit(((score - mean) / deviation)[:, None], is_genuine, weight / weight.mean())
     scale = float(fit.coef_[0, 0] / deviation)
@@ -821,7 +822,7 @@ def prediction_interval(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     m = len(rates)
     clipped = np.clip(rates, 0.005, 0.995)
     odds = np.log(clipped / (1 - clipped))
-    reach = student.ppf(0.975, m - 1) * odds.std(axis=0, ddof=1) * math.sqrt(1 + 1 / m)
+    reach = stdtrit(m - 1, 0.975) * odds.std(axis=0, ddof=1) * math.sqrt(1 + 1 / m)
     mean = odds.mean(axis=0)
     return tuple(1 / (1 + np.exp(-(mean + side * reach))) for side in (-1, 1))
 
@@ -860,6 +861,8 @@ def _infer(
             answers.append(np.full(len(scores), answer))
             weights.append(np.full(len(scores), 1 / len(scores)))
     weight = np.concatenate(weights)
+    from sklearn.linear_model import LogisticRegression
+
     fit = LogisticRegression(C=1e6, fit_intercept=False, tol=1e-8, max_iter=1000)
     fit.fit(np.concatenate(columns), np.concatenate(answers), weight / weight.mean())
     slope, product = fit.coef_[0]

@@ -115,6 +115,18 @@ def test_service_and_page(tmp_path: Path) -> None:
     assert np.shape(answer.json()["explanation"]["occlusion"]) == (8, 16)
 
 
+def test_a_verdict_waits_for_no_package_that_it_does_not_need(images: Path) -> None:
+    code = f"""
+import sys
+from deepsign_utils.__main__ import main
+main(["verify", {str(images / "0" / "0.png")!r}, "--questioned", {str(images / "0" / "1.png")!r}])
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert {"onnxruntime", "numpy"} <= set(done.stdout.split())
+    assert {"sklearn", "scipy.stats", "fastapi", "jinja2"}.isdisjoint(done.stdout.split())
+
+
 def test_what_only_a_study_can_do_says_what_is_missing(tmp_path: Path) -> None:
     done = deepsign("export", model_folder(), "--output", tmp_path / "out")
     assert done.returncode == 1
