@@ -10,7 +10,9 @@ from deepsign_utils.preprocessing.canvas import (
     Preprocessing,
     clean,
     clean_files,
+    draw,
 )
+from deepsign_utils.preprocessing.form import Plain, Removal, has_ink, plain
 from deepsign_utils.preprocessing.images import (
     ENDINGS,
     FORMATS,
@@ -23,7 +25,6 @@ from deepsign_utils.preprocessing.images import (
 )
 from deepsign_utils.preprocessing.ink import (
     BlankPageError,
-    has_ink,
     ink_box,
     ink_mask,
 )
@@ -36,13 +37,17 @@ __all__ = [
     "BlankPageError",
     "Cleaned",
     "ImageTooLargeError",
+    "Plain",
     "Preprocessing",
+    "Removal",
     "clean",
     "clean_files",
+    "draw",
     "has_ink",
     "ink_box",
     "ink_mask",
     "load_grayscale",
     "open_image",
+    "plain",
     "read_image_file",
 ]

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing.form import plain
 from deepsign_utils.preprocessing.images import load_grayscale, resize
-from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box, ink_field, reduced
+from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box
 from deepsign_utils.preprocessing.one_pen import FINE, redrawn
 from deepsign_utils.study.processes import ordered_map
 
@@ -87,7 +88,30 @@ def clean(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Parameters
     ----------
     gray : np.ndarray
-        Shape (H, W), uint8, paper bright, from `load_grayscale`.
+        Shape (H, W), uint8, from `load_grayscale`.
+    preprocessing : Preprocessing
+        Size and manner of the canvas.
+
+    Returns
+    -------
+    np.ndarray
+        As `draw` gives it.
+
+    Raises
+    ------
+    BlankPageError
+        If there is no ink.
+    """
+    return draw(plain(gray).field, preprocessing)
+
+
+def draw(field: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Draw the ink that was found on a canvas.
+
+    Parameters
+    ----------
+    field : np.ndarray
+        Shape (H, W), uint8, from `form.plain`.
     preprocessing : Preprocessing
         Size and manner of the canvas.
 
@@ -102,7 +126,6 @@ def clean(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     BlankPageError
         If there is no ink.
     """
-    field = ink_field(reduced(gray))
     top, bottom, left, right = ink_box(field > EDGE)
     field = field[top:bottom, left:right]
     height, width = _drawn_size(field.shape, preprocessing)

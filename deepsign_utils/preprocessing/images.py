@@ -78,7 +78,7 @@ def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Ima
 def load_grayscale(
     source: Path | str | bytes | Image.Image | np.ndarray, name: str = "the image"
 ) -> np.ndarray:
-    """Decode an image to gray levels, as seen on white paper.
+    """Decode an image to gray levels.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def load_grayscale(
     Returns
     -------
     np.ndarray
-        Shape (H, W), uint8, paper bright. Transparent parts show white paper, 16 bit are scaled
-        to 8, and a camera's orientation mark is obeyed.
+        Shape (H, W), uint8. Transparent parts show white paper, or black behind light ink; 16 bit
+        are scaled to 8, and a camera's orientation mark is obeyed.
 
     Raises
     ------
@@ -171,12 +171,20 @@ def _to_gray(image: Image.Image) -> np.ndarray:
         return np.rint(levels * (255 / max(levels.max(), 1e-6))).astype(np.uint8)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        ground = "black" if _is_light_on_clear(rgba) else "white"
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
     elif image.mode == "LAB":
         image = image.getchannel(0)
     elif image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))
+
+
+def _is_light_on_clear(rgba: Image.Image) -> bool:
+    """Whether light ink stands on a transparent ground, which white paper would hide."""
+    pixels = np.asarray(rgba.reduce(max(1, min(rgba.size) // 256)))
+    seen = pixels[..., 3] > 128
+    return not seen.all() and seen.any() and bool(np.quantile(pixels[seen][:, :3], 0.02) > 150)
 
 
 def resize(array: np.ndarray, shape: tuple[int, int], filter_: Image.Resampling) -> np.ndarray:

@@ -62,28 +62,6 @@ def ink_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def has_ink(gray: np.ndarray) -> bool:
-    """Tell whether `clean` will find ink.
-
-    Parameters
-    ----------
-    gray : np.ndarray
-        Shape (H, W), uint8, paper bright.
-
-    Returns
-    -------
-    bool
-        False for a blank page.
-    """
-    gray = reduced(gray)
-    if min(gray.shape) >= 64:
-        # Much ink at a quarter of the size settles it, in a sixteenth of the time.
-        coarse = ink_mask(np.asarray(Image.fromarray(gray).reduce(4)))
-        if np.count_nonzero(coarse) > 0.002 * coarse.size:
-            return True
-    return bool(ink_mask(gray).any())
-
-
 _PAPER = 200  # gray level of paper in the histogram of flattened levels, with room for its noise
 _SHARE = 0.4  # of the nearby darkest ink: below one half, so that thin strokes stay whole
 _FAINTEST = 0.2  # of the typical ink
@@ -105,6 +83,13 @@ def ink_field(gray: np.ndarray) -> np.ndarray:
     _remove_slivers(field)
     _remove_specks(field)
     return field
+
+
+def paper_levels(gray: np.ndarray) -> np.ndarray:
+    """Brightness of the paper at each pixel, float32 (H, W), from 1 to 255."""
+    cell = max(1, min(gray.shape) // 32)
+    paper = _paper(np.asarray(Image.fromarray(smoothed(gray)).reduce(cell), np.float32))
+    return np.clip(resize(paper, gray.shape, Image.Resampling.BILINEAR), 1, 255)
 
 
 def smoothed(gray: np.ndarray) -> np.ndarray:

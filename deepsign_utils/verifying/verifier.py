@@ -38,10 +38,11 @@ from deepsign_utils.preprocessing import (
     ENDINGS,
     BlankPageError,
     Preprocessing,
-    clean,
     clean_files,
+    draw,
     load_grayscale,
     open_image,
+    plain,
 )
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
@@ -401,10 +402,15 @@ class Verifier:
         paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
         gray = load_grayscale(image, name)
         try:
-            canvas = clean(gray, self.preprocessing)
+            page = plain(gray)
+            canvas = draw(page.field, self.preprocessing)
         except BlankPageError as error:
             raise BlankPageError(f"{name}: {error}") from error
-        found = (scan_faults.SEVERAL_PAGES,) * paged + scan_faults.faults(gray, *canvas.shape)
+        found = (
+            (scan_faults.SEVERAL_PAGES,) * paged
+            + page.removed
+            + scan_faults.faults(page.gray, *canvas.shape)
+        )
         return Signature(name, canvas, tuple(Remark(name, *fault) for fault in found))
 
     def embed(self, canvases: np.ndarray) -> np.ndarray:

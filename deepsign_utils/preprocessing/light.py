@@ -1,0 +1,128 @@
+"""What light and film do to a page: dark surroundings, light ink on dark, shadows, dithering."""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.morphology import convex_hull_image
+
+_COARSE = 96  # cells along the longer side
+_STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
+
+
+def _coarse(gray: np.ndarray) -> tuple[np.ndarray, int]:
+    cell = max(1, -(-max(gray.shape) // _COARSE))
+    return np.asarray(Image.fromarray(gray).reduce(cell), np.float32), cell
+
+
+def undithered(gray: np.ndarray) -> np.ndarray | None:
+    """Smooth an image of two levels whose paper is strewn with dots; None where it is not."""
+    sample = gray[:: max(1, gray.shape[0] // 64)]
+    if ((sample > 8) & (sample < 247)).any():
+        return None
+    dark = sample < 128
+    if np.count_nonzero(dark[:, 1:] != dark[:, :-1]) < 0.12 * dark.size:
+        return None
+    return np.rint(ndimage.gaussian_filter(gray.astype(np.float32), 1.5)).astype(np.uint8)
+
+
+def sheet(gray: np.ndarray) -> np.ndarray | None:
+    """Find a bright sheet in dark surroundings.
+
+    Returns
+    -------
+    np.ndarray or None
+        Shape (H, W), bool, true well inside the sheet; None where paper fills the image.
+    """
+    coarse, cell = _coarse(gray)
+    if min(coarse.shape) < 8 or np.ptp(coarse) < 60:
+        return None
+    border = np.concatenate([coarse[0], coarse[-1], coarse[1:-1, 0], coarse[1:-1, -1]])
+    if np.count_nonzero(border < 0.75 * coarse.max()) < 0.1 * border.size:
+        return None
+    level = threshold_otsu(coarse)
+    if np.count_nonzero(border < level) < 0.1 * border.size:
+        return None
+    bright = coarse > level
+    # Strokes of light ink are thinner than a sheet; dark strokes do not divide one.
+    whole = ndimage.binary_closing(np.pad(bright, 3, mode="edge"), iterations=3)[3:-3, 3:-3]
+    whole |= bright
+    whole = ndimage.binary_opening(np.pad(whole, 3, mode="edge"), iterations=2)[3:-3, 3:-3]
+    labels, count = ndimage.label(whole)
+    if not count:
+        return None
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    page = labels == areas.argmax()
+    if page.mean() < 0.12:
+        return None
+    hull = convex_hull_image(page)
+    if np.count_nonzero(page) < 0.85 * np.count_nonzero(hull):
+        return None
+    around = ~hull
+    dark, paper = coarse[around & ~bright], coarse[hull & bright]
+    if around.mean() < 0.02 or dark.size < 0.6 * np.count_nonzero(around):
+        return None
+    ratio = np.median(dark) / max(np.median(paper), 1)
+    sides = sum(side.mean() > 0.5 for side in (around[0], around[-1], around[:, 0], around[:, -1]))
+    # A shadow leaves half of the light; a lid, a desk or the copier's dark does not.
+    if ratio > 0.36 and not (sides >= 3 and ratio < 0.72):
+        return None
+    inside = np.asarray(Image.fromarray(hull).resize(gray.shape[::-1], Image.Resampling.NEAREST))
+    # The sheet's edge lies somewhere in its outermost cells.
+    return (
+        ndimage.binary_erosion(np.pad(inside, 1, mode="edge"), iterations=round(1.5 * cell) + 1)[
+            1:-1, 1:-1
+        ]
+        if cell < 12
+        else ndimage.minimum_filter(inside, 3 * cell)
+    )
+
+
+def cut_out(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Cut the image to the sheet, and lay nearby paper over what remains of its surroundings."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    gray, inside = gray[window].copy(), inside[window]
+    if inside.all():
+        return gray
+    cell = max(1, min(gray.shape) // 24)
+    paper = ndimage.maximum_filter(np.where(inside, gray, 0), 3 * cell)[::cell, ::cell]
+    known = ndimage.minimum_filter(inside, cell)[::cell, ::cell] & (paper > 0)
+    if not known.any():
+        return gray
+    at = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    paper = Image.fromarray(paper[tuple(at)]).resize(gray.shape[::-1], Image.Resampling.BILINEAR)
+    # The level of a mean, not of the brightest grain.
+    levels = gray[inside]
+    typical = np.median(levels) / max(np.median(np.asarray(paper)[inside]), 1)
+    gray[~inside] = np.clip(np.asarray(paper)[~inside] * min(typical, 1), 0, 255)
+    return gray
+
+
+def is_inverted(gray: np.ndarray) -> bool:
+    """Whether ink is lighter than its ground."""
+    counts = np.cumsum(np.bincount(gray[::3, ::3].ravel(), minlength=256))
+    low, middle, high = np.searchsorted(counts, np.array([0.002, 0.5, 0.998]) * counts[-1])
+    return bool(high - middle > 40 and high - middle > 1.6 * (middle - low))
+
+
+def unshaded(gray: np.ndarray) -> np.ndarray | None:
+    """Level the light where a shadow's edge crosses the paper; None where none does."""
+    coarse, cell = _coarse(gray)
+    if min(coarse.shape) < 6 or ndimage.maximum_filter(coarse, 5).min() > 0.88 * coarse.max():
+        return None
+    size = max(5, min(coarse.shape) // 4)
+    light = np.log(np.maximum(_closed(coarse, size), 1))
+    step = max(np.abs(light[2:] - light[:-2]).max(), np.abs(light[:, 2:] - light[:, :-2]).max())
+    if step < _STEP:
+        return None
+    # Closing keeps a straight edge exactly, and takes away what is dark and narrow: the strokes.
+    light = _closed(ndimage.uniform_filter(gray.astype(np.float32), 3), size * cell)
+    return np.clip(gray * (245 / np.maximum(light, 1)), 0, 255).astype(np.uint8)
+
+
+def _closed(levels: np.ndarray, size: int) -> np.ndarray:
+    """Grey closing as if the image went on beyond its borders."""
+    padded = np.pad(levels, size, mode="edge")
+    return ndimage.grey_closing(padded, size)[size:-size, size:-size]

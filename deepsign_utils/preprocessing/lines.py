@@ -1,0 +1,484 @@
+"""Printed lines, found and taken away: rules, dashes, boxes, combs, squared paper, streaks.
+
+No hand draws as straight, as even and as far as a machine. A line is sought where strips of the
+image show a thin ridge of ink in rows that lie on one straight line; it is then followed column by
+column and measured; only what is straighter and more even than handwriting, and reaches beyond it,
+is taken away. Strokes that cross it are joined again.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from PIL import Image
+from scipy import ndimage
+
+_STRIPS = 32  # at most, across the image
+_STEEPEST = np.tan(np.radians(8))
+_MOST_LINES = 40  # followed in one image and direction
+_SAG = 0.012  # of a printed line's length, by which its paper may bend it
+
+
+class Line(NamedTuple):
+    """A thin dark line that crosses the image from left to right.
+
+    Attributes
+    ----------
+    curve : Polynomial
+        Row of its middle at a column.
+    start, stop : int
+        Columns, `stop` exclusive.
+    thickness : float
+        Pixels.
+    darkness : float
+        Share by which it is darker than the paper.
+    covered : float
+        Share of its columns that are dark.
+    waver : float
+        Pixels: median distance from its curve.
+    uneven : float
+        Pixels: by how much its thickness differs between its thin and thick tenth.
+    regular : bool
+        Whether it is made of many dashes or dots at equal distances.
+    """
+
+    curve: Polynomial
+    start: int
+    stop: int
+    thickness: float
+    darkness: float
+    covered: float
+    waver: float
+    uneven: float
+    regular: bool
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    def row(self, column) -> np.ndarray:
+        return self.curve(np.asarray(column, float))
+
+    @property
+    def sag(self) -> float:
+        """Distance of the curve's middle from its chord, as a share of its length."""
+        ends = self.row([self.start, (self.start + self.stop) / 2, self.stop])
+        return abs(ends[1] - (ends[0] + ends[2]) / 2) / max(self.length, 1)
+
+    @property
+    def slope(self) -> float:
+        ends = self.row([self.start, self.stop])
+        return float(ends[1] - ends[0]) / max(self.length, 1)
+
+
+def _ridges(ink: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Share of ink in each row of each strip, less that of rows nearby: (strips, H); a strip's
+    width; how far "nearby" is."""
+    height, width = ink.shape
+    strip = max(6, width // _STRIPS)
+    image = Image.fromarray(ink[:, : width // strip * strip] * np.uint8(255))
+    share = np.asarray(image.reduce((strip, 1)), np.float32).T / 255
+    near = max(4, min(max(5, round(0.008 * width) + 3), height // 6))
+    padded = np.pad(share, ((0, 0), (near, near)))
+    beside = np.maximum(padded[:, :height], padded[:, 2 * near :])
+    return ndimage.maximum_filter1d(np.clip(share - beside, 0, 0.7), 3, axis=1), strip, near
+
+
+def _straight(ridges: np.ndarray, strip: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ridge along straight lines: rises over half the image, (rises, H) by row at the middle.
+
+    A Hough transform of the strips.
+    """
+    count, height = ridges.shape
+    reach = _STEEPEST * count * strip / 2
+    most = int(np.ceil(reach / step))
+    rises = np.arange(-most, most + 1) * step
+    pad = most * step + 1
+    padded = np.pad(ridges, ((0, 0), (pad, pad)))
+    at = (np.arange(count) + 0.5) / count * 2 - 1
+    shift = np.rint(rises[:, None] * at[None, :]).astype(int)
+    total = np.zeros((len(rises), height), np.float32)
+    for number in range(count):
+        windows = np.lib.stride_tricks.sliding_window_view(padded[number], height)
+        total += windows[shift[:, number] + pad]
+    return rises, total / (0.7 * count)
+
+
+def may_cross(ink: np.ndarray, least: float = 0.45) -> bool:
+    """Tell, quickly, whether a line might cross the image; nearly always true where one does."""
+    ridges, strip, _ = _ridges(ink)
+    if ridges.shape[0] < 4 or np.count_nonzero(ridges.max(axis=1) > 0.3) < 0.5 * len(ridges):
+        return False
+    # Every second strip, four rows at a time.
+    ridges = ridges[::2, : ridges.shape[1] // 4 * 4]
+    ridges = ridges.reshape(len(ridges), -1, 4).max(axis=2)
+    return bool(_straight(ridges, strip / 2, 1)[1].max() > least)
+
+
+def follow(ink: np.ndarray, darkness: np.ndarray, least: float = 0.3) -> list[Line]:
+    """Find what looks like a line from left to right, the clearest first."""
+    ridges, strip, near = _ridges(ink)
+    if ridges.shape[0] < 4:
+        return []
+    rises, score = _straight(ridges, strip, 2)
+    lines: list[Line] = []
+    for _ in range(_MOST_LINES):
+        rise, row = np.unravel_index(score.argmax(), score.shape)
+        if score[rise, row] < least:
+            break
+        line = _followed(ridges, strip, near, darkness, rises[rise], int(row))
+        score[:, max(0, row - 5) : row + 6] = 0
+        if line is not None and not any(_same(line, other) for other in lines):
+            lines.append(line)
+    return lines
+
+
+def _same(one: Line, other: Line) -> bool:
+    middle = (max(one.start, other.start) + min(one.stop, other.stop)) / 2
+    overlap = min(one.stop, other.stop) - max(one.start, other.start)
+    close = abs(one.row(middle) - other.row(middle)) < one.thickness + other.thickness
+    return overlap > 0 and bool(close)
+
+
+def _followed(
+    ridges: np.ndarray, strip: int, near: int, darkness: np.ndarray, rise: float, row: int
+) -> Line | None:
+    """Follow a line strip by strip, then column by column, and measure it."""
+    count, height = ridges.shape
+    width = darkness.shape[1]
+    columns, rows = [], []
+    for number in range(count):
+        guess = row + rise * (2 * (number + 0.5) / count - 1)
+        low, high = int(max(0, guess - 4)), int(min(height, guess + 5))
+        if high - low < 3 or ridges[number, low:high].max() < 0.2:
+            continue
+        peak = low + int(ridges[number, low:high].argmax())
+        low, high = max(0, peak - 2), min(height, peak + 3)
+        rows.append(np.average(np.arange(low, high), weights=ridges[number, low:high]))
+        columns.append((number + 0.5) * strip)
+    if len(columns) < 5:
+        return None
+    columns, rows = np.array(columns), np.array(rows)
+    keep = np.ones(len(columns), bool)
+    for _ in range(4):
+        degree = 2 if keep.sum() >= 8 else 1
+        curve = Polynomial.fit(columns[keep], rows[keep], degree, domain=[0, width])
+        away = np.abs(curve(columns) - rows)
+        closer = away < max(1.2, 2 * np.median(away[keep]))
+        if closer.sum() < 5:
+            break
+        keep = closer
+    for last in (False, True):
+        found = _measured(curve, near, darkness)
+        if found is None:
+            return None
+        clear, offset, thickness, centre, ridge = found
+        if not last:
+            degree = 2 if np.count_nonzero(clear) > 0.2 * width else 1
+            at = np.flatnonzero(clear)
+            middle = np.rint(curve(at)) + offset[at]
+            curve = Polynomial.fit(at, middle, degree, domain=[0, width])
+    level = float(np.median(ridge[clear]))
+    dark = centre > 0.55 * level
+    return _line(curve, clear, offset, thickness, dark, level)
+
+
+def _measured(curve: Polynomial, near: int, darkness: np.ndarray):
+    """Look across a curve at each column: where a thin line stands alone there, and what it is."""
+    height, width = darkness.shape
+    every = np.arange(width)
+    rows = np.rint(curve(every)).astype(int) + np.arange(-near, near + 1)[:, None]
+    inside = (rows >= 0) & (rows < height)
+    across = np.where(inside, darkness[rows.clip(0, height - 1), every], 0)
+    centre = across[near - 1 : near + 2].max(axis=0)
+    beside = np.maximum(across[: near - 2].min(axis=0), across[near + 3 :].min(axis=0))
+    ridge = centre - beside
+    seen = ridge > 0.04
+    if np.count_nonzero(seen) < 10:
+        return None
+    level = np.median(ridge[seen])
+    core = across[near - 3 : near + 4]
+    weight = np.clip(core - beside - 0.3 * level, 0, None)
+    offset = (weight * np.arange(-3, 4)[:, None]).sum(axis=0) / np.maximum(weight.sum(0), 1e-6)
+    half = across > 0.5 * centre
+    above = np.cumprod(half[near::-1], axis=0).sum(axis=0)
+    below = np.cumprod(half[near:], axis=0).sum(axis=0)
+    thickness = above + below - 1
+    clear = (ridge > 0.5 * level) & (thickness > 0) & (thickness <= near)
+    if np.count_nonzero(clear) < 10:
+        return None
+    return clear, offset, thickness, centre, ridge
+
+
+def _line(curve, clear, offset, thickness, dark, level) -> Line | None:
+    width = len(dark)
+    # Dashes and dots are joined over a 25th of the width.
+    joined = ndimage.uniform_filter1d(dark.astype(np.float32), max(9, width // 25), mode="constant")
+    start, stop = max(_runs(joined > 0.22), key=np.ptp, default=(0, 0))
+    at = np.flatnonzero(dark[start:stop])
+    if at.size < 8:
+        return None
+    start, stop = start + int(at[0]), start + int(at[-1]) + 1
+    clear = clear[start:stop]
+    if np.count_nonzero(clear) < max(8, 0.15 * (stop - start)):
+        return None
+    away = (
+        offset[start:stop] + np.rint(curve(np.arange(start, stop))) - curve(np.arange(start, stop))
+    )
+    smooth = ndimage.uniform_filter1d(away[clear], 5)
+    thick = thickness[start:stop][clear]
+    low, high = np.quantile(thick, [0.1, 0.9])
+    dashes = _runs(dark[start:stop])[1:-1]
+    lengths = np.array([b - a for a, b in dashes])
+    gaps = np.array([b[0] - a[1] for a, b in pairwise(dashes)])
+    regular = len(gaps) >= 5 and all(
+        np.median(np.abs(v - np.median(v))) <= max(0.75, 0.15 * np.median(v))
+        for v in (lengths, gaps)
+    )
+    return Line(
+        curve,
+        start,
+        stop,
+        float(np.median(thick)),
+        level,
+        float(dark[start:stop].mean()),
+        float(np.median(np.abs(smooth))),
+        float(high - low),
+        regular,
+    )
+
+
+def _runs(line: np.ndarray) -> list[tuple[int, int]]:
+    steps = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0, append=0))
+    return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
+
+
+def is_even(line: Line) -> bool:
+    """Whether a line might be a machine's: nearly straight, of one thickness, whole or dashed."""
+    return (
+        (line.covered > 0.8 or line.regular)
+        and line.waver <= 0.3 + 0.04 * line.thickness
+        and line.uneven <= 1.3 + 0.35 * line.thickness
+        and line.sag <= _SAG
+    )
+
+
+def printed(across: list[Line], down: list[Line], ink: np.ndarray):
+    """Which of the lines are the form's, not the hand's.
+
+    Parameters
+    ----------
+    across, down : list of Line
+        From left to right, and from top to bottom (followed in the transposed image).
+    ink : np.ndarray
+        Shape (H, W), bool.
+
+    Returns
+    -------
+    across, down : list of Line
+        The printed ones.
+    box : bool
+        Whether some of them close a box or stand on a line like a comb.
+    """
+    height, width = ink.shape
+    across, down = ([line for line in lines if is_even(line)] for lines in (across, down))
+    if not across and not down:
+        return [], [], False
+    rest = without(without(ink, across).T, down).T
+    spans = []
+    for axis, length in ((0, width), (1, height)):
+        filled = np.flatnonzero(rest.any(axis=axis))
+        spans.append((int(filled[0]), int(filled[-1])) if filled.size else (length, 0))
+    lying = [line for line in across if _is_printed(line, across, *spans[0], width)]
+    # A hand draws short upright strokes as straight as a machine: only whole ones are the form's.
+    upright = [
+        line
+        for line in down
+        if line.start == 0 and line.stop == height and _is_printed(line, down, *spans[1], height)
+    ]
+    boxed_across, boxed_down = _boxed(across, down)
+    standing = [v for v in down if _stands(v, lying)]
+    comb = standing if len(standing) >= 4 else []
+    box = bool(boxed_down or comb)
+    lying += [line for line in boxed_across if line not in lying]
+    upright += [line for line in [*boxed_down, *comb] if line not in upright]
+    return lying, upright, box
+
+
+def _boxed(across: list[Line], down: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Lines that close a box: two lying and two upright ones that meet in four corners."""
+    sides: list[Line] = []
+    for upright in down:
+        meets = [line for line in across if _corner(line, upright)]
+        if len(meets) >= 2:
+            sides.append(upright)
+    tops = [line for line in across if sum(_corner(line, side) for side in sides) >= 2]
+    return (tops, sides) if len(tops) >= 2 and len(sides) >= 2 else ([], [])
+
+
+def _corner(lying: Line, upright: Line) -> bool:
+    near = 4 + 2 * max(lying.thickness, upright.thickness)
+    for end in (upright.start, upright.stop):
+        column = upright.row(end)
+        if (
+            abs(lying.row(column) - end) < near
+            and min(abs(lying.start - column), abs(lying.stop - column)) < near
+        ):
+            return True
+    return False
+
+
+def _stands(upright: Line, lying: list[Line]) -> bool:
+    near = 4 + 2 * upright.thickness
+    return any(
+        abs(line.row(upright.row(end)) - end) < near
+        and line.start - near < upright.row(end) < line.stop + near
+        for line in lying
+        for end in (upright.start, upright.stop)
+    )
+
+
+def _is_printed(line: Line, even: list[Line], first: int, last: int, width: int) -> bool:
+    """Straightness is asked for the more, the less a line reaches beyond the rest of the ink."""
+    touches = line.start == 0 and line.stop == width
+    written = max(last - first, 1)
+    free = line.start < first - 0.03 * written, line.stop > last + 0.03 * written
+    parallel = sum(
+        abs(line.slope - other.slope) < 0.006
+        and abs(line.thickness - other.thickness) <= 1 + 0.3 * line.thickness
+        and min(line.length, other.length) > 0.6 * max(line.length, other.length)
+        for other in even
+    )
+    straight = line.sag < 0.004
+    return bool(
+        (touches and any(free))
+        or (parallel >= 3 and line.length > 0.6 * width)
+        or (line.regular and line.covered < 0.8 and line.length > 0.5 * written)
+        or (all(free) and line.waver < 0.12 and straight)
+        or (touches and line.waver < 0.08)
+        or (line.length > 0.95 * written and line.waver < 0.07 and straight)
+        or (
+            line.length > max(350, 0.4 * written)
+            and line.waver < 0.00015 * line.length
+            and straight
+        )
+    )
+
+
+def without(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
+    """The ink, less bands along the lines."""
+    rest = ink.copy()
+    for line in lines:
+        top, bottom, columns = _band(line, ink.shape)
+        for offset in range(int((bottom - top).max()) + 1):
+            rows = top + offset
+            ok = (rows <= bottom) & (rows >= 0) & (rows < ink.shape[0])
+            rest[rows[ok], columns[ok]] = False
+    return rest
+
+
+def _band(line: Line, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First and last row that a line darkens at its columns, and these."""
+    reach = line.thickness / 2 + 1 + 0.1 * line.thickness
+    columns = np.arange(max(0, line.start - 2), min(shape[1], line.stop + 2))
+    middle = line.row(columns)
+    return (
+        np.floor(middle - reach).astype(int),
+        np.ceil(middle + reach).astype(int),
+        columns,
+    )
+
+
+def leftovers(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
+    """Pieces of ink, bool (H, W), that lie wholly along a line or its continuation."""
+    height, width = ink.shape
+    along = np.zeros(ink.shape, bool)
+    columns = np.arange(width)
+    for line in lines:
+        middle = np.rint(line.row(columns)).astype(int)
+        reach = int(np.ceil(line.thickness / 2)) + 2
+        for offset in range(-reach, reach + 1):
+            rows = middle + offset
+            ok = (rows >= 0) & (rows < height)
+            along[rows[ok], columns[ok]] = True
+    labels, count = ndimage.label(ink, structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    inside = np.bincount(labels[along], minlength=count + 1)
+    drop = inside > 0.9 * areas
+    drop[0] = False
+    return drop[labels]
+
+
+def erase(gray: np.ndarray, ink: np.ndarray, darkness: np.ndarray, paper: np.ndarray, line: Line):
+    """Paint paper over a line, in place, and join the strokes that cross it."""
+    height, _ = gray.shape
+    top, bottom, columns = _band(line, gray.shape)
+    above, below = top - 1, bottom + 1
+    strokes = darkness[without(ink, [line])]
+    stroke = float(np.quantile(strokes, 0.6)) if strokes.size else 1.0
+    pale = line.darkness < 0.6 * stroke
+    for offset in range(int((bottom - top).max()) + 1):
+        rows = top + offset
+        ok = (rows <= bottom) & (rows >= 0) & (rows < height)
+        rows, at = rows[ok], columns[ok]
+        if pale:
+            # A pale line under dark ink: what is clearly darker than the line is the hand's.
+            over = darkness[rows, at] < (line.darkness + stroke) / 2
+            rows, at = rows[over], at[over]
+        gray[rows, at] = paper[rows, at]
+    one, other = (
+        (rows >= 0) & (rows < height) & ink[rows.clip(0, height - 1), columns]
+        for rows in (above, below)
+    )
+    level = int(np.median(gray[ink])) if ink.any() else 0
+    for (left, right), (left2, right2) in _joins(ink, columns, above, below, one, other):
+        start, stop = above[left], below[left2]
+        for row in range(max(0, start), min(height, stop + 1)):
+            share = (row - start) / max(stop - start, 1)
+            low = round(left + (left2 - left) * share)
+            high = round(right + (right2 - right) * share)
+            here = columns[low:high]
+            gray[row, here] = np.minimum(gray[row, here], level)
+
+
+def _joins(ink, columns, above, below, one, other):
+    """Pairs of runs of ink, above and below a line, that are one stroke."""
+    uppers, lowers = _runs(one), _runs(other)
+    if not uppers or not lowers:
+        return []
+    depth = int(np.median(below - above))
+    far = max(3, depth)
+
+    def heading(run, rows, way):
+        left, right = run
+        height = ink.shape[0]
+        middle = (left + right) // 2
+        row = rows[min(middle, len(rows) - 1)] + way * far
+        if not 0 <= row < height:
+            return 0.0
+        low = max(0, left - 2 * far)
+        found = _runs(ink[row, columns[low : right + 2 * far]])
+        if not found:
+            return 0.0
+        centre = (left + right) / 2
+        best = min((low + (a + b) / 2 for a, b in found), key=lambda c: abs(c - centre))
+        return (centre - best) / far
+
+    pairs = []
+    for u in uppers:
+        ahead = (u[0] + u[1]) / 2 + np.clip(heading(u, above, -1), -2.5, 2.5) * depth
+        for v in lowers:
+            if abs((v[0] + v[1]) - (u[0] + u[1])) / 2 > 4 * depth + (u[1] - u[0]):
+                continue
+            back = (v[0] + v[1]) / 2 + np.clip(heading(v, below, 1), -2.5, 2.5) * depth
+            gap = min(abs(ahead - (v[0] + v[1]) / 2), abs(back - (u[0] + u[1]) / 2))
+            overlap = min(u[1], v[1]) - max(u[0], v[0])
+            if overlap > 0 or gap <= max(3, depth):
+                pairs.append((gap, u, v))
+    taken, joins = set(), []
+    for _, u, v in sorted(pairs):
+        if ("u", u) not in taken and ("v", v) not in taken:
+            taken |= {("u", u), ("v", v)}
+            joins.append((u, v))
+    return joins

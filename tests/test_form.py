@@ -1,0 +1,142 @@
+"""A signature on a form: what is not the signature is taken away, and told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from deepsign_utils import synthetic
+from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, load_grayscale, plain
+
+CASES = Path(__file__).parents[2] / "shared" / "cases"
+CANVAS = Preprocessing(64, 128, "fill")
+
+
+@pytest.fixture(scope="module")
+def signatures() -> list[np.ndarray]:
+    """Three writers' signatures with white paper around them, as on a form."""
+    drawn = []
+    for writer in (1, 3, 4):
+        gray = synthetic.draw_writer(5, writer, 1, 0).genuine[0]
+        across = gray.shape[1] // 5
+        pad = ((gray.shape[0] // 3,) * 2, (across,) * 2)
+        drawn.append(np.pad(gray, pad, constant_values=int(np.median(gray))))
+    return drawn
+
+
+def pen(gray: np.ndarray) -> tuple[Image.Image, ImageDraw.ImageDraw, int, int]:
+    image = Image.fromarray(gray)
+    return image, ImageDraw.Draw(image), *image.size
+
+
+def ruled(gray: np.ndarray) -> np.ndarray:
+    image, draw, width, height = pen(gray)
+    draw.line([0, 0.62 * height, width, 0.64 * height], fill=60, width=2)
+    return np.minimum(gray, image)
+
+
+def dashed(gray: np.ndarray) -> np.ndarray:
+    image, draw, width, height = pen(gray)
+    for start in range(0, width, 12):
+        draw.line([start, 0.75 * height, start + 6, 0.75 * height], fill=60, width=2)
+    return np.minimum(gray, image)
+
+
+def boxed(gray: np.ndarray) -> np.ndarray:
+    image, draw, width, height = pen(gray)
+    draw.rectangle([6, 6, width - 7, height - 7], outline=50, width=2)
+    return np.minimum(gray, image)
+
+
+def on_a_desk(gray: np.ndarray) -> np.ndarray:
+    return np.pad(gray, 30, constant_values=50)
+
+
+def in_shadow(gray: np.ndarray) -> np.ndarray:
+    dark = gray.copy()
+    dark[:, : gray.shape[1] // 2] //= 2
+    return dark
+
+
+def turned_over(gray: np.ndarray) -> np.ndarray:
+    return 255 - gray
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Ink that two canvases share, as a share of all their ink."""
+    return np.minimum(one, other).sum() / np.maximum(one, other).sum()
+
+
+def codes(gray: np.ndarray) -> list[str]:
+    return [removal.code for removal in plain(gray).removed]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "least"),
+    [
+        (ruled, "ruled_line_removed", 0.8),
+        (dashed, "ruled_line_removed", 0.8),
+        (boxed, "box_removed", 0.9),
+        (on_a_desk, "sheet_found", 0.7),
+        (in_shadow, "shadow_removed", 0.6),
+        (turned_over, "inverted", 0.95),
+    ],
+)
+def test_the_form_is_taken_away_and_told(signatures, spoil, code, least):
+    told, same = [], []
+    for gray in signatures:
+        spoilt = spoil(gray)
+        told.append(code in codes(spoilt))
+        same.append(agreement(clean(spoilt, CANVAS), clean(gray, CANVAS)))
+    assert sum(told) >= 2
+    assert np.median(same) > least
+
+
+def test_a_plain_scan_passes_unchanged(signatures):
+    for gray in signatures:
+        page = plain(gray)
+        assert page.removed == ()
+        assert np.array_equal(page.gray, gray)
+
+
+def test_a_form_without_a_signature_is_blank():
+    paper = np.full((120, 400), 240, np.uint8)
+    assert not has_ink(ruled(paper))
+    assert not has_ink(boxed(paper))
+    assert not has_ink(on_a_desk(paper))
+
+
+def test_white_ink_on_transparent_ground_is_seen(signatures):
+    gray = signatures[0]
+    white = np.full((*gray.shape, 4), 255, np.uint8)
+    white[..., 3] = 255 - gray
+    canvas = clean(load_grayscale(Image.fromarray(white)), CANVAS)
+    assert agreement(canvas, clean(gray, CANVAS)) > 0.85
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases here")
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("forms/questioned_box_around.png", "box_removed"),
+        ("forms/questioned_form__line_and_text.png", "ruled_line_removed"),
+        ("forms/questioned_photo_on_a_desk.png", "sheet_found"),
+        ("forms/questioned_ruled_paper.png", "ruled_line_removed"),
+        ("forms/questioned_stamp_over.png", None),
+        ("polarity/16bit_whiteiszero.tif", "inverted"),
+        ("polarity/white_ink_in_alpha.png", "inverted"),
+    ],
+)
+def test_a_writer_is_accepted_on_a_form_as_on_plain_paper(verifier, name, code):
+    references = [CASES / "forms" / f"reference_{number}.png" for number in range(1, 6)]
+    comparison = verifier.compare(references, CASES / name)
+    assert comparison.accepted
+    assert code is None or code in [warning.code for warning in comparison.warnings]
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    from deepsign_utils.verifying.verifier import Verifier
+
+    return Verifier.load()
