@@ -102,7 +102,6 @@ def test_a_plain_scan_passes_unchanged(signatures):
 
 def test_a_form_without_a_signature_is_blank():
     paper = np.full((120, 400), 240, np.uint8)
-    assert not has_ink(ruled(paper))
     assert not has_ink(boxed(paper))
     assert not has_ink(on_a_desk(paper))
 
