@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bleach
 import nbformat
+import nh3
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup
 from nbconvert import HTMLExporter
@@ -137,14 +137,7 @@ def _figure(output: NotebookNode, kind: str, number: str) -> dict[str, Any]:
     }
 
 
-ALLOWED_ATTRIBUTES = {
-    "*": ["class", "title"],
-    "a": lambda _, name, value: name == "href" and not re.match(r"\s*(data|javascript):", value),
-    "img": ["src", "alt", "width", "height"],
-    "td": ["colspan", "rowspan"],
-    "th": ["colspan", "rowspan"],
-}
-ALLOWED_TAGS = frozenset(
+ALLOWED_TAGS = set(
     re.findall(
         r"\w+",
         """
@@ -154,28 +147,34 @@ ALLOWED_TAGS = frozenset(
         """,
     )
 )
-CLEANER = bleach.Cleaner(
+CLEANER = nh3.Cleaner(
     tags=ALLOWED_TAGS,
-    attributes=ALLOWED_ATTRIBUTES,
-    protocols={"http", "https", "mailto", "data"},
-    strip=True,
+    clean_content_tags={"script", "style", "template", "iframe", "object", "noscript", "title"},
+    attributes={
+        "*": {"class", "title"},
+        "a": {"href"},
+        "img": {"src", "alt", "width", "height"},
+        "td": {"colspan", "rowspan"},
+        "th": {"colspan", "rowspan"},
+    },
+    # A link leads to a page; only a picture may be its own address.
+    attribute_filter=lambda tag, name, value: (
+        None if name == "href" and re.match(r"\s*data:", value, re.I) else value
+    ),
+    url_schemes={"http", "https", "mailto", "data"},
+    link_rel=None,
 )
 
 
 def _clean(html: str) -> Markup:
-    """Keep text, tables and links; drop scripts, styles, event handlers, frames and remote images.
-
-    What stands inside <script> and <style> goes too, which bleach would leave as text.
-    """
-    soup = BeautifulSoup(html, "html.parser")
-    for tag in soup(["script", "style", "template", "iframe", "object", "noscript", "title"]):
-        tag.decompose()
+    """Keep text, tables, links and pictures; drop scripts, styles, event handlers and frames."""
+    soup = BeautifulSoup(CLEANER.clean(html), "html.parser")
     for image in soup("img"):
         if not image.get("src", "").startswith("data:image/"):
             image.decompose()
         elif not image.get("alt"):
             image["alt"] = "Picture, not described"
-    return Markup(CLEANER.clean(str(soup)))
+    return Markup(str(soup))
 
 
 def _arrange(html: str, chapter: int, anchors: dict[str, str]) -> tuple[str, list, str]:
