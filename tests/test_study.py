@@ -443,8 +443,8 @@ class TestANotebooksParameters:
             open_study({"study": "x"}, "02_pairing")
 
 
-def test_the_readme_lists_every_parameter_with_its_default():
-    text = (ROOT / "README.md").read_text()
+def test_the_page_on_parameters_lists_each_with_its_default():
+    text = (ROOT / "docs" / "parameters.md").read_text()
     for parameter in PARAMETERS.values():
         assert f"| `{parameter.name}` | `{parameter.default!r}` | {parameter.help} |" in text
 
