@@ -22,12 +22,12 @@ import pandas as pd
 from keras import ops
 from tqdm import tqdm
 
-from deepsign_utils import DeepSignError, scoring
+from deepsign_utils import scoring
 from deepsign_utils.batches import Augmentation, Settings, augment, batches
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.models import embed, training_network
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.study.processes import usable_processors, wanted_threads
 from deepsign_utils.tfrecords import Canvases
 
 WARM_UP = 0.05
@@ -46,10 +46,7 @@ def prepare_tensorflow(seed: int) -> dict[str, int]:
     """
     import tensorflow as tf
 
-    wanted = os.environ.get("DEEPSIGN_THREADS", "")
-    if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
-        raise DeepSignError(f"DEEPSIGN_THREADS is {wanted!r}; it must be a positive whole number.")
-    threads = int(wanted) if wanted else usable_processors()
+    threads = wanted_threads() or usable_processors()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         # Operations that run beside each other share oneDNN's threads differently from run to run,

@@ -98,7 +98,14 @@ def test_embed_compare_and_evaluate(images: Path, tmp_path: Path) -> None:
     expected, _ = Verifier.load(model_folder()).embed_files(files, progress=False)
     assert np.allclose(np.load(tmp_path / "e.npz")["embedding"], expected, atol=1e-6)
     assert pd.read_csv(tmp_path / "c.csv")["score"].notna().all()
-    assert json.loads((tmp_path / "found.json").read_text())
+    assert json.loads((tmp_path / "found.json").read_text())["threads"] >= 1
+
+
+def test_a_number_of_threads_that_is_none_is_refused(images: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DEEPSIGN_THREADS", "two")
+    done = deepsign("verify", images / "0" / "0.png", "--questioned", images / "0" / "1.png")
+    assert done.returncode == 2
+    assert "DEEPSIGN_THREADS is 'two'" in done.stderr
 
 
 def test_service_and_page(tmp_path: Path) -> None:

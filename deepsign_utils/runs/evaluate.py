@@ -60,9 +60,10 @@ def evaluate(
     Returns
     -------
     dict
-        ``writers``; ``found``, how many files: ``images``, which were used, and ``left_out``, path
-        -> reason; ``threshold`` by number of references; ``references`` (as `metrics.evaluate`, by
-        number of references as text); ``coverage`` (`scoring.coverage`) and, if asked for,
+        ``writers``; ``threads`` that embedded; ``found``, how many files: ``images``, which were
+        used, and ``left_out``, path -> reason; ``threshold`` by number of references;
+        ``references`` (as `metrics.evaluate`, by number of references as text); ``coverage``
+        (`scoring.coverage`) and, if asked for,
         ``baselines`` (EER: name -> {"skilled": rate, "random": rate}). Of too few images there are
         no rates: ``too_few`` says how many would do.
 
@@ -92,6 +93,7 @@ def evaluate(
         "found": found,
         "images": len(signatures),
         "left_out": problems,
+        "threads": verifier.threads,
     }
     if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
         return results | {"too_few": few, "threshold": {}, "references": {}, "coverage": {}}

@@ -55,13 +55,31 @@ def usable_processors() -> int:
     """Processors that this process may run on; no more than ``DEEPSIGN_THREADS``, if that is set.
 
     So one of several runs on a machine starts no more processes than threads.
+
+    Raises
+    ------
+    DeepSignError
+        As `wanted_threads`.
     """
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
+    return min(count, wanted_threads() or count)
+
+
+def wanted_threads() -> int | None:
+    """``DEEPSIGN_THREADS``; None where it is not set.
+
+    Raises
+    ------
+    DeepSignError
+        If it is no positive whole number.
+    """
     wanted = os.environ.get("DEEPSIGN_THREADS", "")
-    return min(count, int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else count
+    if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted) > 0):
+        raise DeepSignError(f"DEEPSIGN_THREADS is {wanted!r}; it must be a positive whole number.")
+    return int(wanted) if wanted else None
 
 
 _CHUNK = 16

@@ -350,6 +350,11 @@ class Verifier:
         """The name of the encoder, one of ``models.ENCODERS``."""
         return self._encoder.name
 
+    @property
+    def threads(self) -> int:
+        """Threads that embed: the usable processors, no more than ``DEEPSIGN_THREADS``."""
+        return self._encoder.threads
+
     @classmethod
     def load(cls, folder: str | Path = PRETRAINED) -> Verifier:
         """Load a model folder; by default the shipped one.
