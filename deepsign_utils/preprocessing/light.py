@@ -112,10 +112,13 @@ def unshaded(gray: np.ndarray) -> np.ndarray | None:
     coarse, cell = _coarse(gray)
     if min(coarse.shape) < 6 or ndimage.maximum_filter(coarse, 5).min() > 0.88 * coarse.max():
         return None
-    size = max(5, min(coarse.shape) // 4)
+    size = max(5, min(coarse.shape) // 3)
     light = np.log(np.maximum(_closed(coarse, size), 1))
     step = max(np.abs(light[2:] - light[:-2]).max(), np.abs(light[:, 2:] - light[:, :-2]).max())
-    if step < _STEP:
+    # Dense writing may look like one; a shadow comes from beyond the border, and is not small.
+    dark = light < light.max() - _STEP
+    border = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
+    if step < _STEP or dark.mean() < 0.08 or border.mean() < 0.12:
         return None
     # Closing keeps a straight edge exactly, and takes away what is dark and narrow: the strokes.
     light = _closed(ndimage.uniform_filter(gray.astype(np.float32), 3), size * cell)

@@ -153,7 +153,10 @@ def _followed(
         low, high = int(max(0, guess - 4)), int(min(height, guess + 5))
         if high - low < 3 or ridges[number, low:high].max() < 0.2:
             continue
-        peak = low + int(ridges[number, low:high].argmax())
+        window = ridges[number, low:high]
+        # The middle of the first crest, which is some rows wide.
+        first, stop = _runs(window > window.max() - 1e-6)[0]
+        peak = low + (first + stop - 1) // 2
         low, high = max(0, peak - 2), min(height, peak + 3)
         rows.append(np.average(np.arange(low, high), weights=ridges[number, low:high]))
         columns.append((number + 0.5) * strip)
