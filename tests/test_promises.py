@@ -16,6 +16,7 @@ from serving import Service
 
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.__main__ import main
+from deepsign_utils.datasets import read_dataset
 from deepsign_utils.scoring import Scoring
 from deepsign_utils.synthetic import draw_writer
 from deepsign_utils.verifying import calibration
@@ -131,11 +132,13 @@ class TestEveryNumberOfReferences:
         folder = SHARED / "data" / REAL[name]
         if not folder.is_dir():
             pytest.skip("the real signatures are not at hand")
-        people = calibration.read_people(verifier, name, folder)
-        some = sorted(people.signatures["writer"].unique())[:20]
-        rows = people.signatures["writer"].isin(some).to_numpy()
-        chosen = people.signatures[rows].reset_index(drop=True)
-        found = rates(People(name, chosen, people.embeddings[rows], {}), verifier.scoring)
+        signatures, _ = read_dataset(folder)
+        some = sorted(signatures["writer"].unique())[:20]
+        signatures = pairing.without_duplicates(signatures[signatures["writer"].isin(some)])
+        signatures = signatures.reset_index(drop=True)
+        embeddings, problems = verifier.embed_files([folder / path for path in signatures["path"]])
+        assert not problems
+        found = rates(People(name, signatures, embeddings, {}), verifier.scoring)
 
         for kind in ("fnmr", "skilled", "random"):
             assert kept(found, kind, slack=0.005).all()
