@@ -388,3 +388,9 @@ def test_what_cannot_be_measured_is_told(judge, tmp_path):
         page.run(judge, ["a=here", "a=there"], 4, 3, 3, root=tmp_path)
     with pytest.raises(DeepSignError, match="There is no condition 'telex'"):
         page.run(judge, ["synthetic"], 4, 3, 3, names=["telex"], root=tmp_path)
+
+
+@pytest.mark.parametrize("numbers", ["capture.csv", "capture_before.csv"])
+def test_the_documents_tables_are_those_that_their_numbers_make(numbers):
+    table = pd.read_csv(ROOT / "docs" / numbers, keep_default_na=False)
+    assert benchmark.as_markdown(table) in (ROOT / "docs/capture.md").read_text()
