@@ -277,6 +277,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--model", **model)
     verify.add_argument("--threshold", **threshold)
     verify.add_argument("--json", action="store_true", help="print JSON rather than sentences")
+    verify.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="also write a case file: images, verdict, evidence, limits and hashes, to print",
+    )
     verify.set_defaults(run=_verify)
 
     embed = commands.add_parser(
@@ -718,14 +724,32 @@ def _sweep(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _command_of(options: argparse.Namespace) -> list[str]:
+    """What to type for the same verdict again."""
+    command = ["python", "-m", "deepsign_utils", "verify", *options.references]
+    command += ["--questioned", options.questioned, "--threshold", options.threshold]
+    return command + ["--model", str(options.model)] * (options.model != PRETRAINED)
+
+
 def _verify(options: argparse.Namespace) -> int:
     # A program that reads the exit status must not take a failure for a rejection.
     try:
         from deepsign_utils.verifying.verifier import Verifier
 
-        comparison = Verifier.load(options.model).compare(
-            options.references, options.questioned, options.threshold
-        )
+        verifier = Verifier.load(options.model)
+        if options.report:
+            from deepsign_utils.verifying.case_file import verify_files
+
+            comparison, page = verify_files(
+                verifier,
+                options.references,
+                options.questioned,
+                options.threshold,
+                _command_of(options),
+            )
+            write_atomically(options.report, page)
+        else:
+            comparison = verifier.compare(options.references, options.questioned, options.threshold)
         if options.json:
             ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
             print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=ascii_), flush=True)

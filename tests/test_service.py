@@ -74,6 +74,7 @@ def test_verdict_is_the_verifiers(service: Service, verifier: Verifier) -> None:
 
     expected = verifier.compare(specimens(1), signature(1, 7), "fmr=0.1").to_dict()
     assert answer.pop("explanation") is None
+    assert answer.pop("report") is None
     for name in ("score", "llr", "distances"):
         assert answer.pop(name) == pytest.approx(expected.pop(name), abs=1e-3)
     assert answer == expected
@@ -113,12 +114,12 @@ def test_faults_of_an_image_come_with_the_verdict(service: Service) -> None:
 def test_writer_is_enrolled_judged_and_deleted(service: Service, verifier: Verifier) -> None:
     client = service.client
     added = client.post("/writers/anna/references", files=upload("references", *specimens(3)))
-    more = client.post("/writers/anna/references", files=upload("references", signature(3, 5)))
+    more = client.post("/writers/anna/references", files=upload("references", signature(3, 5, 8)))
     judged = client.post("/writers/anna/verify", files=upload("questioned", signature(3, 8)))
     known = client.get("/writers/anna").json()
 
     assert (added.status_code, more.json()["added"]) == (201, 1)
-    expected = verifier.compare([*specimens(3), signature(3, 5)], signature(3, 8))
+    expected = verifier.compare([*specimens(3), signature(3, 5, 8)], signature(3, 8))
     assert judged.json()["score"] == pytest.approx(expected.score, abs=1e-5)
     assert len(known["references"]) == 4
     assert known["usable"]
@@ -136,7 +137,7 @@ def test_writer_is_enrolled_judged_and_deleted(service: Service, verifier: Verif
 def test_images_are_kept_only_if_asked(service: Service) -> None:
     image = png(signature(4))
     url = "/writers/bela/references"
-    service.client.post(url, files=upload("references", image))
+    service.client.post(url, files=upload("references", signature(4, 5)))
     answer = service.client.post(
         url, files=upload("references", image), params={"keep_images": True}
     )
@@ -199,7 +200,7 @@ def test_embeddings_of_two_models_never_mix(tmp_path: Path) -> None:
     with pytest.raises(OtherModelError):
         store.add("anna", "new", embeddings, None, 9)
     with pytest.raises(OtherModelError):
-        store.embeddings("anna", "new")
+        store.enrolled("anna", "new")
 
 
 def test_writer_of_another_model_is_refused_clearly(guarded: Service) -> None:
@@ -349,7 +350,7 @@ def test_head_is_answered_as_get_without_content(service: Service, path: str) ->
     [
         ([("threshold", "eer"), ("threshold", "fmr=0.1")], 1, "threshold"),
         ([], 2, "questioned"),
-        ([("treshold", "fmr=0.1")], 1, "known: explain, threshold"),
+        ([("treshold", "fmr=0.1")], 1, "known: explain, report, threshold"),
         ([], 0, "questioned"),
     ],
 )

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -46,10 +46,12 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
-from deepsign_utils.verifying import scan_faults
+from deepsign_utils.study.processes import ordered_map
+from deepsign_utils.verifying import copies, enrolment, scan_faults
 
-Source = str | Path | bytes | Image.Image | np.ndarray
-"""An image: a file, a file's content, a Pillow image, or an array of gray levels or RGB(A)."""
+Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+"""An image: a file, its content, a file open for reading bytes, a Pillow image, or an array of gray
+levels or RGB(A)."""
 
 MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
 """What a study's model folder holds; besides, `encoder.onnx`, exported from the first, the hashes
@@ -93,11 +95,14 @@ class Signature:
         What the image is called in messages.
     canvas : uint8 (canvas_height, canvas_width)
     warnings : tuple of Remark
+    trace : copies.Trace or None
+        Its centre lines, by which a copy is known.
     """
 
     name: str
     canvas: np.ndarray
     warnings: tuple[Remark, ...] = ()
+    trace: copies.Trace | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +115,25 @@ class References:
     model : str
         Identity of the model that embedded them; another model refuses them.
     warnings : tuple of Remark
+        Faults of the images, and what is odd about them as references of one writer.
+    traces : tuple of copies.Trace or None, optional
+        Their centre lines, by which a copy is known; None for those enrolled without.
+    names : tuple of str, optional
+        What each is called in messages; by default "reference 1" and so on.
     """
 
     embeddings: np.ndarray
     model: str
     warnings: tuple[Remark, ...] = ()
+    traces: tuple[copies.Trace | None, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        k = len(self.embeddings)
+        object.__setattr__(self, "traces", self.traces or (None,) * k)
+        object.__setattr__(
+            self, "names", self.names or tuple(f"reference {n}" for n in range(1, k + 1))
+        )
 
     def save(self, file: str | Path) -> None:
         """Keep them in an .npz file, written atomically."""
@@ -124,6 +143,9 @@ class References:
             embeddings=self.embeddings,
             model=np.array(self.model),
             warnings=np.array(self.warnings, dtype=str).reshape(-1, len(Remark._fields)),
+            names=np.array(self.names, dtype=str),
+            # PNG files end in a byte that is not 0, which NumPy would strip.
+            traces=np.array([one.to_bytes() if one else b"" for one in self.traces], dtype=bytes),
         )
         write_atomically(Path(file), content.getvalue())
 
@@ -136,6 +158,12 @@ class References:
                     embeddings=kept["embeddings"],
                     model=str(kept["model"]),
                     warnings=tuple(Remark(*map(str, row)) for row in kept["warnings"]),
+                    # Files of older versions hold neither.
+                    traces=tuple(
+                        copies.Trace.from_bytes(bytes(one)) if one else None
+                        for one in kept.get("traces", ())
+                    ),
+                    names=tuple(map(str, kept.get("names", ()))),
                 )
         except OSError as error:
             raise DeepSignError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -145,6 +173,15 @@ class References:
             ) from error
 
 
+class CopyOf(NamedTuple):
+    """The reference that a questioned signature is a copy of, and how it lies on it."""
+
+    reference: str
+    distance: float
+    turned: float
+    scaled: float
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What the model says of a questioned signature.
@@ -152,7 +189,8 @@ class Comparison:
     Attributes
     ----------
     decision : "accepted", "rejected" or "referred"
-        Referred to a person, where the rule leaves something between its two thresholds.
+        Referred to a person, where the rule leaves something between its two thresholds, and
+        where the questioned signature is a copy of a reference.
     score : float
         Higher is more genuine.
     llrs : dict
@@ -186,6 +224,8 @@ class Comparison:
     model : str
         Identity of the model.
     warnings : tuple of Remark
+    copy_of : CopyOf or None
+        The reference that the questioned signature is a copy of, if any.
     """
 
     decision: str
@@ -204,6 +244,7 @@ class Comparison:
     distances: np.ndarray
     model: str
     warnings: tuple[Remark, ...]
+    copy_of: CopyOf | None = None
 
     @property
     def accepted(self) -> bool:
@@ -234,6 +275,7 @@ class Comparison:
             "opponent": self.opponent,
             "pairs": self.pairs,
             "model": self.model,
+            "copy_of": self.copy_of._asdict() if self.copy_of else None,
             "warnings": [warning._asdict() for warning in self.warnings],
             "words": self.in_words(),
         }
@@ -243,6 +285,13 @@ class Comparison:
         return [self._verdict(), self._evidence(), self._uncertainty()]
 
     def _verdict(self) -> str:
+        if self.copy_of:
+            return (
+                f"Referred to a person: a copy of {self.copy_of.reference}, not an independent "
+                "signature. Its lines lie on those of the reference more closely than anybody "
+                "signs twice"
+                f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
+            )
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
         if self.decision == "referred":
             return (
@@ -256,6 +305,8 @@ class Comparison:
         )
 
     def _evidence(self) -> str:
+        if self.copy_of:
+            return "A copy says nothing of who made it: no likelihood ratio applies to it."
         lines = [self._support(kind) for kind in self.llrs]
         return " ".join(lines)
 
@@ -315,6 +366,13 @@ def _between(rate: dict[str, float]) -> str:
 def _range(rates: Iterable[dict[str, float]], name: str) -> str:
     values = [100 * one[name] for one in rates]
     return f"{min(values):.1f} to {max(values):.1f} %"
+
+
+def _changed(copy: CopyOf) -> str:
+    """How a copy was turned and scaled, where it was to speak of."""
+    changes = [f"turned by {abs(copy.turned):.1f}°"] * (abs(copy.turned) >= 0.3)
+    changes += [f"scaled to {100 * copy.scaled:.0f} %"] * (abs(copy.scaled - 1) >= 0.02)
+    return f" ({' and '.join(changes)})" if changes else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -391,7 +449,7 @@ class Verifier:
 
         Parameters
         ----------
-        image : str, Path, bytes, PIL.Image.Image or np.ndarray
+        image : str, Path, bytes, open binary file, PIL.Image.Image or np.ndarray
             As `preprocessing.load_grayscale` takes it.
         name : str
             What to call it in messages, where it is not a file.
@@ -402,6 +460,8 @@ class Verifier:
             If it cannot be decoded or is too large; BlankPageError if it shows no ink.
         """
         name = str(image) if isinstance(image, (str, Path)) else name
+        if hasattr(image, "read"):
+            image = _content(image, name)
         if isinstance(image, (str, Path, bytes)):
             image = open_image(image, name)
         paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
@@ -416,7 +476,12 @@ class Verifier:
             + page.removed
             + scan_faults.faults(page.gray, *canvas.shape)
         )
-        return Signature(name, canvas, tuple(Remark(name, *fault) for fault in found))
+        warnings = tuple(Remark(name, *fault) for fault in found)
+        try:
+            trace = copies.trace(page.gray)
+        except BlankPageError:  # what little ink there is vanishes at another size
+            trace = None
+        return Signature(name, canvas, warnings, trace)
 
     def embed(self, canvases: np.ndarray) -> np.ndarray:
         """Embed canvases, uint8 (n, canvas_height, canvas_width): float32 (n, d) of unit length."""
@@ -475,9 +540,75 @@ class Verifier:
             raise DeepSignError(
                 "There are no references: at least one genuine signature is needed."
             )
-        embeddings = self.embed(np.stack([signature.canvas for signature in signatures]))
-        warnings = tuple(warning for signature in signatures for warning in signature.warnings)
-        return References(embeddings, self.identity, warnings)
+        return self.looked_at(
+            signatures, self.embed(np.stack([signature.canvas for signature in signatures]))
+        )
+
+    def looked_at(
+        self,
+        signatures: Sequence[Signature],
+        embeddings: np.ndarray,
+        known: References | None = None,
+    ) -> References:
+        """References of images read and embedded, with what is odd about them.
+
+        Of references that are copies of one another the first is kept. Warnings name them, any
+        that does not look like the others, and two styles.
+
+        Parameters
+        ----------
+        signatures : sequence of Signature
+        embeddings : float32 (k, d)
+        known : References, optional
+            Of the same writer, which these are added to.
+        """
+        names = [signature.name for signature in signatures]
+        traces = [signature.trace for signature in signatures]
+        if known is not None:
+            names, traces = [*known.names, *names], [*known.traces, *traces]
+            embeddings = np.concatenate([known.embeddings, embeddings])
+        copied = enrolment.first_copies(traces)
+        warnings = [warning for signature in signatures for warning in signature.warnings]
+        warnings += [
+            Remark(
+                names[row],
+                "copy_of_a_reference",
+                f"It is a copy of {names[original]}: the two count as one.",
+            )
+            for row, original in enumerate(copied)
+            if original is not None
+        ]
+        kept = [row for row, original in enumerate(copied) if original is None]
+        names, traces, embeddings = (
+            tuple(names[row] for row in kept),
+            tuple(traces[row] for row in kept),
+            embeddings[kept],
+        )
+
+        def scores(references: np.ndarray, questioned: np.ndarray) -> np.ndarray:
+            return scoring.score_against(
+                embeddings, references, questioned, self.scoring.population
+            )[1]
+
+        styles = enrolment.two_styles(embeddings, scores, self.scoring)
+        if styles:
+            one, other = (_listed([names[row] for row in group]) for group in styles)
+            message = (
+                f"They look like two styles, or two writers: {one} are alike, and so are {other}, "
+                "but not the ones and the others. If both are the writer's, keep them as two "
+                "enrolments and compare with each."
+            )
+            warnings.append(Remark("the references", "two_styles", message))
+        else:
+            for row, llr in enrolment.odd_ones(len(names), scores, self.scoring):
+                ratio = math.exp(min(-llr, 50))
+                message = (
+                    "It does not look like the other references: that somebody else wrote it makes "
+                    f"what is seen {_number(ratio)} times as probable as that the same writer did. "
+                    "See whether it is the writer's, the right way up and complete."
+                )
+                warnings.append(Remark(names[row], "odd_reference", message))
+        return References(embeddings, self.identity, tuple(warnings), traces, names)
 
     def compare(
         self,
@@ -533,8 +664,9 @@ class Verifier:
         k = len(references.embeddings)
         rule, score = self.scoring.rule(threshold, k), float(scores[0])
         operation = self.scoring.operation(k)
+        copy = _copy_of(references, signature)
         return Comparison(
-            decision=str(rule.decide(score)),
+            decision="referred" if copy else str(rule.decide(score)),
             score=score,
             llrs={kind: float(line.llr(score)) for kind, line in operation.calibrations.items()},
             bounds={
@@ -551,7 +683,8 @@ class Verifier:
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
-            warnings=references.warnings + signature.warnings,
+            warnings=references.warnings + signature.warnings + _unchecked(references),
+            copy_of=copy,
         )
 
     def _scored(
@@ -599,9 +732,10 @@ class Verifier:
             Positive where the ink spoke for a forgery, negative where it spoke for a genuine
             signature, 0 where there is none.
         """
-        llr = self.scoring.llr(scores.astype(np.float64), references)
+        # On the straight line of the calibration: beyond what the data support, all would be equal.
+        line = self.scoring.operation(references).calibrations[self.scoring.opponent]
         result = np.zeros(_GRID)
-        result[cells[:, 0], cells[:, 1]] = llr[1:] - llr[0]
+        result[cells[:, 0], cells[:, 1]] = line.scale * (scores[1:] - scores[0])
         return result
 
     def distributions(self, references: int) -> dict[str, np.ndarray]:
@@ -636,6 +770,34 @@ class Verifier:
                 density = np.convolve(density, [0.25, 0.5, 0.25], mode="same")
             result[kind] = density / density.sum()
         return result
+
+
+def _copy_of(references: References, signature: Signature) -> CopyOf | None:
+    """The nearest reference of those that a signature is a copy of."""
+    if signature.trace is None:
+        return None
+    found = [
+        CopyOf(name, copy.distance, copy.turned, copy.scaled)
+        for name, trace in zip(references.names, references.traces, strict=True)
+        if trace and (copy := copies.alike(trace, signature.trace))
+    ]
+    return min(found, key=lambda copy: copy.distance, default=None)
+
+
+def _unchecked(references: References) -> tuple[Remark, ...]:
+    """That some references were kept without what a copy is known by."""
+    lacking = [
+        name
+        for name, trace in zip(references.names, references.traces, strict=True)
+        if trace is None
+    ]
+    if not lacking:
+        return ()
+    message = (
+        "Whether the questioned signature is a copy of it could not be checked: it was kept "
+        "without its lines, as older versions did. Enrol it again."
+    )
+    return (Remark(_listed(lacking), "copy_not_checked", message),)
 
 
 def image_files(given: Sequence[Path]) -> list[Path]:
@@ -710,7 +872,7 @@ def compare_pairs(
     -------
     judged : DataFrame
         `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected",
-        "referred" or "") and `reason` (why there is no decision, or "").
+        "referred" or "") and `reason` (why there is no decision, that it is a copy, or "").
     problems : dict
         File -> why it cannot be used.
     """
@@ -734,7 +896,31 @@ def compare_pairs(
             embeddings, pair_rows[0][:, None], pair_rows[1], verifier.scoring.population
         )[1]
     decision = np.where(judged, rule.decide(score), "")
+    for row in _copied(left, right, np.isin(decision, ["accepted", "referred"]), progress):
+        decision[row] = "referred"
+        reason[row] = "a copy of the reference, not an independent signature"
     return pairs.assign(score=score, decision=decision, reason=reason), problems
+
+
+def _copied(
+    left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray, progress: bool
+) -> Iterator[int]:
+    """Rows whose questioned image is a copy of the reference, of those to be looked at."""
+    rows = np.flatnonzero(looked_at)
+    files = list(dict.fromkeys(file for row in rows for file in (left[row], right[row])))
+    traced = ordered_map(_trace_file, files, None, progress, "looking for copies")
+    traces = dict(zip(files, traced, strict=True))
+    for row in rows:
+        one, other = traces[left[row]], traces[right[row]]
+        if one and other and copies.alike(one, other):
+            yield row
+
+
+def _trace_file(file: Path) -> copies.Trace | None:
+    try:
+        return copies.trace(load_grayscale(file))
+    except DeepSignError:
+        return None
 
 
 def occlude(canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -783,9 +969,25 @@ def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _is_one(references: Any) -> bool:
     """Whether a lone image stands where a sequence of references is expected."""
-    return isinstance(references, (str, Path, bytes, Image.Image)) or (
-        isinstance(references, np.ndarray) and references.ndim == 2
-    )
+    if isinstance(references, np.ndarray):
+        return references.ndim == 2 or (references.ndim == 3 and references.shape[2] in (3, 4))
+    return isinstance(references, (str, Path, bytes, Image.Image)) or hasattr(references, "read")
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    """What an open file holds, from where it stands."""
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or no text
+        raise DeepSignError(f"{name} cannot be read: {error}.") from error
+    if not isinstance(content, bytes):
+        raise DeepSignError(f"{name} was opened as text: open it with mode 'rb'.")
+    return content
+
+
+def _number(ratio: float) -> str:
+    """Two figures of it, and whole."""
+    return f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
 def _named(file: Path, build: Any) -> Any:

@@ -34,6 +34,7 @@ def compare(paths: list[Path]) -> tuple[list[tuple[str, str]], int, list[str], i
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(7200)
 def test_copies_are_found_and_genuine_pairs_are_none(real_data: Path) -> None:
     writers = []
     for root in sorted(path for path in real_data.iterdir() if path.is_dir()):

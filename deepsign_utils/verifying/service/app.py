@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
+from deepsign_utils.verifying.case_file import CaseImage, case_file
 from deepsign_utils.verifying.service import schema
 from deepsign_utils.verifying.service.batching import OverloadedError
 from deepsign_utils.verifying.service.engine import Engine, UnknownTypeError
@@ -73,6 +74,9 @@ _Threshold = Annotated[
         max_length=40,
         examples=["eer", "fmr=0.05", "fmr=0.02,fnmr=0.02"],
     ),
+]
+_Report = Annotated[
+    bool, Query(description="add a case file: HTML that needs nothing else, to keep and print")
 ]
 _Explain = Annotated[bool, Query(description="add cleaned images, occlusion map, distributions")]
 _WriterId = Annotated[
@@ -234,6 +238,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         questioned: _Questioned,
         threshold: _Threshold = "eer",
         explain: _Explain = False,
+        report: _Report = False,
     ) -> dict:
         """Compare a questioned signature with references sent along; nothing is kept."""
         engine.verifier.scoring.rule(threshold, len(references))
@@ -242,10 +247,17 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         signatures = await engine.read(images + more, names + more_names)
         embeddings = await engine.embed([signature.canvas for signature in signatures])
         *compared, last = signatures
-        known = engine.references(compared, embeddings[:-1])
-        verdict = engine.judge(known, last, embeddings[-1], threshold)
+        known = await engine.references(compared, embeddings[:-1])
+        comparison = await engine.judge(known, last, embeddings[-1], threshold)
+        verdict = comparison.to_dict()
+        if explain or report:
+            occlusion = await engine.occlusion(known, last, embeddings[-1])
         if explain:
-            verdict["explanation"] = await engine.explain(known, last, embeddings[-1], compared)
+            verdict["explanation"] = engine.explain(known, last, compared, occlusion)
+        if report:
+            verdict["report"] = await asyncio.to_thread(
+                _case_file, comparison, signatures, images + more, occlusion
+            )
         return verdict
 
     @app.post(
@@ -265,17 +277,22 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         images, names = await contents(references, "reference")
         signatures = await engine.read(images, names)
         embeddings = await engine.embed([signature.canvas for signature in signatures])
-        known = engine.references(signatures, embeddings)
+        before = await asyncio.to_thread(engine.enrolled, writer)
+        known = await engine.references(signatures, embeddings, before)
+        new = slice(len(before.embeddings) if before else 0, None)  # without copies
+        content = dict(zip(names, images, strict=True))
         kept = await asyncio.to_thread(
             engine.store.add,
             writer,
             known.model,
-            known.embeddings,
-            images if keep_images else None,
+            known.embeddings[new],
+            [content[name] for name in known.names[new]] if keep_images else None,
             settings.max_references,
+            [trace.to_bytes() if trace else None for trace in known.traces[new]],
         )
         warnings = [remark._asdict() for remark in known.warnings]
-        return _writer(engine, writer, kept) | {"added": len(images), "warnings": warnings}
+        added = len(known.names[new])
+        return _writer(engine, writer, kept) | {"added": added, "warnings": warnings}
 
     @app.post(
         "/writers/{writer}/verify",
@@ -297,9 +314,11 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         engine.verifier.scoring.rule(threshold, len(known.embeddings))
         signatures = await engine.read(*await contents([questioned], "the questioned signature"))
         embedding = (await engine.embed([signatures[0].canvas]))[0]
-        verdict = engine.judge(known, signatures[0], embedding, threshold)
+        comparison = await engine.judge(known, signatures[0], embedding, threshold)
+        verdict = comparison.to_dict()
         if explain:
-            verdict["explanation"] = await engine.explain(known, signatures[0], embedding, [])
+            occlusion = await engine.occlusion(known, signatures[0], embedding)
+            verdict["explanation"] = engine.explain(known, signatures[0], [], occlusion)
         return verdict
 
     @app.get(
@@ -348,6 +367,20 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             raise _not_enrolled()
 
     return app
+
+
+def _case_file(
+    comparison: Any, signatures: Sequence[Any], contents: Sequence[bytes], occlusion: Any
+) -> str:
+    titles = [f"Reference {n}" for n in range(1, len(contents))] + ["Questioned"]
+    *references, questioned = (
+        CaseImage(title, "as uploaded", content, signature.canvas)
+        for title, content, signature in zip(titles, contents, signatures, strict=True)
+    )
+    files = [f"REFERENCE_{n}" for n in range(1, len(contents))]
+    command = ["python", "-m", "deepsign_utils", "verify", *files, "--questioned", "QUESTIONED"]
+    command += ["--threshold", comparison.threshold_name]
+    return case_file(comparison, references, questioned, occlusion, command)
 
 
 def _writer(engine: Engine, writer: str, kept: Sequence[Any]) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from PIL import Image
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import Store
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the page can be there before
-    from deepsign_utils.verifying.verifier import References, Signature, Verifier
+    from deepsign_utils.verifying.verifier import Comparison, References, Signature, Verifier
 
 _WAITING_BATCHES = 32  # a few seconds' work: what waits longer, its caller has given up
 _PHOTOGRAPH = 12_000_000  # pixels: larger ones are decoded one at a time, for their memory
@@ -117,40 +118,48 @@ class Engine:
         _ = self.verifier
         return await asyncio.wrap_future(self._batcher.submit(np.stack(canvases)))
 
-    def references(self, signatures: "Sequence[Signature]", embeddings: np.ndarray) -> "References":
-        """References of images that were read and embedded."""
-        from deepsign_utils.verifying.verifier import References
-
-        remarks = tuple(remark for signature in signatures for remark in signature.warnings)
-        return References(embeddings, self.verifier.identity, remarks)
+    async def references(
+        self,
+        signatures: "Sequence[Signature]",
+        embeddings: np.ndarray,
+        known: "References | None" = None,
+    ) -> "References":
+        """References of images that were read and embedded; see `Verifier.looked_at`."""
+        return await asyncio.to_thread(self.verifier.looked_at, signatures, embeddings, known)
 
     def enrolled(self, writer: str) -> "References | None":
         """References of an enrolled writer; OtherModelError if another model embedded them."""
         from deepsign_utils.verifying.verifier import References
 
-        embeddings = self.store.embeddings(writer, self.verifier.identity)
-        return None if embeddings is None else References(embeddings, self.verifier.identity)
+        kept = self.store.enrolled(writer, self.verifier.identity)
+        if kept is None:
+            return None
+        embeddings, traces = kept
+        return References(
+            embeddings,
+            self.verifier.identity,
+            traces=tuple(Trace.from_bytes(trace) if trace else None for trace in traces),
+            names=tuple(f"enrolled reference {n}" for n in range(1, len(traces) + 1)),
+        )
 
-    def judge(
+    async def judge(
         self,
         references: "References",
         questioned: "Signature",
         embedding: np.ndarray,
         threshold: str,
-    ) -> dict[str, Any]:
-        """The verdict, as plain values."""
-        comparison = self.verifier.judge(references, questioned, embedding, threshold)
+    ) -> "Comparison":
+        """The verdict."""
+        comparison = await asyncio.to_thread(
+            self.verifier.judge, references, questioned, embedding, threshold
+        )
         self.metrics.decisions.labels(comparison.decision).inc()
-        return comparison.to_dict()
+        return comparison
 
-    async def explain(
-        self,
-        references: "References",
-        questioned: "Signature",
-        embedding: np.ndarray,
-        compared: "Sequence[Signature]",
-    ) -> dict[str, Any]:
-        """What the page draws: cleaned images, occlusion map, score distributions."""
+    async def occlusion(
+        self, references: "References", questioned: "Signature", embedding: np.ndarray
+    ) -> np.ndarray:
+        """The occlusion map; see `Verifier.occlusion_map`."""
         from deepsign_utils.verifying.verifier import occlude
 
         verifier, k = self.verifier, len(references.embeddings)
@@ -158,12 +167,21 @@ class Engine:
         embeddings, step = [embedding[None]], max(1, self.settings.batch_images // 2)
         for start in range(0, len(canvases), step):  # so that others come in between
             embeddings.append(await self.embed(canvases[start : start + step]))
-        scores = verifier.score(references, np.concatenate(embeddings))
-        distributions = verifier.distributions(k)
+        return verifier.moved(cells, verifier.score(references, np.concatenate(embeddings)), k)
+
+    def explain(
+        self,
+        references: "References",
+        questioned: "Signature",
+        compared: "Sequence[Signature]",
+        occlusion: np.ndarray,
+    ) -> dict[str, Any]:
+        """What the page draws: cleaned images, occlusion map, score distributions."""
+        distributions = self.verifier.distributions(len(references.embeddings))
         return {
             "questioned": data_url(questioned.canvas),
             "references": [data_url(signature.canvas) for signature in compared],
-            "occlusion": verifier.moved(cells, scores, k).round(3).tolist(),
+            "occlusion": occlusion.round(3).tolist(),
             "distributions": {
                 name: values.round(6).tolist() for name, values in distributions.items()
             },

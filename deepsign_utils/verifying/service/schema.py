@@ -52,6 +52,17 @@ class ImageWarning(BaseModel):
     message: str = Field(examples=["The signature is small for this model."])
 
 
+class CopyOf(BaseModel):
+    """The reference that the questioned signature is a copy of, and how it lies on it."""
+
+    reference: str = Field(examples=["reference 2"])
+    distance: float = Field(
+        description="between the lines; 1 is the signature's own radius", examples=[0.004]
+    )
+    turned: float = Field(description="degrees, anticlockwise", examples=[-1.2])
+    scaled: float = Field(description="of the reference's size in pixels", examples=[0.5])
+
+
 class Explanation(BaseModel):
     """What there is to see."""
 
@@ -95,9 +106,13 @@ class Verdict(BaseModel):
     opponent: Literal["skilled", "random"]
     pairs: dict[str, int] = Field(description="comparisons that all this was measured on")
     model: str = Field(description="identity of the model")
+    copy_of: CopyOf | None = Field(
+        description="an alarm: not an independent signature; the decision is then referred"
+    )
     warnings: list[ImageWarning]
     words: list[str] = Field(description="verdict, evidence and uncertainty, a sentence each")
     explanation: Explanation | None = Field(None, description="only if asked for")
+    report: str | None = Field(None, description="the case file, HTML; only if asked for")
 
 
 class Reference(BaseModel):
@@ -120,7 +135,7 @@ class Writer(BaseModel):
 class Enrolment(Writer):
     """A writer after an enrolment."""
 
-    added: int = Field(description="references of this request")
+    added: int = Field(description="references of this request, copies left out")
     warnings: list[ImageWarning]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from deepsign_utils import DeepSignError
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE reference (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice
@@ -23,7 +23,8 @@ CREATE TABLE reference (
     model TEXT NOT NULL,
     enrolled_at TEXT NOT NULL,
     embedding BLOB NOT NULL,
-    image BLOB
+    image BLOB,
+    trace BLOB  -- centre lines, by which a copy is known; null for those enrolled by version 1
 ) STRICT;
 CREATE INDEX reference_writer ON reference (writer);
 """
@@ -87,6 +88,9 @@ class Store:
                 for statement in _SCHEMA.split(";\n"):
                     run(statement)
                 run(f"PRAGMA user_version = {_VERSION}")
+            elif version == 1:
+                run("ALTER TABLE reference ADD COLUMN trace BLOB")
+                run(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
                 raise sqlite3.DatabaseError("it belongs to another program or version")
         if run("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -104,6 +108,7 @@ class Store:
         embeddings: np.ndarray,
         images: Sequence[bytes] | None,
         limit: int,
+        traces: Sequence[bytes | None] | None = None,
     ) -> list[Enrolled]:
         """Add references of a writer, all or none; return all that the writer has then.
 
@@ -117,6 +122,8 @@ class Store:
             The k image files, where they are to be kept.
         limit : int
             References that one writer may have.
+        traces : sequence of bytes or None, optional
+            From `copies.Trace.to_bytes`, where copies are to be known.
 
         Raises
         ------
@@ -134,19 +141,22 @@ class Store:
                     f"The writer has {len(before)} references, and {limit} are allowed."
                 )
             self._database.executemany(
-                "INSERT INTO reference (writer, model, enrolled_at, embedding, image) "
-                "VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO reference (writer, model, enrolled_at, embedding, trace, image) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (writer, model, now, embedding.astype("<f4").tobytes(), image)
-                    for embedding, image in zip(
-                        embeddings, images or [None] * len(embeddings), strict=True
+                    (writer, model, now, embedding.astype("<f4").tobytes(), trace, image)
+                    for embedding, trace, image in zip(
+                        embeddings,
+                        traces or [None] * len(embeddings),
+                        images or [None] * len(embeddings),
+                        strict=True,
                     )
                 ],
             )
             return self._references(writer)
 
-    def embeddings(self, writer: str, model: str) -> np.ndarray | None:
-        """A writer's embeddings, float32 (k, d), or None if the writer is not enrolled.
+    def enrolled(self, writer: str, model: str) -> tuple[np.ndarray, list[bytes | None]] | None:
+        """A writer's embeddings, float32 (k, d), and traces; None if the writer is not enrolled.
 
         Raises
         ------
@@ -155,11 +165,14 @@ class Store:
         """
         with self._lock:
             rows = self._database.execute(
-                "SELECT model, embedding FROM reference WHERE writer = ? ORDER BY id", (writer,)
+                "SELECT model, embedding, trace FROM reference WHERE writer = ? ORDER BY id",
+                (writer,),
             ).fetchall()
         if any(row[0] != model for row in rows):
             raise OtherModelError(_OTHER_MODEL)
-        return np.stack([np.frombuffer(row[1], "<f4") for row in rows]) if rows else None
+        if not rows:
+            return None
+        return np.stack([np.frombuffer(row[1], "<f4") for row in rows]), [row[2] for row in rows]
 
     def references(self, writer: str) -> list[Enrolled]:
         """A writer's references, the oldest first; empty if the writer is not enrolled."""

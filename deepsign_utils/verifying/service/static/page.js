@@ -140,6 +140,30 @@ function headers() {
   return { Authorization: `Bearer ${String.fromCharCode(...bytes)}` };
 }
 
+async function post(body, query) {
+  const response = await fetch(`verify?${query}`, { method: "POST", body, headers: headers() });
+  const answer = await response.json();
+  if (!response.ok) throw refusal(response.status, answer.detail);
+  return answer;
+}
+
+let asked; // what the result shown was asked with
+$("case").addEventListener("click", async () => {
+  say("Writing the case file…");
+  complain("");
+  try {
+    const query = new URLSearchParams({ threshold: asked.threshold, report: "true" });
+    const { report } = await post(asked.body, query);
+    const href = URL.createObjectURL(new Blob([report], { type: "text/html" }));
+    el("a", { href, download: "case.html" }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10000);
+    say("The case file was written.");
+  } catch (error) {
+    say("");
+    complain(error instanceof TypeError ? "The service cannot be reached." : error.message);
+  }
+});
+
 let asking = false;
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -154,10 +178,8 @@ $("form").addEventListener("submit", async (event) => {
     for (const file of chosen.references) body.append("references", file, "reference");
     body.append("questioned", chosen.questioned[0], "questioned");
     const query = new URLSearchParams({ threshold: $("threshold").value, explain: "true" });
-    const response = await fetch(`verify?${query}`, { method: "POST", body, headers: headers() });
-    const answer = await response.json();
-    if (!response.ok) throw refusal(response.status, answer.detail);
-    present(answer);
+    asked = { body, threshold: $("threshold").value };
+    present(await post(body, query));
     say("");
   } catch (error) {
     say("");
@@ -191,7 +213,7 @@ function present(answer) {
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
-  $("evidence").textContent = answer.words[1];
+  $("evidence").textContent = answer.copy_of ? answer.words.slice(0, 2).join(" ") : answer.words[1];
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
   $("chart").replaceChildren(chart(answer));

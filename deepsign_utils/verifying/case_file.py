@@ -1,0 +1,241 @@
+"""A verdict written down for a file: one page of HTML that holds all that it rests on."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from PIL import Image, ImageOps
+
+from deepsign_utils import __version__
+from deepsign_utils.preprocessing import open_image, read_image_file
+
+if TYPE_CHECKING:
+    from deepsign_utils.verifying.verifier import Comparison, Verifier
+
+_TEMPLATES = Path(__file__).parent.parent / "report/templates"
+_SHOWN = 700  # pixels of an original's longer side
+_ZOOM = 6  # of a canvas in the heat map
+_FORGED, _GENUINE, _NEUTRAL = (np.array(c) for c in ((213, 94, 0), (0, 114, 178), (150, 155, 160)))
+_ERRORS = {
+    "fmr_skilled": "skilled accepted",
+    "fmr_random": "random accepted",
+    "fnmr": "genuine rejected",
+}
+_PROPOSITIONS = {
+    "skilled": "Somebody else wrote it, imitating that writer's signature (skilled forgery).",
+    "random": "Somebody else wrote it, in their own way of signing (random forgery).",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImage:
+    """An image of a case.
+
+    Attributes
+    ----------
+    title : str
+        Such as "Reference 1".
+    file : str
+        What the file is called.
+    content : bytes or None
+        The file, where it is at hand.
+    canvas : uint8 (H, W) or None
+        Cleaned.
+    """
+
+    title: str
+    file: str
+    content: bytes | None
+    canvas: np.ndarray | None
+
+
+def verify_files(
+    verifier: Verifier,
+    references: Sequence[str],
+    questioned: str,
+    threshold: str,
+    command: Sequence[str],
+) -> tuple[Comparison, str]:
+    """Compare image files, and write the case down; DeepSignError as `Verifier.compare`."""
+    verifier.scoring.rule(threshold, len(references))
+    files = [*references, questioned]
+    contents = [read_image_file(Path(file)) for file in files]
+    signatures = [verifier.read(*one) for one in zip(contents, files, strict=True)]
+    known = verifier.references_of(signatures[:-1])
+    last = signatures[-1]
+    comparison = verifier.judge(known, last, verifier.embed(last.canvas[None])[0], threshold)
+    titles = [f"Reference {n}" for n in range(1, len(files))] + ["Questioned"]
+    *images, asked = (
+        CaseImage(title, file, content, signature.canvas)
+        for title, file, content, signature in zip(titles, files, contents, signatures, strict=True)
+    )
+    occlusion = verifier.occlusion_map(known, last)
+    return comparison, case_file(comparison, images, asked, occlusion, command)
+
+
+def case_file(
+    comparison: Comparison,
+    references: Sequence[CaseImage],
+    questioned: CaseImage,
+    occlusion: np.ndarray,
+    command: Sequence[str],
+) -> str:
+    """Write a verdict down, as HTML that needs nothing else and prints on one or two A4 pages.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    references : sequence of CaseImage
+    questioned : CaseImage
+        With its content and canvas.
+    occlusion : float (8, 16)
+        From `Verifier.occlusion_map`.
+    command : sequence of str
+        What to type to repeat it.
+    """
+    verdict, *more = comparison.in_words()
+    headline, _, reason = verdict.partition(": ")
+    images = [questioned, *references]
+    kinds = [kind for kind, rate in comparison.expected_errors["fmr"].items() if rate]
+    # The report's own renderer stands on what only studies need.
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style = (_TEMPLATES / "case.css").read_text(encoding="utf-8")
+    return templates.get_template("case.html.j2").render(
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        decision=comparison.decision,
+        headline=headline,
+        sentences=[reason[:1].upper() + reason[1:], *more],
+        propositions=[_PROPOSITIONS[kind] for kind in kinds],
+        questioned=_shown(questioned),
+        references=[_shown(reference) for reference in references],
+        heat=_address(_heat(questioned.canvas, occlusion)),
+        warnings=[warning._asdict() for warning in comparison.warnings],
+        figures=_figures(comparison),
+        hashes=[
+            (f"{image.title}: {image.file}", hashlib.sha256(image.content).hexdigest())
+            for image in images
+            if image.content is not None
+        ]
+        + [("Model: its encoder and preprocessing", comparison.model)],
+        command=shlex.join(command),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        versions=f"Made with DeepSign {__version__}, "
+        + ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "pillow", "scipy"))
+        + ".",
+    )
+
+
+def _figures(comparison: Comparison) -> list[tuple[str, str]]:
+    values = comparison.to_dict()
+    errors, k = values["expected_errors"], values["measured_references"]
+    rows = [
+        ("Score", f"{values['score']:.4f}"),
+        ("Threshold", f"{values['threshold']['name']}: {values['threshold']['value']:.4f}"),
+        ("References", str(values["references"])),
+        ("Distances from them", ", ".join(f"{one:.3f}" for one in values["distances"])),
+        *(
+            (
+                f"Log likelihood ratio, {kind}",
+                f"{llr:.2f} (natural); the data support {low:.2f} to {high:.2f}",
+            )
+            for kind, llr in comparison.llrs.items()
+            for low, high in [comparison.bounds[kind]]
+            if not comparison.copy_of
+        ),
+        *(
+            (f"{kind.capitalize()} forgeries accepted", _rate(rate))
+            for kind, rate in errors["fmr"].items()
+            if rate
+        ),
+        ("Genuine signatures rejected", _rate(errors["fnmr"])),
+        *(
+            (
+                f"On {name} alone",
+                ", ".join(
+                    f"{_ERRORS[key]} {100 * value:.1f} %"
+                    for key, value in rates.items()
+                    if key in _ERRORS
+                ),
+            )
+            for name, rates in comparison.errors_by_set.items()
+        ),
+        ("Measured with", f"{k} reference{'s' * (k > 1)}"),
+        ("Measured on", _measured_on(values["measured_on"])),
+        ("Comparisons", ", ".join(f"{n:,} {kind}" for kind, n in values["pairs"].items())),
+    ]
+    return rows
+
+
+def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
+    sets = [sets] if isinstance(sets, dict) else sets
+    return "; ".join(
+        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one.items())
+        for one in sets
+    )
+
+
+def _rate(rate: dict[str, float]) -> str:
+    value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % [{low}, {high}]"
+
+
+def _shown(image: CaseImage) -> dict[str, Any]:
+    return {
+        "title": image.title,
+        "original": None if image.content is None else _address(_original(image)),
+        "cleaned": None if image.canvas is None else _address(Image.fromarray(255 - image.canvas)),
+    }
+
+
+def _original(image: CaseImage) -> Image.Image:
+    """Of a size to look at, without what a file holds besides its picture."""
+    opened = ImageOps.exif_transpose(open_image(image.content, image.file))
+    if opened.mode.startswith(("I", "F")):  # 16 bits, say
+        levels = np.asarray(opened, np.float32)
+        opened = Image.fromarray((levels * (255 / max(levels.max(), 1))).astype(np.uint8))
+    opened = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+    opened.thumbnail((_SHOWN, _SHOWN))
+    paper = Image.new("RGB", opened.size, "white")
+    paper.paste(opened, mask=opened.getchannel("A") if opened.mode == "RGBA" else None)
+    return paper
+
+
+def _heat(canvas: np.ndarray, occlusion: np.ndarray) -> Image.Image:
+    """The ink, coloured by what it spoke for: as the page of the service draws it."""
+    height, width = (_ZOOM * side for side in canvas.shape)
+    ink = Image.fromarray(canvas).resize((width, height), Image.Resampling.BICUBIC)
+    ink = np.asarray(ink, np.float64)[..., None] / 255
+    # Effects below half a unit of log likelihood stay pale, rather than be blown up.
+    moved = Image.fromarray((occlusion / max(0.5, np.abs(occlusion).max())).astype(np.float32))
+    moved = np.asarray(moved.resize((width, height), Image.Resampling.BILINEAR))[..., None]
+    strength = np.minimum(np.abs(moved), 1) ** 0.7
+    hue = np.where(moved > 0, _FORGED, _GENUINE)
+    paper = 255 + 0.14 * strength * (hue - 255)
+    colour = _NEUTRAL + strength * (hue - _NEUTRAL)
+    return Image.fromarray(np.rint(paper + ink * (colour - paper)).astype(np.uint8))
+
+
+def _address(image: Image.Image) -> str:
+    content = io.BytesIO()
+    if image.mode == "RGB":
+        image.save(content, "JPEG", quality=85)
+    else:
+        image.save(content, "PNG")
+    kind = "jpeg" if image.mode == "RGB" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
