@@ -273,7 +273,13 @@ def _parser() -> argparse.ArgumentParser:
         "status: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person.",
     )
     verify.add_argument("references", nargs="+", metavar="REFERENCE", help="genuine signature")
-    verify.add_argument("--questioned", required=True, metavar="IMAGE", help="image to judge")
+    verify.add_argument(
+        "--questioned", required=True, metavar="FILE", help="image, page or PDF to judge"
+    )
+    verify.add_argument("--page", type=int, metavar="N", help="page of it that is meant")
+    verify.add_argument(
+        "--box", metavar="LEFT,TOP,RIGHT,BOTTOM", help="where on that page, in pixels"
+    )
     verify.add_argument("--model", **model)
     verify.add_argument("--threshold", **threshold)
     verify.add_argument("--json", action="store_true", help="print JSON rather than sentences")
@@ -297,14 +303,29 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--model", **model)
     embed.set_defaults(run=_embed)
 
+    extract = commands.add_parser(
+        "extract",
+        help="cut the signatures out of whole pages: images, TIFF, PDF",
+        description="Find the signatures on pages and cut them out: an image for each, "
+        "manifest.csv with the box in pixels and how sure it is, and a picture of each page with "
+        "its signatures framed. A page without one is told and has no row. Exit status: 0 when "
+        "every page was read, signed or not; 1 when a file could not be read.",
+    )
+    extract.add_argument(
+        "files", nargs="+", type=expand, metavar="PAGE", help="image, TIFF of several pages or PDF"
+    )
+    extract.add_argument("--output", type=expand, required=True, metavar="FOLDER")
+    extract.set_defaults(run=_extract)
+
     compare = commands.add_parser(
         "compare",
         help="compare many pairs of images, listed in a table",
         description="Compare pairs of images. The table has the columns left (a genuine "
         "reference) and right (the questioned signature): paths, relative to the table's folder. "
-        "The output is the same table with three more columns: score (higher is more genuine), "
-        "decision (accepted, rejected or referred), and reason, where a pair could not be judged. "
-        "Exit status: 0, or 1 if no pair could be judged.",
+        "The output is the same table with four more columns: score (higher is more genuine), "
+        "decision (accepted, rejected or referred), reason, where a pair could not be judged, and "
+        "where, which part of a page or PDF was judged. Exit status: 0, or 1 if no pair could be "
+        "judged.",
     )
     compare.add_argument("pairs", type=expand, metavar="PAIRS.csv")
     compare.add_argument("--output", type=expand, required=True, metavar="FILE.csv")
@@ -734,8 +755,10 @@ def _command_of(options: argparse.Namespace) -> list[str]:
 def _verify(options: argparse.Namespace) -> int:
     # A program that reads the exit status must not take a failure for a rejection.
     try:
+        from deepsign_utils.verifying.pages import parse_box
         from deepsign_utils.verifying.verifier import Verifier
 
+        box = parse_box(options.box) if options.box else None
         verifier = Verifier.load(options.model)
         if options.report:
             from deepsign_utils.verifying.case_file import verify_files
@@ -749,7 +772,9 @@ def _verify(options: argparse.Namespace) -> int:
             )
             write_atomically(options.report, page)
         else:
-            comparison = verifier.compare(options.references, options.questioned, options.threshold)
+            comparison = verifier.compare(
+                options.references, options.questioned, options.threshold, options.page, box
+            )
         if options.json:
             ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
             print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=ascii_), flush=True)
@@ -781,6 +806,13 @@ def _embed(options: argparse.Namespace) -> None:
     np.savez(content, path=paths, embedding=embeddings)
     write_atomically(options.output, content.getvalue())
     print(f"{len(paths)} of {len(files)} images embedded: {options.output}")
+
+
+def _extract(options: argparse.Namespace) -> None:
+    from deepsign_utils.verifying.pages import extract
+
+    for told in extract(options.files, options.output):
+        print(told, flush=True)
 
 
 def _compare(options: argparse.Namespace) -> None:

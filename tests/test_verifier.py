@@ -558,7 +558,7 @@ def test_compare_judges_a_table_as_verify_does(verifier, images: Path, tmp_path:
     assert run("compare", table, "--output", output) == 0
 
     judged = pd.read_csv(output, keep_default_na=False)
-    assert list(judged) == ["left", "right", "note", "score", "decision", "reason"]
+    assert list(judged) == ["left", "right", "note", "score", "decision", "reason", "where"]
     for row in judged[:2].itertuples():
         expected = verifier.compare([images / row.left], images / row.right)
         assert float(row.score) == pytest.approx(expected.score, abs=1e-5)

@@ -15,9 +15,10 @@ import hashlib
 import io
 import json
 import math
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -48,6 +49,8 @@ from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, scan_faults
+from deepsign_utils.verifying.find_signatures import Box
+from deepsign_utils.verifying.pages import from_page
 
 Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """An image: a file, its content, a file open for reading bytes, a Pillow image, or an array of gray
@@ -483,6 +486,39 @@ class Verifier:
             trace = None
         return Signature(name, canvas, warnings, trace)
 
+    def read_questioned(
+        self,
+        source: Source,
+        name: str = "the questioned signature",
+        page: int | None = None,
+        box: Box | None = None,
+    ) -> Signature:
+        """`read`, of a whole page, a TIFF of several pages or a PDF too: the signature on it.
+
+        Parameters
+        ----------
+        source : as for `read`
+            What is no file and no file's content is taken for the signature alone.
+        name : str
+            What to call it in messages, where it is not a file.
+        page, box : optional
+            As for `verifying.pages.from_page`.
+
+        Raises
+        ------
+        DeepSignError
+            As `read`, and where a page shows no signature, or several.
+        """
+        if not isinstance(source, (str, Path, bytes)):
+            return self.read(source, name)
+        found = from_page(source, name, page, box)
+        if found is None:
+            return self.read(source, name)
+        name = str(source) if isinstance(source, (str, Path)) else name
+        signature = self.read(found.image, name)
+        told = Remark(name, "from_a_page", f"The signature judged stands on {found.where}.")
+        return replace(signature, warnings=(told, *signature.warnings))
+
     def embed(self, canvases: np.ndarray) -> np.ndarray:
         """Embed canvases, uint8 (n, canvas_height, canvas_width): float32 (n, d) of unit length."""
         return self._encoder.embed(canvases)
@@ -615,6 +651,8 @@ class Verifier:
         references: References | Sequence[Source],
         questioned: Source,
         threshold: str = DEFAULT_THRESHOLD,
+        page: int | None = None,
+        box: Box | None = None,
     ) -> Comparison:
         """Compare a questioned signature with a writer's references.
 
@@ -622,10 +660,12 @@ class Verifier:
         ----------
         references : References, or a sequence of images
             Genuine signatures of the writer, or what `enrol` made of them.
-        questioned : image
+        questioned : image, or a document that shows one signature
         threshold : str
             "eer", "fmr=0.01", "fnmr=0.01" or, to refer what lies between to a person,
             "fmr=0.01,fnmr=0.01"; see `scoring.Scoring.rule`.
+        page, box : optional
+            Where on the questioned document; see `read_questioned`.
 
         Raises
         ------
@@ -639,7 +679,7 @@ class Verifier:
         # An unknown name is refused before any image is read.
         self.scoring.rule(threshold, max(1, len(references.embeddings if kept else references)))
         references = references if kept else self.enrol(references)
-        signature = self.read(questioned, "the questioned signature")
+        signature = self.read_questioned(questioned, page=page, box=box)
         return self.judge(references, signature, self.embed(signature.canvas[None])[0], threshold)
 
     def score(self, references: References, embeddings: np.ndarray) -> np.ndarray:
@@ -842,7 +882,7 @@ def read_pairs(file: Path) -> pd.DataFrame:
         raise DeepSignError(
             f"{file} needs the columns left and right; it has {', '.join(pairs) or 'none'}."
         )
-    taken = {"score", "decision", "reason"} & set(pairs)
+    taken = {"score", "decision", "reason", "where"} & set(pairs)
     if taken:
         raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")
     return pairs
@@ -872,17 +912,24 @@ def compare_pairs(
     -------
     judged : DataFrame
         `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected",
-        "referred" or "") and `reason` (why there is no decision, that it is a copy, or "").
+        "referred" or ""), `reason` (why there is no decision, that it is a copy, or "") and
+        `where` (which part of a page or PDF was judged, or "").
     problems : dict
         File -> why it cannot be used.
     """
     rule = verifier.scoring.rule(threshold, 1)
     left, right = ([root / path for path in pairs[side]] for side in ("left", "right"))
-    files = list(dict.fromkeys([*left, *right]))
+    scratch = tempfile.TemporaryDirectory(prefix="deepsign-")
+    cuts, where, unusable = _cut_from_pages(right, Path(scratch.name))
+    original = {cut: file for file, cut in cuts.items()}
+    right = [cuts.get(file, file) for file in right]
+    files = [file for file in dict.fromkeys([*left, *right]) if file not in unusable]
     embeddings, problems = verifier.embed_files(files, progress)
-    rows = {file: row for row, file in enumerate(f for f in files if f not in problems)}
+    problems = unusable | {original.get(file, file): why for file, why in problems.items()}
+    files = [file for file in files if original.get(file, file) not in problems]
+    rows = {file: row for row, file in enumerate(files)}
     reason = [
-        problems.get(one) or problems.get(other) or ""
+        problems.get(one) or problems.get(original.get(other, other)) or ""
         for one, other in zip(left, right, strict=True)
     ]
     judged = np.array([not text for text in reason], dtype=bool)
@@ -899,7 +946,30 @@ def compare_pairs(
     for row in _copied(left, right, np.isin(decision, ["accepted", "referred"]), progress):
         decision[row] = "referred"
         reason[row] = "a copy of the reference, not an independent signature"
-    return pairs.assign(score=score, decision=decision, reason=reason), problems
+    scratch.cleanup()
+    place = [where.get(original.get(file, file), "") for file in right]
+    judged_pairs = pairs.assign(score=score, decision=decision, reason=reason, where=place)
+    return judged_pairs, problems
+
+
+def _cut_from_pages(
+    files: Sequence[Path], folder: Path
+) -> tuple[dict[Path, Path], dict[Path, str], dict[Path, str]]:
+    """Cut the signatures out of the pages among files, into `folder`.
+
+    Returns the cut image of each page, where it was, and of those without one signature why not.
+    """
+    cuts, where, problems = {}, {}, {}
+    for file in dict.fromkeys(files):
+        try:
+            found = from_page(file)
+        except DeepSignError as error:
+            problems[file] = str(error)
+            continue
+        if found is not None:
+            cuts[file], where[file] = folder / f"{len(cuts)}.png", found.where
+            Image.fromarray(found.image).save(cuts[file], compress_level=1)
+    return cuts, where, problems
 
 
 def _copied(

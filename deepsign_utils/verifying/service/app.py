@@ -27,7 +27,7 @@ from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.verifying.case_file import CaseImage, case_file
 from deepsign_utils.verifying.service import schema
 from deepsign_utils.verifying.service.batching import OverloadedError
-from deepsign_utils.verifying.service.engine import Engine, UnknownTypeError
+from deepsign_utils.verifying.service.engine import QUESTIONED, Engine, UnknownTypeError
 from deepsign_utils.verifying.service.guard import Guard
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import OtherModelError, TooManyReferencesError
@@ -243,7 +243,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         """Compare a questioned signature with references sent along; nothing is kept."""
         engine.verifier.scoring.rule(threshold, len(references))
         images, names = await contents(references, "reference")
-        more, more_names = await contents([questioned], "the questioned signature")
+        more, more_names = await contents([questioned], QUESTIONED)
         signatures = await engine.read(images + more, names + more_names)
         embeddings = await engine.embed([signature.canvas for signature in signatures])
         *compared, last = signatures
@@ -312,7 +312,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         if known is None:
             raise _not_enrolled()
         engine.verifier.scoring.rule(threshold, len(known.embeddings))
-        signatures = await engine.read(*await contents([questioned], "the questioned signature"))
+        signatures = await engine.read(*await contents([questioned], QUESTIONED))
         embedding = (await engine.embed([signatures[0].canvas]))[0]
         comparison = await engine.judge(known, signatures[0], embedding, threshold)
         verdict = comparison.to_dict()

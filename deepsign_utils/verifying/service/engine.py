@@ -16,6 +16,7 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.study.processes import usable_processors
 from deepsign_utils.verifying.copies import Trace
+from deepsign_utils.verifying.pages import is_pdf
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
 from deepsign_utils.verifying.service.settings import Settings
@@ -190,9 +191,13 @@ class Engine:
 
 _one_photograph = threading.Lock()
 
+QUESTIONED = "the questioned signature"
+"""What the questioned upload is called: it may be a page or a PDF, the references may not."""
+
 
 def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int) -> "Signature":
-    """Decode and clean one uploaded file; its type is told by its content.
+    """Decode and clean one uploaded file; its type is told by its content. Of a page or PDF in the
+    place of the questioned signature, the one signature on it.
 
     Raises
     ------
@@ -201,8 +206,11 @@ def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int
     ImageTooLargeError
         If it has more pixels than allowed.
     DeepSignError
-        If it is damaged or blank.
+        If it is damaged or blank, or a page without one signature.
     """
+    if name == QUESTIONED and is_pdf(content):
+        with _one_photograph:
+            return verifier.read_questioned(content, name)
     try:
         image = open_image(content, name)
     except ImageTooLargeError:
@@ -218,7 +226,7 @@ def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int
         raise DeepSignError(f"{name} is a JPEG of too many scans: save it as a plain one.")
     large = image.width * image.height > _PHOTOGRAPH
     with _one_photograph if large else contextlib.nullcontext():
-        return verifier.read(image, name)
+        return verifier.read_questioned(content if name == QUESTIONED else image, name)
 
 
 def data_url(canvas: np.ndarray) -> str:

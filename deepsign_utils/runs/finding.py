@@ -1,0 +1,265 @@
+"""Train the models that find signatures on pages, and measure how well they find them.
+
+``python -m deepsign_utils.runs.finding train`` composes pages and writes
+`verifying/find_signatures.json`; ``… measure`` composes others and writes a table, a row for each
+page, that a second run continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from sklearn.ensemble import HistGradientBoostingClassifier
+from tqdm import tqdm
+
+from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.synthetic.pages import compose
+from deepsign_utils.verifying import find_signatures as finding
+from deepsign_utils.verifying.find_signatures import Box, Models, Trees, overlap
+
+_GOOD = 0.6  # overlap with a signature, from which a group is taken for it in training
+_NEGATIVES = 250  # pieces of a page that are no signature's, at most
+
+
+class Example(NamedTuple):
+    """A page as the models see it: ruled lines, pieces, and which of them are a signature's."""
+
+    lines: np.ndarray
+    pieces: finding._Pieces
+    boxes: np.ndarray  # of the signatures, at the working size
+    labels: np.ndarray
+
+
+def example(page: np.ndarray, boxes: Sequence[Box]) -> Example | None:
+    """Take a page apart; None where it is blank."""
+    ink = finding._read_ink(page)
+    pieces = finding._pieces(ink)
+    if not len(pieces.boxes):
+        return None
+    truth = np.array(boxes, float).reshape(-1, 4) / ink.factor
+    labels = np.zeros(len(pieces.boxes), bool)
+    for box in truth:
+        low = np.maximum(pieces.boxes[:, :2], box[:2] - 2)
+        high = np.minimum(pieces.boxes[:, 2:], box[2:] + 2)
+        inside = np.prod(np.maximum(high - low, 0), axis=1)
+        labels |= inside > 0.7 * np.prod(pieces.boxes[:, 2:] - pieces.boxes[:, :2], axis=1)
+    return Example(ink.lines, pieces, truth, labels)
+
+
+def _boosted(features: np.ndarray, labels: np.ndarray, trees: int, seed: int) -> Trees:
+    model = HistGradientBoostingClassifier(
+        max_iter=trees,
+        learning_rate=0.1,
+        max_leaf_nodes=24,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        random_state=seed,
+    ).fit(features, labels)
+    nodes, roots, start = [], [], 0
+    for (tree,) in model._predictors:
+        grown = tree.nodes
+        own = np.arange(len(grown)) + start
+        leaf = grown["is_leaf"].astype(bool)
+        nodes.append(
+            (
+                np.where(leaf, 0, grown["feature_idx"]),
+                np.where(leaf, 0, grown["num_threshold"]),
+                np.where(leaf, own, grown["left"] + start),
+                np.where(leaf, own, grown["right"] + start),
+                np.where(leaf, grown["value"], 0),
+            )
+        )
+        roots.append(start)
+        start += len(grown)
+    feature, threshold, left, right, value = (
+        np.concatenate(part) for part in zip(*nodes, strict=True)
+    )
+    return Trees(
+        feature.astype(int),
+        threshold.astype(float),
+        left.astype(int),
+        right.astype(int),
+        value.astype(float),
+        np.array(roots),
+        float(model._baseline_prediction.ravel()[0]),
+    )
+
+
+def _sampled(examples: Iterable[Example], rng: np.random.Generator):
+    features, labels = [], []
+    for one in examples:
+        negative = np.flatnonzero(~one.labels)
+        if len(negative) > _NEGATIVES:
+            # Large pieces are rarer, and those that are mistaken.
+            weight = one.pieces.area[negative] ** 0.5
+            negative = rng.choice(negative, _NEGATIVES, False, weight / weight.sum())
+        chosen = np.concatenate([np.flatnonzero(one.labels), negative])
+        features.append(one.pieces.features[chosen])
+        labels.append(one.labels[chosen])
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def _group_samples(one: Example, trees: Trees):
+    likely = trees.probability(one.pieces.features)
+    groups = finding._groups(one.pieces, likely)
+    if not groups:
+        return np.empty((0, 0)), np.empty(0), np.empty((0, 4))
+    features = finding._group_features(one.lines, one.pieces, likely, groups)
+    boxes = np.array([finding._box_of(one.pieces.boxes[members]) for members in groups])
+    best = [max((overlap(box, true) for true in one.boxes), default=0.0) for box in boxes]
+    return features, np.array(best), boxes
+
+
+def train(examples: Sequence[Example], seed: int) -> Models:
+    """Train on pages taken apart.
+
+    The groups' model learns from pieces judged by a model that did not learn from their page.
+    """
+    rng = np.random.default_rng(seed)
+    pieces = _boosted(*_sampled(examples, rng), trees=120, seed=seed)
+    halves = [examples[::2], examples[1::2]]
+    features, best = [], []
+    for learnt, other in (halves, halves[::-1]):
+        trees = _boosted(*_sampled(learnt, rng), trees=120, seed=seed)
+        for one in other:
+            found = _group_samples(one, trees)
+            if len(found[0]):
+                features.append(found[0])
+                best.append(found[1])
+    features, best = np.concatenate(features), np.concatenate(best)
+    groups = _boosted(features, best >= _GOOD, trees=160, seed=seed)
+    return Models(pieces, groups, 0.5)
+
+
+# --------------------------------------------------------------------------------------------------
+# Pages to learn from, and pages to measure on
+# --------------------------------------------------------------------------------------------------
+
+# Kinds in turn: small and crowded pages are cheap, and full of what is to be told apart.
+_TAUGHT = (
+    *("register", "cheque", "cheque", "form", "letter", "contract", "note"),
+    *("invoice", "form", "cheque", "letter", "contract", "form"),
+)
+
+
+def _taught(number: int, seed: int, fonts: Path | None) -> Example | None:
+    coarse = np.random.default_rng([seed, number, 9]).random() < 0.85
+    kind = _TAUGHT[number % len(_TAUGHT)]
+    page = compose(seed, number, kind=kind, dpi=150 if coarse else None, fonts=fonts)
+    return example(page.image, page.signatures)
+
+
+def train_on_composed(pages: int, seed: int, fonts: Path | None = None) -> Models:
+    """Compose pages and train on them.
+
+    Parameters
+    ----------
+    pages, seed : int
+        How many, and which series: none that `measure` is to use.
+    fonts : Path, optional
+        A folder of fonts used beside those that come with matplotlib.
+    """
+    work = partial(_taught, seed=seed, fonts=fonts)
+    examples = [one for one in tqdm(map(work, range(pages)), total=pages, unit="page") if one]
+    return train(examples, seed)
+
+
+def matched(found: Sequence[Box], truth: Sequence[Box], least: float = 0.5) -> int:
+    """How many signatures were found: pairs that overlap by at least ``least``, each used once."""
+    shares = np.array([[overlap(one, true) for true in truth] for one in found])
+    if not shares.size:
+        return 0
+    rows, columns = linear_sum_assignment(shares, maximize=True)
+    return int((shares[rows, columns] >= least).sum())
+
+
+COLUMNS = ("number", "kind", "script", "dpi", "signatures", "found", "right", "seconds")
+
+
+def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.DataFrame:
+    """Find the signatures of composed pages; a row a page, kept as it is measured.
+
+    Parameters
+    ----------
+    file : Path
+        A table (CSV), continued where it exists.
+    pages, seed, fonts
+        As for `train_on_composed`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`: ``right`` of the ``found`` are signatures; processor ``seconds``.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(",".join(COLUMNS) + "\n")
+    done = set(pd.read_csv(file)["number"])
+    for number in tqdm(range(pages), unit="page", initial=len(done)):
+        if number in done:
+            continue
+        page = compose(seed, number, fonts=fonts)
+        start = time.process_time()
+        found = [one.box for one in finding.find_signatures(page.image)]
+        seconds = time.process_time() - start
+        right = matched(found, page.signatures)
+        row = (number, page.kind, page.script, page.dpi, len(page.signatures), len(found), right)
+        with file.open("a") as table:
+            table.write(",".join(map(str, row)) + f",{seconds:.2f}\n")
+    return pd.read_csv(file)
+
+
+def summary(rows: pd.DataFrame) -> dict[str, float]:
+    """Recall and precision of signatures, and the share of unsigned pages that stay empty."""
+    unsigned = rows[rows["signatures"] == 0]
+    return {
+        "pages": len(rows),
+        "recall": rows["right"].sum() / max(rows["signatures"].sum(), 1),
+        "precision": rows["right"].sum() / max(rows["found"].sum(), 1),
+        "empty": float((unsigned["found"] == 0).mean()),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: see the module."""
+    parser = argparse.ArgumentParser(prog="python -m deepsign_utils.runs.finding")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, pages, seed in (("train", 1000, 11), ("measure", 500, 2)):
+        command = commands.add_parser(name)
+        command.add_argument("--pages", type=int, default=pages, help="default: %(default)s")
+        command.add_argument("--seed", type=int, default=seed, help="default: %(default)s")
+        command.add_argument("--fonts", type=Path, help="a folder of more fonts")
+        command.add_argument(
+            "--output", type=Path, default=finding.MODEL, required=name == "measure"
+        )
+    options = parser.parse_args(arguments)
+    if options.command == "train":
+        models = train_on_composed(options.pages, options.seed, options.fonts)
+        write_atomically(options.output, to_json(models))
+        return
+    rows = measure(options.output, options.pages, options.seed, options.fonts)
+    for kind, some in [*rows.groupby("kind"), *rows.groupby("script"), ("all", rows)]:
+        print(f"{kind:12}", "  ".join(f"{name} {n:.3g}" for name, n in summary(some).items()))
+
+
+def to_json(models: Models) -> str:
+    """The models as `find_signatures.json` holds them."""
+    values = {
+        "threshold": models.threshold,
+        "pieces": models.pieces.to_dict(),
+        "groups": models.groups.to_dict(),
+    }
+    return json.dumps(values) + "\n"
+
+
+if __name__ == "__main__":
+    main()

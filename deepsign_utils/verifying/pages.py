@@ -1,0 +1,369 @@
+"""Whole pages: images, multi-page TIFF and PDF, and the signatures on them cut out.
+
+PDF is rendered by pypdfium2, the extra `pages`, in a process of its own with limited memory and
+time: a file made to do harm ends that process and is refused, like such an image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.preprocessing import load_grayscale, open_image, read_image_file
+from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.verifying.find_signatures import Box, Found, look
+
+MOST_PAGES = 200
+"""Files with more pages are refused."""
+
+MANIFEST = "manifest.csv"
+COLUMNS = ("page_file", "page", "left", "top", "right", "bottom", "confidence", "file")
+
+_MARGIN = 0.12  # of a signature's height, kept around it
+_SECONDS = 30  # a page may take to render
+_PDF = b"%PDF-"
+_LEAST_PAGE = 700  # pixels of the longer side: smaller images are of a signature alone
+_MOST_PAGE = 36_000_000  # pixels: A4 at 600 dots an inch
+
+
+class Page(NamedTuple):
+    """A page: which of its file's pages, from 1, and its pixels, uint8 (H, W) or (H, W, 3)."""
+
+    number: int
+    image: np.ndarray
+
+
+def is_pdf(content: bytes) -> bool:
+    """Whether a file's content is a PDF: its mark stands within the first kilobyte."""
+    return _PDF in content[:1024]
+
+
+def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterator[Page]:
+    """Read a document page by page: an image, a TIFF of several pages, or a PDF.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A file, or a file's content.
+    name : str
+        What to call it in messages, where it is not a file.
+
+    Yields
+    ------
+    Page
+        PDF at 300 dots an inch, at most 5,000 pixels a side.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read, is too large, damaged or encrypted, has more than `MOST_PAGES` pages,
+        or is a PDF and pypdfium2 is not installed.
+    """
+    if not isinstance(source, bytes):
+        source, name = read_image_file(Path(source)), str(source)
+    if is_pdf(source):
+        yield from _pdf_pages(source, name)
+        return
+    image = open_image(source, name)
+    several = image.format == "TIFF"
+    for number in count(1):
+        if number > MOST_PAGES:
+            raise _too_many_pages(name)
+        yield Page(number, _pixels(image, name))
+        if not several:
+            return
+        try:
+            image = open_image(source, name)  # anew: decoding may have changed what seek finds
+            image.seek(number)
+        except EOFError:
+            return
+        except DeepSignError:
+            raise
+        except Exception as error:  # a damaged file can raise nearly anything
+            raise DeepSignError(
+                f"{name} is damaged: its page {number + 1} cannot be read"
+            ) from error
+
+
+def _too_many_pages(name: str) -> DeepSignError:
+    return DeepSignError(
+        f"{name} has more than {MOST_PAGES} pages: split it, or take out the pages that matter"
+    )
+
+
+def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    """In colour where there is some, as seen on white paper."""
+    if image.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"):
+        return load_grayscale(image, name)
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return np.asarray(image.convert("RGB"))
+    except Exception as error:
+        raise DeepSignError(f"{name} is damaged and cannot be decoded ({error})") from error
+
+
+def _pdf_pages(content: bytes, name: str) -> Iterator[Page]:
+    if importlib.util.find_spec("pypdfium2") is None:
+        raise DeepSignError(
+            f"{name} is a PDF, and reading it needs a package that is not installed: "
+            "pip install 'deepsign-utils[pages]'."
+        )
+    with tempfile.TemporaryDirectory(prefix="deepsign-") as folder:
+        file = Path(folder) / "document.pdf"
+        file.write_bytes(content)
+        command = [sys.executable, "-m", "deepsign_utils.verifying.render_pdf", str(file)]
+        command.append(str(MOST_PAGES))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+            try:
+                yield from _rendered(child, name)
+            finally:
+                child.kill()
+
+
+def _rendered(child: subprocess.Popen, name: str) -> Iterator[Page]:
+    """Pages as `render_pdf` writes them: a line of JSON, then the pixels."""
+    while True:
+        with _limited(child, _SECONDS):
+            head = child.stdout.readline()
+            told = json.loads(head) if head.endswith(b"\n") else {"problem": None}
+            wanted = told.get("bytes", 0)
+            pixels = child.stdout.read(wanted) if wanted else b""
+        if told.get("end"):
+            return
+        if told.get("problem") == "pages":
+            raise _too_many_pages(name)
+        if told.get("problem") == "password":
+            raise DeepSignError(f"{name} is encrypted: save a copy that needs no password")
+        if "problem" in told or len(pixels) < wanted:
+            raise DeepSignError(
+                f"{name} is damaged, or asks for more memory or time than a page needs, and cannot "
+                "be rendered: print it to a new PDF, or scan the page"
+            )
+        image = np.frombuffer(pixels, np.uint8).reshape(told["shape"])
+        yield Page(told["number"], image)
+
+
+@contextlib.contextmanager
+def _limited(child: subprocess.Popen, seconds: float) -> Iterator[None]:
+    timer = threading.Timer(seconds, child.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+# --------------------------------------------------------------------------------------------------
+# Signatures cut from pages
+# --------------------------------------------------------------------------------------------------
+
+
+def cut(page: np.ndarray, box: Box) -> np.ndarray:
+    """A box of a page with a margin around it, in the page's own pixels."""
+    left, top, right, bottom = box
+    margin = max(4, round(_MARGIN * (bottom - top)))
+    return page[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+
+
+def overlay(page: np.ndarray, found: Sequence[Found]) -> Image.Image:
+    """The page, pale and at most 1,600 pixels high, with its signatures framed and numbered."""
+    image = Image.fromarray(page).convert("RGB")
+    scale = max(1.0, max(image.size) / 1600)
+    image = image.resize([max(1, round(side / scale)) for side in image.size])
+    image = Image.blend(image, Image.new("RGB", image.size, "white"), 0.25)
+    draw = ImageDraw.Draw(image)
+    for number, one in enumerate(found, 1):
+        box = [round(value / scale) for value in one.box]
+        draw.rectangle([box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3], None, (200, 30, 30), 3)
+        text = f"{number}: {one.confidence:.2f}"
+        draw.text((box[0], max(box[1] - 24, 0)), text, (200, 30, 30), font_size=18)
+    return image
+
+
+def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
+    """Cut the signatures out of documents: an image each, an overlay a page, and a manifest.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Images, TIFF of several pages, PDF.
+    output : Path
+        Folder, made here; what an earlier call left under the same names is replaced.
+
+    Yields
+    ------
+    str
+        A sentence a page, when its files are written.
+
+    Raises
+    ------
+    DeepSignError
+        At the end, if documents could not be read; what was found on the others is kept.
+    """
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    stems: dict[str, int] = {}
+    problems = []
+    for file in files:
+        stems[file.stem] = stems.get(file.stem, 0) + 1
+        stem = file.stem + (f"-{stems[file.stem]}" if stems[file.stem] > 1 else "")
+        try:
+            for page in read_pages(file):
+                found = look(page.image).signatures
+                of_page = f"{stem}_page{page.number}"
+                _write_png(output / f"{of_page}_overlay.png", overlay(page.image, found))
+                for number, one in enumerate(found, 1):
+                    image = f"{of_page}_signature{number}.png"
+                    _write_png(output / image, Image.fromarray(cut(page.image, one.box)))
+                    rows.writerow((file, page.number, *one.box, f"{one.confidence:.3f}", image))
+                write_atomically(output / MANIFEST, table.getvalue())
+                yield f"{file}, page {page.number}: {_counted(len(found))}."
+        except DeepSignError as error:
+            problems.append(str(error))
+    write_atomically(output / MANIFEST, table.getvalue())
+    if problems:
+        raise DeepSignError("\n".join(problems))
+
+
+def _counted(signatures: int) -> str:
+    return {0: "no signature", 1: "one signature"}.get(signatures, f"{signatures} signatures")
+
+
+def _write_png(file: Path, image: Image.Image) -> None:
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=4)
+    write_atomically(file, content.getvalue())
+
+
+# --------------------------------------------------------------------------------------------------
+# A page as the questioned document
+# --------------------------------------------------------------------------------------------------
+
+
+class Questioned(NamedTuple):
+    """A signature that was cut from a page: its pixels, and in words where it was."""
+
+    image: np.ndarray
+    where: str
+
+
+def from_page(
+    source: str | Path | bytes,
+    name: str = "the questioned document",
+    page: int | None = None,
+    box: Box | None = None,
+) -> Questioned | None:
+    """The one signature of a document; None for an image of a signature alone.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A PDF, a TIFF of several pages, or an image.
+    name : str
+        What to call it in messages, where it is not a file.
+    page : int, optional
+        Which of its pages, from 1; all are looked at if not given.
+    box : Box, optional
+        Which part of the page, in pixels, rather than what is found.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read, shows no signature, or several; the message lists them.
+    """
+    if not isinstance(source, bytes):
+        source, name = read_image_file(Path(source)), str(source)
+    document = is_pdf(source)
+    if not document and page is None and box is None and not _may_be_page(source, name):
+        return None
+    if box is not None:
+        return _given(source, name, page, box)
+    found, seen = [], 0
+    for number, image in read_pages(source, name):
+        if page in (None, number):
+            seen += 1
+            looked = look(image)
+            document |= looked.is_page
+            found += [(number, one, cut(image, one.box)) for one in looked.signatures]
+        if page == number:
+            break
+    if not seen:
+        raise DeepSignError(f"{name} has no page {page}.")
+    if not document:
+        return None
+    if len(found) == 1:
+        ((number, one, image),) = found
+        where = f"page {number}, box {_in_words(one.box)}, confidence {one.confidence:.2f}"
+        return Questioned(image, where)
+    if not found:
+        raise DeepSignError(
+            f"No signature was found on {name}: give an image of the signature alone, or say where "
+            "it is by its page and box (--page, --box)."
+        )
+    listed = "; ".join(f"page {number}, box {_in_words(one.box)}" for number, one, _ in found)
+    raise DeepSignError(
+        f"{len(found)} signatures were found on {name}: say which one by its page and box (--page, "
+        f"--box), or send it alone. They are: {listed}."
+    )
+
+
+def _may_be_page(content: bytes, name: str) -> bool:
+    """Whether an image is large enough for a page, by its header."""
+    width, height = open_image(content, name).size
+    return max(width, height) >= _LEAST_PAGE and width * height <= _MOST_PAGE
+
+
+def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
+    left, top, right, bottom = box
+    chosen = None
+    for one in read_pages(content, name):
+        if page is None and chosen:
+            raise DeepSignError(f"{name} has several pages: say which one the box is on (--page).")
+        if page in (None, one.number):
+            chosen = one
+        if page == one.number:
+            break
+    if chosen is None:
+        raise DeepSignError(f"{name} has no page {page}.")
+    height, width = chosen.image.shape[:2]
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise DeepSignError(
+            f"The box {_in_words(box)} does not lie on page {chosen.number} of {name}, which is "
+            f"{width} x {height} pixels: give left,top,right,bottom."
+        )
+    where = f"page {chosen.number}, box {_in_words(box)}, as given"
+    return Questioned(chosen.image[top:bottom, left:right], where)
+
+
+def _in_words(box: Box) -> str:
+    return ",".join(map(str, box))
+
+
+def parse_box(text: str) -> Box:
+    """left,top,right,bottom as whole numbers; DeepSignError otherwise."""
+    try:
+        left, top, right, bottom = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise DeepSignError(
+            f"A box is four whole numbers, left,top,right,bottom in pixels, not '{text}'."
+        ) from error
+    return left, top, right, bottom

@@ -1,0 +1,304 @@
+"""Signatures on whole pages: found, cut out, judged; and documents made to do harm."""
+
+import contextlib
+import csv
+import json
+import resource
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pypdfium2
+import pytest
+from PIL import Image
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.__main__ import main
+from deepsign_utils.runs import finding
+from deepsign_utils.synthetic.pages import KINDS, Page, compose, synthetic_signature
+from deepsign_utils.verifying.find_signatures import find_signatures, look, overlap
+from deepsign_utils.verifying.pages import COLUMNS, MOST_PAGES, from_page, read_pages
+
+RECALL, PRECISION = 0.6, 0.75  # of few pages; docs/extract.md has what was measured on many
+KINDS_IN_TURN = [kind for kind in KINDS if kind != "register"]
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[Page]:
+    """Two pages of each kind, one of them not signed."""
+    return [
+        compose(77, number, kind=kind, signed=number % 2 == 0, dpi=150)
+        for number, kind in enumerate(kind for kind in KINDS_IN_TURN for _ in range(2))
+    ]
+
+
+@pytest.fixture(scope="module")
+def letter() -> Page:
+    """A signed page on which the signature is found."""
+    return next(page for page in _letters(True) if _is_found(page))
+
+
+@pytest.fixture(scope="module")
+def unsigned() -> Page:
+    return next(page for page in _letters(False) if not find_signatures(page.image))
+
+
+def _letters(signed: bool):
+    return (
+        compose(5, number, kind="letter", signed=signed, script="latin", dpi=150)
+        for number in range(4)
+    )
+
+
+def _is_found(page: Page) -> bool:
+    found = find_signatures(page.image)
+    return len(found) == 1 and overlap(found[0].box, page.signatures[0]) > 0.5
+
+
+# --------------------------------------------------------------------------------------- composing
+
+
+def test_a_page_is_drawn_the_same_again_and_knows_where_it_is_signed(letter: Page) -> None:
+    again, other = (compose(9, number, kind="cheque", signed=True, dpi=150) for number in (1, 1))
+    assert (again.image == other.image).all()
+    assert again.signatures == other.signatures
+    ((left, top, right, bottom),) = letter.signatures
+    inside = np.atleast_3d(letter.image)[top:bottom, left:right].min(axis=2)
+    paper = np.median(letter.image)
+    for edge in (inside[:3], inside[-3:], inside[:, :3], inside[:, -3:]):
+        assert edge.min() < 0.85 * paper  # the ink reaches every side of its box
+
+
+def test_an_unknown_kind_of_page_is_refused() -> None:
+    with pytest.raises(DeepSignError, match="no page of kind 'poem'"):
+        compose(0, 0, kind="poem")
+
+
+# ----------------------------------------------------------------------------------------- finding
+
+
+def test_signatures_are_found_and_little_else(pages: list[Page]) -> None:
+    right = there = found = empty = 0
+    for page in pages:
+        boxes = [one.box for one in find_signatures(page.image)]
+        right += finding.matched(boxes, page.signatures)
+        there, found = there + len(page.signatures), found + len(boxes)
+        empty += not page.signatures and not boxes
+    assert right / there > RECALL
+    assert right / found > PRECISION
+    assert empty >= 5  # of six pages
+
+
+def test_pages_without_ink_or_with_print_alone_are_empty(unsigned: Page) -> None:
+    assert find_signatures(np.full((1754, 1240), 250, np.uint8)) == []
+    assert find_signatures(np.zeros((300, 200, 3), np.uint8)) == []
+    assert find_signatures(np.full((5, 900), 255, np.uint8)) == []
+    assert look(unsigned.image).is_page
+
+
+def test_a_signature_alone_is_no_page() -> None:
+    for seed in range(6):
+        ink = synthetic_signature(np.random.default_rng(seed), 12.0)
+        image = np.pad(255 - (230 * ink).astype(np.uint8), 30, constant_values=255)
+        assert not look(image).is_page
+
+
+def test_trees_as_numbers_say_what_the_trained_ones_say() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(800, 5)).astype(np.float32)
+    labels = features[:, 0] * features[:, 1] + features[:, 2] > 0
+    trained = HistGradientBoostingClassifier(
+        max_iter=30,
+        learning_rate=0.1,
+        max_leaf_nodes=24,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        random_state=0,
+    ).fit(features, labels)
+    trees = finding._boosted(features, labels, trees=30, seed=0)
+    kept = type(trees).from_dict(json.loads(json.dumps(trees.to_dict())))
+    expected = trained.predict_proba(features)[:, 1]
+    assert np.allclose(kept.probability(features), expected, atol=1e-3)
+
+
+# --------------------------------------------------------------------------- documents and extract
+
+
+def test_extract_writes_images_overlays_and_a_manifest(
+    letter: Page, unsigned: Page, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tiff, pdf = tmp_path / "two.tif", tmp_path / "turned.pdf"
+    images = [Image.fromarray(page.image).convert("RGB") for page in (letter, unsigned)]
+    images[0].save(tiff, save_all=True, append_images=images[1:])
+    images[0].save(tmp_path / "level.pdf", resolution=150)
+    document = pypdfium2.PdfDocument(tmp_path / "level.pdf")
+    document[0].set_rotation(180)
+    document.save(pdf)
+
+    status = main(["extract", str(tiff), str(pdf), "--output", str(tmp_path / "out")])
+
+    assert status == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == [f"{tiff}, page 1: one signature.", f"{tiff}, page 2: no signature."]
+    with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert (rows[0]["page_file"], rows[0]["page"]) == (str(tiff), "1")
+    box = [int(rows[0][side]) for side in ("left", "top", "right", "bottom")]
+    assert overlap(box, letter.signatures[0]) > 0.5
+    with Image.open(tmp_path / "out" / rows[0]["file"]) as image:
+        assert image.width >= box[2] - box[0]
+        assert image.height >= box[3] - box[1]
+    for name in ("two_page1_overlay.png", "two_page2_overlay.png", "turned_page1_overlay.png"):
+        assert (tmp_path / "out" / name).is_file()
+
+
+def test_a_turned_pdf_is_rendered_as_it_is_shown(letter: Page, tmp_path: Path) -> None:
+    file = tmp_path / "level.pdf"
+    Image.fromarray(letter.image).convert("L").save(file, resolution=150)
+    level = next(read_pages(file)).image
+    document = pypdfium2.PdfDocument(file)
+    document[0].set_rotation(90)
+    document.save(tmp_path / "turned.pdf")
+    turned = next(read_pages(tmp_path / "turned.pdf")).image
+    assert turned.shape[:2] == level.shape[1::-1]
+    difference = np.abs(np.rot90(turned).astype(int) - level)
+    assert np.median(difference) <= 2
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_kept(
+    unsigned: Page, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Image.fromarray(unsigned.image).save(tmp_path / "page.png")
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing else")
+    files = [str(tmp_path / name) for name in ("broken.pdf", "page.png")]
+    assert main(["extract", *files, "--output", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert "broken.pdf is damaged" in err
+    assert "page.png, page 1: no signature" in out
+    assert (tmp_path / "out" / "manifest.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def _pdf(*objects: str | bytes, trailer: str = "") -> bytes:
+    content, starts = b"%PDF-1.7\n", []
+    for number, text in enumerate(objects, 1):
+        starts.append(len(content))
+        text = text if isinstance(text, bytes) else text.encode()
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, text)
+    table = b"".join(b"%010d 00000 n \n" % start for start in starts)
+    end = b"trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n"
+    size = len(objects) + 1
+    head = b"xref\n0 %d\n0000000000 65535 f \n" % size
+    return content + head + table + end % (size, trailer.encode(), len(content))
+
+
+def _stream(data: bytes, head: str = "") -> bytes:
+    return b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(data), head.encode(), data)
+
+
+CATALOG = "<< /Type /Catalog /Pages 2 0 R >>"
+ONE = "<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+
+
+def _sheet(box: str, more: str = "") -> str:
+    return f"<< /Type /Page /Parent 2 0 R /MediaBox {box} {more} >>"
+
+
+def _bomb() -> bytes:
+    pixels = zlib.compress(zlib.compress(bytes(400_000_000), 9), 9)
+    image = (
+        "/Type /XObject /Subtype /Image /Width 400000 /Height 8000 /ColorSpace /DeviceGray "
+        "/BitsPerComponent 1 /Filter [/FlateDecode /FlateDecode]"
+    )
+    page = _sheet("[0 0 595 842]", "/Contents 4 0 R /Resources << /XObject << /I 5 0 R >> >>")
+    drawn = _stream(b"595 0 0 842 0 0 cm /I Do")
+    return _pdf(CATALOG, ONE, page, drawn, _stream(pixels, image))
+
+
+KEY = "00" * 32
+ENCRYPTED = (
+    f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -44 /O <{KEY}> /U <{KEY}> >> /ID [<00><00>]"
+)
+HOSTILE = {
+    "a page of kilometres": (_pdf(CATALOG, ONE, _sheet("[0 0 1000000000 1000000000]")), "damaged"),
+    "a page like a thread": (_pdf(CATALOG, ONE, _sheet("[0 0 100000 1]")), "damaged"),
+    "thousands of pages": (
+        _pdf(
+            CATALOG,
+            f"<< /Type /Pages /Kids [{'3 0 R ' * 5000}] /Count 5000 >>",
+            _sheet("[0 0 9 9]"),
+        ),
+        f"more than {MOST_PAGES} pages",
+    ),
+    "pages inside themselves": (
+        _pdf(CATALOG, "<< /Type /Pages /Kids [2 0 R] /Count 1 >>"),
+        "damaged",
+    ),
+    "no page": (_pdf(CATALOG, "<< /Type /Pages /Kids [] /Count 0 >>"), "damaged"),
+    "encrypted": (_pdf(CATALOG, ONE, _sheet("[0 0 595 842]"), trailer=ENCRYPTED), "encrypted"),
+    "truncated": (_pdf(CATALOG, ONE, _sheet("[0 0 595 842]"))[:80], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_pdf_is_refused_in_words(name: str) -> None:
+    content, words = HOSTILE[name]
+    with pytest.raises(DeepSignError, match=words):
+        list(read_pages(content, "letter.pdf"))
+
+
+def test_a_pdf_that_unpacks_to_gigabytes_does_no_harm() -> None:
+    shapes = []
+    with contextlib.suppress(DeepSignError):
+        shapes = [page.image.shape for page in read_pages(_bomb(), "letter.pdf")]
+    assert all(max(shape) <= 5000 for shape in shapes)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_600_000  # kilobytes
+
+
+# ------------------------------------------------------------------------------- a page is judged
+
+
+def test_the_one_signature_of_a_page_is_taken(letter: Page, tmp_path: Path) -> None:
+    file = tmp_path / "letter.png"
+    Image.fromarray(letter.image).save(file)
+    taken = from_page(file)
+    found = find_signatures(letter.image)[0].box
+    assert f"page 1, box {','.join(map(str, found))}" in taken.where
+    assert taken.image.shape[1] >= found[2] - found[0]
+
+
+def test_a_page_without_a_signature_or_with_several_is_refused(
+    letter: Page, unsigned: Page, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.tif"
+    first = Image.fromarray(letter.image).convert("RGB")
+    first.save(both, save_all=True, append_images=[first])
+    with pytest.raises(DeepSignError, match=r"2 signatures.*page 1, box .*page 2, box"):
+        from_page(both)
+    assert from_page(both, page=2).where.startswith("page 2")
+    with pytest.raises(DeepSignError, match="no page 3"):
+        from_page(both, page=3)
+    with pytest.raises(DeepSignError, match="several pages"):
+        from_page(both, box=(1, 1, 50, 50))
+    Image.fromarray(unsigned.image).save(tmp_path / "unsigned.png")
+    with pytest.raises(DeepSignError, match=r"No signature was found on .*unsigned\.png"):
+        from_page(tmp_path / "unsigned.png")
+    with pytest.raises(DeepSignError, match="does not lie on page 1"):
+        from_page(tmp_path / "unsigned.png", box=(10, 10, 99999, 20))
+
+
+def test_verify_judges_a_page_and_says_which_box(
+    letter: Page, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    page, reference = tmp_path / "letter.png", tmp_path / "reference.png"
+    Image.fromarray(letter.image).save(page)
+    left, top, right, bottom = letter.signatures[0]
+    Image.fromarray(letter.image[top:bottom, left:right]).save(reference)
+    main(["verify", str(reference), "--questioned", str(page)])
+    assert "The signature judged stands on page 1, box" in capsys.readouterr().out
+    box = ",".join(map(str, letter.signatures[0]))
+    main(["verify", str(reference), "--questioned", str(page), "--box", box])
+    assert f"page 1, box {box}, as given" in capsys.readouterr().out
+    assert main(["verify", str(reference), "--questioned", str(page), "--box", "1,2"]) == 2
+    assert "four whole numbers" in capsys.readouterr().err
