@@ -17,6 +17,7 @@ from deepsign_utils import DeepSignError, layouts, manifests
 from deepsign_utils.layouts import (
     CHOICES,
     LAYOUTS,
+    RECOGNISED,
     Told,
     Tree,
     recognise,
@@ -187,7 +188,7 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
             raise _several(root, [*map(_folder, listed)])
         if listed:
             return "manifest", manifests.read(root, listed[0])
-    name, told = recognise(inside.tree, LAYOUTS if layout == "auto" else (layout,))
+    name, told = recognise(inside.tree, RECOGNISED if layout == "auto" else (layout,))
     if not name:
         raise _unknown(root, inside, layout)
     held: dict[tuple[str, ...], list[str]] = {}

@@ -413,8 +413,11 @@ class FourNSigComp(Layout):
             if not places or not self._NAME.fullmatch(stem):
                 continue
             kind, below = kinds[places[-1]], folders[places[-1] + 1 :]
-            parts = "".join(f for f, k in zip(folders, kinds, strict=True) if k == "part").lower()
-            writer = below[0] if below else {"tr": "A", "te": "B"}.get(parts[:2])
+            # The innermost: the whole may lie in somebody's folder `train`.
+            part = next(
+                (f for f, k in zip(folders[::-1], kinds[::-1], strict=True) if k == "part"), ""
+            )
+            writer = below[0] if below else {"tr": "A", "te": "B"}.get(part[:2].lower())
             if writer and kind in _KINDS:
                 told[path] = Told(writer, kind, None, _foreign(folders[: places[0]], writer))
             elif writer:
@@ -501,6 +504,29 @@ class Manifest(Layout):
         """
 
 
+class GenuineOnly(Layout):
+    """A folder of genuine signatures for each person, and nothing else: what `calibrate` takes."""
+
+    name = "genuine_only"
+    datasets = "one's own people, for `calibrate` (never recognised elsewhere: name it)"
+    example = """
+        anna/1.png -> anna genuine
+        ben/scan 7.tif -> ben genuine
+        """
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        # A word for forgeries anywhere means that not all of them are genuine.
+        if any(re.search(r"forg|fake|simul|skilled", path, re.IGNORECASE) for path in tree.images):
+            return {}
+        folders = {path: path.rpartition("/")[0] for path in tree.images}
+        if not all(folders.values()):
+            return {}
+        return {
+            path: Told(folder.rpartition("/")[2], "genuine", None, tuple(folder.split("/")[:-1]))
+            for path, folder in folders.items()
+        }
+
+
 # The register
 
 _ALL: tuple[Layout, ...] = (
@@ -514,9 +540,13 @@ _ALL: tuple[Layout, ...] = (
     SigComp2011(),
     FourNSigComp(),
     GenuineForged(),
+    GenuineOnly(),
 )
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 """Every known layout by name, in the order in which they are tried."""
+
+RECOGNISED = tuple(name for name in LAYOUTS if name != GenuineOnly.name)
+"""Those that are looked for where none is named."""
 
 CHOICES = ("auto", *LAYOUTS)
 """What the parameter `layout` may be."""
@@ -524,7 +554,7 @@ CHOICES = ("auto", *LAYOUTS)
 _NEARLY_ALL = 0.9
 
 
-def recognise(tree: Tree, names: Iterable[str] = tuple(LAYOUTS)) -> tuple[str, dict[str, Told]]:
+def recognise(tree: Tree, names: Iterable[str] = RECOGNISED) -> tuple[str, dict[str, Told]]:
     """The layout that a folder has, and what it tells of each file.
 
     The first one that tells nearly as many files as the one that tells most of them: the first ones

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, layouts, study
+from deepsign_utils import DeepSignError, datasets, layouts, study
 from deepsign_utils.__main__ import main
 from deepsign_utils.datasets import PROBLEMS, find_layout
 
 ROOT = Path(__file__).parent.parent
-NAMED = [name for name in layouts.LAYOUTS if name != "manifest"]
+NAMED = [name for name in layouts.RECOGNISED if name != "manifest"]
 
 
 def plant(root: Path, *paths: str) -> Path:
@@ -69,6 +69,20 @@ def test_the_manifests_example_is_read_as_it_says(tmp_path):
         "scans/anna-by-ben-01.png,anna,forgery,ben\n"
     )
     assert read(tmp_path) == dict(layouts.LAYOUTS["manifest"].lines())
+
+
+def test_genuine_signatures_alone_are_read_where_that_is_said(tmp_path):
+    meant = plant_example(tmp_path, "genuine_only")
+    assert read(tmp_path, "genuine_only") == meant
+    with pytest.raises(DeepSignError, match="does not fit any known layout"):
+        datasets.read_dataset(tmp_path)
+
+
+def test_a_word_for_forgeries_is_not_taken_for_genuine(tmp_path):
+    plant_example(tmp_path, "genuine_only")
+    (tmp_path / "anna" / "1.png").rename(tmp_path / "anna" / "forged 1.png")
+    with pytest.raises(DeepSignError, match="does not fit the layout genuine_only"):
+        datasets.read_dataset(tmp_path, "genuine_only")
 
 
 def test_choices_help_and_documents_come_from_the_register(capsys):

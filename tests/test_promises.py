@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from serving import Service
+from serving import serving
 
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.__main__ import main
 from deepsign_utils.datasets import read_dataset
 from deepsign_utils.scoring import Scoring
+from deepsign_utils.study import PRETRAINED
 from deepsign_utils.synthetic import draw_writer
 from deepsign_utils.verifying import calibration
 from deepsign_utils.verifying.calibration import People
@@ -161,7 +162,7 @@ class TestEveryWayToAsk:
     @pytest.fixture(scope="class")
     def service(self, tmp_path_factory):
         store = tmp_path_factory.mktemp("store") / "store.db"
-        with Service(store, model=Path(calibration.__file__).parents[1] / "pretrained") as running:
+        with serving(store, model=PRETRAINED) as running:
             yield running
 
     @pytest.mark.parametrize("k", [1, 2, 3, 4, 6])
@@ -270,8 +271,6 @@ class TestCalibrateCommand:
         assert not (tmp_path / "m").exists()
 
     def test_the_model_itself_is_not_overwritten(self, tmp_path, capsys):
-        shipped = str(Path(calibration.__file__).parents[1] / "pretrained")
-
-        assert main(["calibrate", str(tmp_path), "--output", shipped]) == 1
+        assert main(["calibrate", str(tmp_path), "--output", str(PRETRAINED)]) == 1
 
         assert "name another folder" in capsys.readouterr().err

@@ -18,6 +18,7 @@ import pandas as pd
 
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import read_dataset
+from deepsign_utils.layouts import GenuineOnly
 from deepsign_utils.scoring import Population, Scoring
 from deepsign_utils.study import seal, write_atomically, write_json
 from deepsign_utils.verifying.verifier import Verifier
@@ -70,12 +71,20 @@ class People(NamedTuple):
 def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str = "auto") -> People:
     """Read, clean and embed a dataset.
 
+    Where no layout is named and none fits, folders of genuine signatures alone are, a person each.
+
     Raises
     ------
     DeepSignError
         If the folder holds no dataset.
     """
-    signatures, unread = read_dataset(folder, layout)
+    try:
+        signatures, unread = read_dataset(folder, layout)
+    except DeepSignError as error:
+        try:
+            signatures, unread = read_dataset(folder, GenuineOnly.name)
+        except DeepSignError:
+            raise error from None
     left_out = dict(zip(unread["path"], unread["reason"], strict=True))
     copies = signatures[signatures["duplicate_of"].notna()]
     left_out |= dict.fromkeys(copies["path"], "a copy of another file, byte for byte")
