@@ -29,6 +29,7 @@ from deepsign_utils.report.rendering import (
 from deepsign_utils.report.words import (
     answer,
     conclusion,
+    coverage_table,
     demonstration_answer,
     demonstration_findings,
     demonstration_table,
@@ -46,6 +47,7 @@ __all__ = [
     "answer",
     "conclusion",
     "counterpart",
+    "coverage_table",
     "demonstration_answer",
     "demonstration_findings",
     "demonstration_table",

@@ -20,6 +20,7 @@ from deepsign_utils.report.words import (
     STAGES,
     answer,
     command_for,
+    coverage_rows,
     demonstrated,
     demonstration_answer,
     error_table,
@@ -171,6 +172,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": f"{', '.join(pairs)} pairs with one reference" if pairs else "",
         "answer": answer(metrics),
         "references": rows,
+        "coverage": coverage_rows(as_mapping(as_mapping(metrics.get("test")).get("coverage"))),
         "tiles": tiles(rows[0]),
         "enrolled": ", ".join(
             [f"With {plural(rows[0]['references'], 'reference')} per comparison"]

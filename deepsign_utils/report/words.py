@@ -132,6 +132,7 @@ def reference_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             "eer_per_writer": read_interval(results[count], "eer_per_writer", "skilled"),
             "auc_skilled": read_interval(results[count], "auc", "skilled"),
             "cllr": read_interval(results[count], "cllr", "skilled"),
+            "cllr_min": read_interval(results[count], "cllr_min", "skilled"),
         }
         for count in sorted(results, key=int)
     ]
@@ -281,10 +282,47 @@ def error_table(results: Mapping[str, Any]) -> pd.DataFrame:
             {name: _or_dash(row[key], format_rate) for name, key in rates.items()}
             | {"AUC, skilled": _or_dash(row["auc_skilled"], format_number)}
             | {"Cllr": _or_dash(row["cllr"], format_number)}
+            | {"Cllr, minimum": _or_dash(row["cllr_min"], format_number)}
             for row in rows
         ],
         index=pd.Index([row["references"] for row in rows], name="references"),
     )
+
+
+def coverage_table(coverage: Mapping[str, Any]) -> pd.DataFrame:
+    """How many comparisons are decided where both errors may be at most 1, 2 and 5 %.
+
+    Parameters
+    ----------
+    coverage
+        ``test.coverage`` of metrics.json, from `scoring.coverage`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each number of references and tolerance: what is decided of the genuine and of the
+        skilled, and which errors were made; whole per cents as text, a dash where the validation
+        pairs were too few to fix thresholds for so small an error.
+    """
+    rows = []
+    for k, by_tolerance in coverage.items():
+        for tolerance, found in by_tolerance.items():
+            shares = {
+                "genuine decided": found and found["decided"].get("genuine"),
+                "skilled decided": found and found["decided"].get("skilled"),
+                "FMR, skilled": found and found["fmr"].get("skilled"),
+                "FNMR": found and found["fnmr"],
+            }
+            rows.append(
+                {"references": int(k), "errors tolerated": f"{100 * float(tolerance):g} %"}
+                | {n: "–" if v is None else f"{100 * v:.0f} %" for n, v in shares.items()}
+            )
+    return pd.DataFrame(rows).set_index(["references", "errors tolerated"])
+
+
+def coverage_rows(coverage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`coverage_table` as rows by column."""
+    return coverage_table(coverage).reset_index().to_dict("records") if coverage else []
 
 
 def shortcut_table(shortcuts: Mapping[str, Any]) -> pd.DataFrame:
