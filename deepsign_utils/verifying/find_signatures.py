@@ -567,7 +567,7 @@ class Trees:
         """As plain values, ready for JSON."""
         return {
             "feature": self.feature.tolist(),
-            "threshold": [float(f"{value:.12g}") for value in self.threshold],
+            "threshold": self.threshold.tolist(),
             "left": self.left.tolist(),
             "right": self.right.tolist(),
             "value": [float(f"{value:.5g}") for value in self.value],
