@@ -759,6 +759,9 @@ def _verify(options: argparse.Namespace) -> int:
         from deepsign_utils.verifying.verifier import Verifier
 
         box = parse_box(options.box) if options.box else None
+        if options.report:
+            read = [*options.references, options.questioned, options.model]
+            check_output(options.report, map(Path, read))
         verifier = Verifier.load(options.model)
         if options.report:
             from deepsign_utils.verifying.case_file import verify_files
@@ -888,6 +891,8 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     if options.output.resolve() == options.model.resolve():
         raise DeepSignError("--output is the model itself: name another folder.")
+    if options.output.is_dir() and any(options.output.iterdir()):
+        raise DeepSignError(f"{options.output} is not empty: name a new folder for the model.")
     verifier = Verifier.load(options.model)
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout

@@ -517,11 +517,12 @@ class Scoring:
         operation = self.operation(references)
         if name in operation.thresholds:
             return Rule(*[operation.thresholds[name]] * 2)
-        limits = {}
-        for part in name.split(","):
+        limits: dict[str, float] = {}
+        for part in str(name).split(","):
             kind, _, text = part.strip().partition("=")
             try:
-                limits[kind] = float(text)
+                # A kind that is named twice is no rule: either of the two could be meant.
+                limits[kind] = math.nan if kind in limits else float(text)
             except ValueError:
                 limits[kind] = math.nan
         if not set(limits) <= {"fmr", "fnmr"} or not all(0 < x <= 1 for x in limits.values()):

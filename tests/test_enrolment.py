@@ -199,6 +199,32 @@ def test_verify_refers_a_copy_to_a_person(files: Path, capsys) -> None:
     assert "a copy of" in capsys.readouterr().out
 
 
+def test_two_references_by_two_people_are_told(enrol) -> None:
+    told = [
+        any(remark.code == "two_hands" for remark in enrol((one, 0), (other, 0)).warnings)
+        for one, other in combinations(range(WRITERS), 2)
+    ]
+    own = [
+        any(remark.code == "two_hands" for remark in enrol((one, 0), (one, 1)).warnings)
+        for one in range(WRITERS)
+    ]
+
+    assert np.mean(told) > 0.8
+    assert not any(own)
+
+
+@pytest.mark.parametrize("output", ["g5.png", "g0.png"])
+def test_a_case_file_never_overwrites_what_it_judges(files: Path, output: str, capsys) -> None:
+    before = (files / output).read_bytes()
+
+    command = ["verify", str(files / "g0.png"), "--questioned", str(files / "g5.png")]
+    status = main([*command, "--report", str(files / output)])
+
+    assert status == 2
+    assert "is an input and would be overwritten" in capsys.readouterr().err
+    assert (files / output).read_bytes() == before
+
+
 def test_compare_marks_copies(files: Path, tmp_path: Path) -> None:
     (files / "pairs.csv").write_text("left,right\ng1.png,again.png\ng1.png,g2.png\ng0.png,g0.png\n")
 

@@ -1,6 +1,7 @@
 """`evaluate` gives the study's own numbers, for any model on any dataset."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -31,6 +32,23 @@ def test_every_writer_and_image_of_the_dataset_is_counted(found):
     assert found["writers"] == 10
     assert found["images"] == 160
     assert found["left_out"] == {}
+
+
+def test_what_cannot_be_acquired_or_enrolled_is_counted(verifier, tiny_data, tmp_path):
+    # Given a writer all of whose genuine signatures are blank, and one who has one blank forgery
+    folder = tmp_path / "blank"
+    shutil.copytree(tiny_data, folder)
+    (folder / "manifest.csv").unlink(missing_ok=True)
+    blank = [*(folder / "0001").glob("*.png"), *sorted((folder / "0002_forg").glob("*.png"))[:1]]
+    for number, file in enumerate(blank):  # no two of them the same file
+        Image.new("L", (300 + number, 150), 250).save(file)
+
+    found = evaluate.evaluate(verifier, folder, np.random.default_rng(0), resamples=50)
+
+    assert found["failure_to_acquire"] == pytest.approx(len(blank) / 160)
+    assert found["failure_to_enrol"] == pytest.approx(1 / 10)
+    assert found["images"] + len(found["left_out"]) == found["found"]
+    assert "to enrol 10.0 %" in evaluate.in_words(found)
 
 
 def test_rates_stand_at_the_models_own_threshold(found, verifier):

@@ -271,6 +271,14 @@ class TestCalibrateCommand:
         assert "needs at least 5" in capsys.readouterr().err
         assert not (tmp_path / "m").exists()
 
+    def test_a_folder_that_holds_something_is_not_written_into(self, tmp_path, capsys):
+        (tmp_path / "scan.png").write_bytes(b"kept")
+
+        assert main(["calibrate", str(tmp_path), "--output", str(tmp_path)]) == 1
+
+        assert "is not empty" in capsys.readouterr().err
+        assert [file.name for file in tmp_path.iterdir()] == ["scan.png"]
+
     def test_the_model_itself_is_not_overwritten(self, tmp_path, capsys):
         assert main(["calibrate", str(tmp_path), "--output", str(PRETRAINED)]) == 1
 

@@ -418,7 +418,18 @@ class TestScoring:
             fitted.threshold("eer", 0)
 
     @pytest.mark.parametrize(
-        "name", ["best", "fmr=", "fmr=low", "fmr=0", "fmr=2", "fmr=nan", "fmr=0.1,best=2"]
+        "name",
+        [
+            "best",
+            "fmr=",
+            "fmr=low",
+            "fmr=0",
+            "fmr=2",
+            "fmr=nan",
+            "fmr=0.1,best=2",
+            "fmr=0.1,fmr=0.2",
+            0.5,
+        ],
     )
     def test_an_unknown_threshold_is_refused(self, fitted, name):
         with pytest.raises(DeepSignError, match=f"no threshold '{name}'"):

@@ -17,10 +17,11 @@ import pandas as pd
 from skimage.feature import hog
 
 from deepsign_utils import metrics, pairing, scoring
-from deepsign_utils.datasets import check_usable, read_dataset
+from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
 from deepsign_utils.preprocessing import Preprocessing, clean_files
 from deepsign_utils.verifying.verifier import Verifier
 
+COPY = "copy of another file"
 HOG_CANVAS = Preprocessing(128, 256, "fill")
 
 
@@ -60,8 +61,10 @@ def evaluate(
     Returns
     -------
     dict
-        ``writers``; ``threads`` that embedded; ``found``, how many files: ``images``, which were
-        used, and ``left_out``, path -> reason; ``threshold`` by number of references;
+        ``writers``; ``failure_to_acquire``, the share of the images opened that give no canvas
+        (copies apart), and ``failure_to_enrol``, the share of the writers none of whose genuine
+        images gives one (ISO/IEC 19795-1); ``threads`` that embedded; ``found``, how many files:
+        ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of references;
         ``references`` (as `metrics.evaluate`, by number of references as text); ``coverage``
         (`scoring.coverage`) and, if asked for,
         ``baselines`` (EER: name -> {"skilled": rate, "random": rate}). Of too few images there are
@@ -80,7 +83,7 @@ def evaluate(
     signatures = pairing.without_duplicates(signatures)
     cleaned = clean_files(folder, signatures["path"].tolist(), verifier.preprocessing)
     canvases, problems = [], dict(zip(unread["path"], unread["reason"], strict=True))
-    problems |= dict.fromkeys(copies, "copy of another file")
+    problems |= dict.fromkeys(copies, COPY)
     for one in cleaned:
         if one.canvas is None:
             problems[one.path] = one.problem
@@ -88,11 +91,18 @@ def evaluate(
             canvases.append(one.canvas)
     signatures = signatures[~signatures["path"].isin(list(problems))]
     check_usable(signatures)
+    refused = sum(reason not in (*PROBLEMS, COPY) for reason in problems.values())
+    presented = {
+        file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
+    }
+    enrolled = signatures.loc[signatures["kind"] == "genuine", "writer"].nunique()
     results = {
         "writers": int(signatures["writer"].nunique()),
         "found": found,
         "images": len(signatures),
         "left_out": problems,
+        "failure_to_acquire": refused / (refused + len(signatures)),
+        "failure_to_enrol": 1 - enrolled / len(presented),
         "threads": verifier.threads,
     }
     if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
@@ -188,7 +198,10 @@ def in_words(found: dict[str, Any]) -> str:
     accounts = in_account(found["images"], found["writers"], found["left_out"].values())
     if "too_few" in found:
         return f"{accounts}\n\nError rates: {found['too_few']}"
-    head = f"{accounts} FMR and FNMR at the model's own threshold; in %."
+    head = (
+        f"{accounts} Failure to acquire {100 * found['failure_to_acquire']:.1f} %, to enrol "
+        f"{100 * found['failure_to_enrol']:.1f} %. FMR and FNMR at the model's own threshold; in %."
+    )
     return "\n".join([head, "", *lines, "", *_coverage_in_words(found["coverage"])])
 
 

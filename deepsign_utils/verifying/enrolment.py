@@ -7,6 +7,7 @@ signatures fail; and a writer of two styles is two writers to a mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from deepsign_utils.verifying.copies import Trace, alike
 RARE = 0.01
 """A reference is odd where so few genuine signatures, a share of all, or fewer score as low against
 the others; for k references each is held to RARE / k, as the lowest of k is looked at."""
+
+UNLIKE = 10
+"""Two references are told apart where two people are so many times as probable as one."""
 
 Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(references int (trials, k), questioned int (trials,)) -> score (trials,): the model's own."""
@@ -75,6 +79,23 @@ def odd_ones(count: int, scores: Scores, scoring: Scoring) -> list[Odd]:
         odd.append(Odd(int(left[lowest]), float(scoring.llr(float(score[lowest]), len(left) - 1))))
         left = np.delete(left, lowest)
     return odd
+
+
+def two_hands(scores: Scores, scoring: Scoring) -> float | None:
+    """The likelihood ratio of two references that look like two people's; None where they don't.
+
+    Neither can be called the odd one.
+
+    Returns
+    -------
+    float or None
+        Natural logarithm, at most minus that of `UNLIKE`: one writer against two.
+    """
+    line = scoring.operation(1).calibrations.get("random")
+    if line is None:
+        return None
+    llr = float(line.llr(float(scores(np.array([[0]]), np.array([1]))[0])))
+    return llr if llr <= -math.log(UNLIKE) else None
 
 
 def two_styles(

@@ -644,6 +644,13 @@ class Verifier:
                     "See whether it is the writer's, the right way up and complete."
                 )
                 warnings.append(Remark(names[row], "odd_reference", message))
+        if len(names) == 2 and (apart := enrolment.two_hands(scores, self.scoring)) is not None:
+            message = (
+                "The two do not look like one writer's: that two people wrote them makes what is "
+                f"seen {_number(math.exp(min(-apart, 50)))} times as probable as that one did. "
+                "See whether both are the writer's, the right way up and complete."
+            )
+            warnings.append(Remark("the references", "two_hands", message))
         return References(embeddings, self.identity, tuple(warnings), traces, names)
 
     def compare(
