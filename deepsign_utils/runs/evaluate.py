@@ -64,11 +64,11 @@ def evaluate(
         ``writers``; ``failure_to_acquire``, the share of the images opened that give no canvas
         (copies apart), and ``failure_to_enrol``, the share of the writers none of whose genuine
         images gives one (ISO/IEC 19795-1); ``threads`` that embedded; ``found``, how many files:
-        ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of references;
-        ``references`` (as `metrics.evaluate`, by number of references as text); ``coverage``
-        (`scoring.coverage`) and, if asked for,
-        ``baselines`` (EER: name -> {"skilled": rate, "random": rate}). Of too few images there are
-        no rates: ``too_few`` says how many would do.
+        ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of
+        references; ``references`` (as `metrics.evaluate`, by number of references as text);
+        ``coverage`` (`scoring.coverage`) and, if asked for, ``baselines`` (EER: name -> {"skilled":
+        rate, "random": rate}). Of too few images there are no rates:
+        ``too_few`` says how many would do.
 
     Raises
     ------
