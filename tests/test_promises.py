@@ -4,6 +4,7 @@ The shipped model judges writers whom it never saw: synthetic ones here, and the
 signatures where they are at hand.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,41 @@ class TestEveryWayToAsk:
             answer = service.client.post("/writers/w/verify", files=[asked]).json()
             assert answer["decision"] == expected
             assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
+
+    def test_a_copy_of_a_reference_is_an_alarm_on_every_way(
+        self, verifier, images, service, tmp_path, capsys
+    ):
+        # Given a reference scanned again: turned, reduced, compressed.
+        sheet = Image.open(images["references"][1]).convert("L")
+        sheet = sheet.rotate(
+            2, Image.Resampling.BICUBIC, expand=True, fillcolor=sheet.getpixel((0, 0))
+        )
+        again = tmp_path / "again.jpg"
+        sheet.resize([round(0.8 * side) for side in sheet.size]).save(again, quality=60)
+        references = images["references"][:3]
+        upload = [("references", (f.name, f.read_bytes())) for f in references]
+        asked = ("questioned", (again.name, again.read_bytes()))
+
+        assert verifier.compare(references, again).copy_of.reference.endswith(references[1].name)
+        assert main(["verify", *map(str, references), "--questioned", str(again)]) == 3
+        assert "copy" in capsys.readouterr().out.splitlines()[0]
+        service.client.post("/writers/copied/references", files=upload)
+        for answer in (
+            service.client.post("/verify", files=[*upload, asked]).json(),
+            service.client.post("/writers/copied/verify", files=[asked]).json(),
+        ):
+            assert answer["decision"] == "referred"
+            assert answer["copy_of"]
+            assert "copy" in answer["words"][0]
+
+    def test_the_service_gives_a_case_file_that_needs_nothing_else(self, images, service):
+        files = [("references", (f.name, f.read_bytes())) for f in images["references"][:2]]
+        files.append(("questioned", ("q.png", images["stranger"][0].read_bytes())))
+
+        answer = service.client.post("/verify", files=files, params={"report": True}).json()
+
+        assert "Examiner" in answer["report"]
+        assert not re.search(r"(src|href)=\"(?!data:)", answer["report"])
 
     def test_kept_references_give_the_same_answer(self, verifier, images, tmp_path):
         verifier.enrol(images["references"][:4]).save(tmp_path / "w.npz")
