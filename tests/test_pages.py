@@ -250,10 +250,13 @@ def test_a_hostile_pdf_is_refused_in_words(name: str) -> None:
 
 def test_a_pdf_that_unpacks_to_gigabytes_does_no_harm() -> None:
     shapes = []
+    # The largest child so far: other tests' processes count, too.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with contextlib.suppress(DeepSignError):
         shapes = [page.image.shape for page in read_pages(_bomb(), "letter.pdf")]
     assert all(max(shape) <= 5000 for shape in shapes)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_600_000  # kilobytes
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert largest <= max(before, 1_600_000)  # kilobytes
 
 
 # ------------------------------------------------------------------------------- a page is judged

@@ -602,7 +602,8 @@ def _abuses() -> list[bytes]:
         "binary": _saved(drawn.convert("1"), "TIFF", compression="group4"),
         "animated": _saved(frames[0], "PNG", save_all=True, append_images=frames),
     }
-    wrong = [_saved(drawn, kind) for kind in ("GIF", "JPEG2000", "PPM", "ICO", "PDF", "TGA")]
+    # A PDF is read as pages, of which this one is far too small to hold a signature.
+    wrong = [_saved(drawn, kind) for kind in ("GIF", "JPEG2000", "PPM", "ICO", "TGA", "PDF")]
     png_bytes = sound["png"]
     special = [
         *wrong,
@@ -655,7 +656,8 @@ def test_hostile_uploads_are_answered_with_sense_and_in_time(service: Service) -
 
     assert {status for status, _ in answers} <= {200, 413, 415, 422}
     assert [status for status, _ in answers[:12]] == [200] * 12  # the sound ones
-    assert [status for status, _ in answers[12:18]] == [415] * 6  # of types not taken
+    assert [status for status, _ in answers[12:17]] == [415] * 5  # of types not taken
+    assert answers[17][0] == 422
     assert all(json.loads(text)["detail"] for status, text in answers if status != 200)
     # What took longer than the service allows would have been given up with 503.
     assert sum(process.cpu_times()[:2]) - worked < 0.2 * len(abuses)

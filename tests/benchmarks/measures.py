@@ -315,13 +315,17 @@ def files(sizes: Sizes, real_data: Path | None) -> dict[str, float | str]:
     On the published test writers of BHSig260 Bengali where they are at hand, else on drawn ones.
     """
     from deepsign_utils import metrics, models, scoring
+    from deepsign_utils.deployed_encoder.export import export_encoder
+    from deepsign_utils.deployed_encoder.runtime import load_encoder
     from deepsign_utils.verifying.verifier import Verifier
 
     encoder = models.build_encoder("lightweight_encoder", sizes.height, sizes.width, seed=0)
     cleaning = Preprocessing(sizes.height, sizes.width, "fill")
-    verifier = Verifier(encoder, cleaning, None, "benchmark")
     bengali = real_data / "bhsig260-bengali" if real_data else Path("nowhere")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as deployed:
+        models.save_encoder(encoder, Path(deployed) / "encoder.keras")
+        export_encoder(Path(deployed) / "encoder.keras", cleaning, Path(deployed))
+        verifier = Verifier(load_encoder(Path(deployed)), cleaning, None, "benchmark")
         if bengali.is_dir():
             from deepsign_utils.datasets import read_dataset
             from deepsign_utils.study import read_study
