@@ -1,8 +1,6 @@
-"""The command line: ``python -m deepsign_utils <command>``.
+"""The command line: ``deepsign <command>``, or ``python -m deepsign_utils <command>``.
 
-Exit status 0: done. 1: the study stopped, and why is on the standard error. 2: the command itself
-was wrong. `verify` answers by its status: 0 accepted, 1 rejected, 2 could not be judged, 3
-referred to a person.
+Its exit statuses stand in `EXIT_STATUSES`, which ``deepsign --help`` and docs/commands.md show.
 """
 
 from __future__ import annotations
@@ -22,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import shtab
+
 from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
     CHAPTERS,
@@ -31,6 +31,7 @@ from deepsign_utils.study import (
     ROOT,
     Study,
     alone,
+    check_new_folder,
     check_output,
     check_values,
     clear_partial,
@@ -44,25 +45,51 @@ from deepsign_utils.study import (
 )
 from deepsign_utils.study.surroundings import (
     expand,
+    forget_output,
     keep_apart,
     print_anything,
     tell_ignored,
 )
 from deepsign_utils.study.yaml_1_2 import read_yaml
 
+EXIT_STATUSES = """\
+exit status:
+  0    done; of compare, embed and evaluate: of those that could be used, and the rest are listed
+  1    stopped, and why stands on the standard error; of compare and embed: none could be used;
+       of extract: a file could not be read, of reproduce: a number differs, of sweep: a run failed
+  2    the command was typed wrongly
+  141  whoever read the output has left, as `head` does
+  verify answers by its own: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person
+"""
+LEFT = 141  # as shells tell of a program that ended because its reader had left
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     print_anything()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        forget_output()
+        return LEFT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     if sys.warnoptions:  # PYTHONWARNINGS=error makes an end of any remark of any package
         warnings.simplefilter("default")
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     failed = 2 if options.run is _verify else 1  # where 1 is a rejection
     try:
         keep_apart()
         tell_ignored(strict=options.run is _serve)
+        if options.quiet:
+            os.environ["DEEPSIGN_QUIET"] = "1"  # also for what is started from here
         return options.run(options) or 0
+    except BrokenPipeError:
+        raise
     except DeepSignError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return failed
@@ -84,13 +111,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failed
 
 
-def _parser() -> argparse.ArgumentParser:
+class _InGroups(argparse.RawDescriptionHelpFormatter):
+    """Leaves the commands to the epilog, which has them in groups."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        if not isinstance(action, argparse._SubParsersAction):
+            super().add_argument(action)
+
+
+class _Commands:
+    """Subcommands in groups, so that ``--help`` reads like a table of contents."""
+
+    GROUPS: Mapping[str, Sequence[str]] = {
+        "verify signatures": ("verify", "compare", "embed", "extract"),
+        "fit a model to people": ("calibrate", "promise", "export"),
+        "look at data": ("evaluate", "audit", "capture", "manifest", "layouts", "realism"),
+        "serve": ("serve",),
+        "studies, as make runs them": (
+            *("synthesize", "parameters", "execute", "alone", "report", "matrix", "publish"),
+            *("reproduce", "sweep"),
+        ),
+        "shell": ("completion",),
+    }
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._known = parser.add_subparsers(metavar="command", required=True, prog=parser.prog)
+        self._help: dict[str, str] = {}
+
+    def add_parser(self, name: str, help: str, description: str) -> argparse.ArgumentParser:
+        self._help[name] = help
+        parser = self._known.add_parser(name, help=help, description=description)
+        # Before or after the command; unset here, so that it undoes nothing.
+        parser.add_argument("-q", "--quiet", **_QUIET, default=argparse.SUPPRESS)
+        return parser
+
+    def in_groups(self) -> str:
+        """Every command with its help, by group."""
+        width = max(map(len, self._help))
+        return "\n".join(
+            f"{group}:\n" + "".join(f"  {name:{width}}  {self._help[name]}\n" for name in names)
+            for group, names in self.GROUPS.items()
+        )
+
+
+_QUIET: dict[str, Any] = {"action": "store_true", "help": "no progress bars"}
+
+
+def _parser(prog: str = "") -> argparse.ArgumentParser:
+    typed = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(
-        prog="python -m deepsign_utils",
+        prog=prog or (typed if typed == "deepsign" else "python -m deepsign_utils"),
+        usage="%(prog)s [-q] command … ; %(prog)s command --help",
         description="DeepSign: offline signature verification that can be trusted and rerun.",
+        formatter_class=_InGroups,
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(metavar="command", required=True)
+    parser.add_argument("--version", action="version", version=f"deepsign {__version__}")
+    parser.add_argument("-q", "--quiet", **_QUIET)
+    commands = _Commands(parser)
 
     synthesize = commands.add_parser(
         "synthesize",
@@ -463,6 +540,18 @@ def _parser() -> argparse.ArgumentParser:
     # Without a default of its own: the environment may name a model.
     serve.add_argument("--model", **(model | {"default": None}))
     serve.set_defaults(run=_serve)
+
+    completion = commands.add_parser(
+        "completion",
+        help="print what lets a shell complete these commands",
+        description='Print a script for a shell. Bash: put `eval "$(deepsign completion bash)"` '
+        "into ~/.bashrc. Zsh: write it to a file _deepsign in a folder of $fpath.",
+    )
+    completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
+    completion.set_defaults(
+        run=lambda options: print(shtab.complete(_parser("deepsign"), options.shell))
+    )
+    parser.epilog = f"{commands.in_groups()}\n{EXIT_STATUSES}"
     return parser
 
 
@@ -494,6 +583,7 @@ def _manifest(options: argparse.Namespace) -> None:
     output = options.output or options.folder / manifests.NAME
     if output.exists():
         raise DeepSignError(f"{output} is there already: remove it, or name another --output.")
+    check_output(output)
     tree = datasets.walk(options.folder).tree
     rows, source = manifests.draft(options.folder, tree, options.pattern)
     write_atomically(output, manifests.to_csv(rows))
@@ -753,7 +843,7 @@ def _command_of(options: argparse.Namespace) -> list[str]:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    # A program that reads the exit status must not take a failure for a rejection.
+    told = 2  # until it is judged: a program must not take a failure for a rejection
     try:
         from deepsign_utils.verifying.pages import parse_box
         from deepsign_utils.verifying.verifier import Verifier
@@ -778,19 +868,22 @@ def _verify(options: argparse.Namespace) -> int:
             comparison = verifier.compare(
                 options.references, options.questioned, options.threshold, options.page, box
             )
+        told = {"accepted": 0, "rejected": 1, "referred": 3}[comparison.decision]
         if options.json:
             ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
             print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=ascii_), flush=True)
         else:
             warnings = [f"Note, {w.image}: {w.message}" for w in comparison.warnings]
             print("\n".join([*comparison.in_words(), *warnings]), flush=True)
+    except BrokenPipeError:  # judged, and whoever read it has left
+        forget_output()
     except DeepSignError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return 2
     except (Exception, KeyboardInterrupt) as error:
         print(f"\nNot judged: {type(error).__name__}: {error}\n", file=sys.stderr)
         return 2
-    return {"accepted": 0, "rejected": 1, "referred": 3}[comparison.decision]
+    return told
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -891,8 +984,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     if options.output.resolve() == options.model.resolve():
         raise DeepSignError("--output is the model itself: name another folder.")
-    if options.output.is_dir() and any(options.output.iterdir()):
-        raise DeepSignError(f"{options.output} is not empty: name a new folder for the model.")
+    check_new_folder(options.output)
     verifier = Verifier.load(options.model)
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout
@@ -909,11 +1001,10 @@ def _promise(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying import calibration
     from deepsign_utils.verifying.verifier import Verifier
 
+    check_new_folder(options.output)
+    folders = _named_folders(options.datasets)
     verifier = Verifier.load(options.model)
-    sets = [
-        calibration.read_people(verifier, name, folder)
-        for name, folder in _named_folders(options.datasets)
-    ]
+    sets = [calibration.read_people(verifier, name, folder) for name, folder in folders]
     chosen, left_out = calibration.promise(sets, np.random.default_rng(options.seed))
     calibration.write_model(options.model, options.output, chosen, left_out)
     print(f"\nEach set, judged by what the others promise:\n\n{left_out.round(3)}")
@@ -931,11 +1022,13 @@ def _audit(options: argparse.Namespace) -> None:
     import numpy as np
 
     from deepsign_utils import metrics, shortcuts
-    from deepsign_utils.datasets import read_dataset
+    from deepsign_utils.datasets import missing_half, read_dataset
     from deepsign_utils.preprocessing import Preprocessing, clean_files
     from deepsign_utils.runs.evaluate import in_account
 
     signatures, left_out = read_dataset(options.folder, options.layout)
+    if len(kinds := signatures["kind"].unique()) == 1:
+        raise DeepSignError(missing_half(str(options.folder), len(signatures), kinds[0]))
     cleaned = list(clean_files(options.folder, signatures["path"].tolist(), Preprocessing()))
     usable = signatures[[one.canvas is not None for one in cleaned]]
     canvases = [one.canvas for one in cleaned if one.canvas is not None]

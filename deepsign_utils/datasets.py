@@ -220,6 +220,9 @@ def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
             f"{root} holds no image that can be used: none of {len(inside.files)} files ends in "
             f"{' '.join(ENDINGS)}"
         )
+    said = manifests.kinds_said(images)
+    if layout == "auto" and len(said) == 1 and (kind := said.pop()):
+        return DeepSignError(missing_half(str(root), len(images), kind))
     known = "any known layout" if layout == "auto" else f"the layout {layout}"
     return DeepSignError(
         f"{root} does not fit {known}. It holds {len(images)} images in "
@@ -227,8 +230,50 @@ def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
         + "".join(f"  {utf8(path)[:200]!r}\n" for path in _sample(images))
         + f"Known layouts: {', '.join(LAYOUTS)} (data/README.md shows a tree of each). Or say "
         f"whose each image is: `python -m deepsign_utils manifest '{root}'` writes a first "
-        "manifest.csv from the names, for you to correct."
+        "manifest.csv from the names, for you to correct." + _genuine_alone(inside.tree)
     )
+
+
+def _genuine_alone(tree: Tree) -> str:
+    """What can be done with folders that may be people's genuine signatures."""
+    told = LAYOUTS[layouts.GenuineOnly.name].tell(tree)
+    writers = len({(one.dataset, one.writer) for one in told.values()})
+    if writers < 2:
+        return ""
+    return (
+        f" If they are genuine signatures of {writers} people, and nothing is forged, "
+        f"{_GENUINE_ALONE}"
+    )
+
+
+def missing_half(name: str, images: int, kind: str) -> str:
+    """What a dataset of one kind lacks, and what can be done with it.
+
+    Parameters
+    ----------
+    name : str
+        What the dataset is called.
+    images : int
+        How many it holds.
+    kind : str
+        "genuine" or "forgery": what all of them are.
+    """
+    if kind == "forgery":
+        return (
+            f"{name} holds {images} forged images and no genuine one: without the writers' genuine "
+            "signatures there is nothing to compare them with. `python -m deepsign_utils layouts` "
+            "shows where each layout has them."
+        )
+    return (
+        f"{name} holds {images} genuine images and no forged one. {_GENUINE_ALONE.capitalize()} "
+        "`python -m deepsign_utils layouts` shows where each layout has its forged images."
+    )
+
+
+_GENUINE_ALONE = (
+    "calibrate, verify and serve work with these alone; a study, evaluate and audit need "
+    "forgeries too."
+)
 
 
 def _folder(path: str) -> str:
@@ -306,7 +351,9 @@ def read_dataset(
     return _signature_table(used), left_out
 
 
-def check_usable(signatures: pd.DataFrame, writers_needed: int = 2) -> list[str]:
+def check_usable(
+    signatures: pd.DataFrame, writers_needed: int = 2, left_out: pd.DataFrame | None = None
+) -> list[str]:
     """Report the writers who cannot take part in every comparison.
 
     Parameters
@@ -315,6 +362,8 @@ def check_usable(signatures: pd.DataFrame, writers_needed: int = 2) -> list[str]
         Signature table.
     writers_needed : int
         Least number of writers with two genuine signatures and a forgery.
+    left_out : pd.DataFrame, optional
+        As `read_dataset` gives it: reasons that may explain why there are too few.
 
     Returns
     -------
@@ -347,9 +396,18 @@ def check_usable(signatures: pd.DataFrame, writers_needed: int = 2) -> list[str]
     ]
     complete = int((~few & ~bare).sum())
     if complete < writers_needed:
+        kinds = signatures["kind"].unique()
+        if len(kinds) == 1:
+            raise DeepSignError(missing_half("The dataset", len(signatures), kinds[0]))
+        reasons = {} if left_out is None else left_out["reason"].value_counts().to_dict()
         raise DeepSignError(
-            f"only {complete} writers have two genuine signatures and a forgery, but "
-            f"{writers_needed} are needed. " + ". ".join(warnings)
+            f"{complete} {'writer has' if complete == 1 else 'writers have'} two genuine "
+            f"signatures and a forgery, but {writers_needed} are needed. "
+            + ". ".join(warnings)
+            + "".join(
+                f". {count} left out as {reason}: {PROBLEMS.get(reason, 'it cannot be used')}"
+                for reason, count in reasons.items()
+            )
         )
     return warnings
 

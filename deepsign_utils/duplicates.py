@@ -8,7 +8,8 @@ import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
+
+from deepsign_utils.study.processes import progress_bar
 
 NEAR_COPY = 24
 """Largest distance, of 256 bits, between the hashes of two near copies."""
@@ -100,7 +101,7 @@ def near_duplicates(
         Nearest first: `id_a`, `id_b` (`id_a` stands earlier in `signatures`), `distance` int32,
         `same_writer`, `same_kind` bool.
     """
-    bar = tqdm(canvases, desc="near copies", unit="image", disable=not progress)
+    bar = progress_bar(progress, iterable=canvases, desc="near copies", unit="image")
     signs = np.array([_perceptual_hash(canvas) for canvas in bar], dtype=np.float32)
     found = []
     for start in range(0, len(signs), _BLOCK):

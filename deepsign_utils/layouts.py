@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -480,8 +480,11 @@ class GenuineForged(Layout):
 
     @staticmethod
     def _in_name(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
-        match = re.fullmatch(r"(.*[^ _-])[ _-]+[0-9]+", stem, re.DOTALL)
+        match = _NUMBERED.fullmatch(stem)
         return (match[1] if match else None), places[0]
+
+
+_NUMBERED = re.compile(r"(.*[^ _-])[ _-]+[0-9]+", re.DOTALL)  # a writer's name, a number
 
 
 def _complete(told: dict[str, Told]) -> int:
@@ -518,13 +521,27 @@ class GenuineOnly(Layout):
         # A word for forgeries anywhere means that not all of them are genuine.
         if any(re.search(r"forg|fake|simul|skilled", path, re.IGNORECASE) for path in tree.images):
             return {}
-        folders = {path: path.rpartition("/")[0] for path in tree.images}
-        if not all(folders.values()):
-            return {}
-        return {
-            path: Told(folder.rpartition("/")[2], "genuine", None, tuple(folder.split("/")[:-1]))
-            for path, folder in folders.items()
+        rows = [(path, *_split(path)) for path in tree.images]
+        by_folder = {path: self._by_folder(folders) for path, folders, _ in rows}
+        by_name = {
+            path: Told(match[1], "genuine", None, tuple(folders))
+            for path, folders, stem in rows
+            if all(meaning(folder) is not None for folder in folders[-1:])
+            and (match := _NUMBERED.fullmatch(stem))
         }
+        best = max((by_folder, by_name), key=_repeated)
+        return best if all(map(best.get, tree.images)) else {}
+
+    @staticmethod
+    def _by_folder(folders: list[str]) -> Told | None:
+        """The innermost folder that is no word for genuine and the like is a person."""
+        place = next((i for i in reversed(range(len(folders))) if meaning(folders[i]) is None), 0)
+        return Told(folders[place], "genuine", None, tuple(folders[:place])) if folders else None
+
+
+def _repeated(told: dict[str, Told | None]) -> int:
+    """How many writers have several signatures."""
+    return sum(n > 1 for n in Counter((o.dataset, o.writer) for o in told.values() if o).values())
 
 
 # The register

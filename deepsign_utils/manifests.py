@@ -55,7 +55,10 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
     """
     file = root / manifest
     refuse_outside(root, file)
-    rows = list(_rows(file))
+    rows = [
+        (line, {name.lower(): value for name, value in row.items()})
+        for line, row in read_rows(file, _COLUMNS)
+    ]
     unsure = [line for line, row in rows if row.get(UNSURE, "").strip()]
     if unsure:
         raise DeepSignError(
@@ -107,6 +110,12 @@ def _said(text: str) -> str | None:
     return kind if kind in ("genuine", "forgery") else None
 
 
+def kinds_said(images: Sequence[str]) -> set[str | None]:
+    """What the words of each path say: genuine, forgery, or None where they say neither or both."""
+    said = {path: {*map(_said, re.split(r"[\s_./-]+", _stem(path)))} - {None} for path in images}
+    return {next(iter(kinds)) if len(kinds) == 1 else None for kinds in said.values()}
+
+
 def _numbers(rows: Sequence[tuple[int, dict[str, str]]]) -> dict[str, str]:
     """What 0 and 1 mean as kinds: what the paths of their rows say, if all that speak agree."""
     said = defaultdict(set)
@@ -118,8 +127,27 @@ def _numbers(rows: Sequence[tuple[int, dict[str, str]]]) -> dict[str, str]:
     return meanings if len(set(meanings.values())) == 2 else {}
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows below the header, by line; column names in lower case."""
+def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read a table as spreadsheets and scripts leave it.
+
+    Parameters
+    ----------
+    file : Path
+    columns : sequence of str
+        In lower case: those it must have, however it spells them.
+
+    Yields
+    ------
+    line : int
+        Of the file.
+    row : dict
+        Column as the file names it -> text.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read, lacks a column, or a row has more or fewer values than the header.
+    """
     try:
         text = _decoded(file.read_bytes())
         first, _, rest = text.partition("\n")
@@ -127,24 +155,28 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
             text, skipped = rest, 1
         else:
             skipped = 0
-        reader, header = _dialect(text)
+        reader, header = _dialect(text, columns)
         if header is None:
             begin = [cell.strip() for cell in text.partition("\n")[0].strip("\r").split(",")][:8]
             raise DeepSignError(
-                f"{file} must begin with the columns path,writer,kind[,forger], "
-                f"separated by commas, semicolons or tabs, but begins with {begin}"
+                f"{utf8(str(file))} must begin with the columns {', '.join(columns)}, separated by "
+                f"commas, semicolons or tabs, but begins with {begin}"
             )
         for row in reader:
             line = reader.line_num + skipped
             if any(cell.strip() for cell in row) and len(row) != len(header):
                 raise DeepSignError(
-                    f"{file}, line {line}: {len(row)} values for "
+                    f"{utf8(str(file))}, line {line}: {len(row)} values for "
                     f"{len(header)} columns; quote values that hold commas"
                 )
             if any(cell.strip() for cell in row):
                 yield line, dict(zip(header, row, strict=True))
-    except (csv.Error, OSError) as error:
-        raise DeepSignError(f"{file} cannot be read as CSV: {error}") from error
+    except csv.Error as error:
+        raise DeepSignError(f"{utf8(str(file))} cannot be read as CSV: {error}") from error
+    except OSError as error:
+        raise DeepSignError(
+            f"{utf8(str(file))} cannot be read: {error.strerror or error}"
+        ) from error
 
 
 def _decoded(content: bytes) -> str:
@@ -163,12 +195,13 @@ def _decoded(content: bytes) -> str:
         return content.decode("cp1252", "replace")
 
 
-def _dialect(text: str):
+def _dialect(text: str, columns: Sequence[str]):
     """A CSV reader below the header, and the header's names; None where no delimiter gives them."""
     for delimiter in _DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header = [name.strip().lower() for name in next(reader, [])]
-        if set(_COLUMNS) <= set(header) and len(set(header)) == len(header):
+        header = [name.strip() for name in next(reader, [])]
+        spelt = {name.lower() for name in header}
+        if set(columns) <= spelt and len(spelt) == len(header):
             return reader, header
     return None, None
 

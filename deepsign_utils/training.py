@@ -27,7 +27,7 @@ from deepsign_utils.batches import Augmentation, Settings, augment, batches
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.models import embed, training_network
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.study.processes import usable_processors, wanted_threads
+from deepsign_utils.study.processes import progress_bar, usable_processors, wanted_threads
 from deepsign_utils.tfrecords import Canvases
 
 WARM_UP = 0.05
@@ -253,7 +253,7 @@ class _Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None) -> None:
         if not self.history:
             self._record(0, math.nan, 0.0)
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.settings.epochs * self.steps,
             initial=self.epochs_done * self.steps,
             desc="training",

@@ -540,7 +540,7 @@ def test_complete_writers_give_no_warning(tmp_path):
 
 def test_too_few_complete_writers_are_an_error(tmp_path):
     signatures, _ = read(idcar(tmp_path))
-    with pytest.raises(DeepSignError, match=r"only 3 writers .* but 4 are needed"):
+    with pytest.raises(DeepSignError, match=r"3 writers have .* but 4 are needed"):
         check_usable(signatures, writers_needed=4)
 
 

@@ -16,9 +16,9 @@ from conftest import ROOT
 from deepsign_utils.study import PACKAGE, room
 
 FLOORS = (
-    ("layouts", "duplicates", "metrics", "losses"),
+    ("layouts", "metrics", "losses"),
     ("study", "manifests", "pairing", "scoring"),
-    ("preprocessing", "models"),
+    ("preprocessing", "models", "duplicates"),
     ("datasets", "figures", "shortcuts", "tfrecords"),
     ("synthetic", "report", "batches"),
     ("training", "deployed_encoder"),

@@ -152,7 +152,7 @@ def test_the_settings_are_those_of_the_service():
     from deepsign_utils.verifying.service.settings import Settings
 
     known = [name.lower() for name in surroundings.SETTINGS]
-    assert known == [*Settings.model_fields, "threads", "data"]
+    assert known == [*Settings.model_fields, "threads", "data", "quiet"]
 
 
 def test_a_moved_environment_names_its_new_place(tmp_path: Path):

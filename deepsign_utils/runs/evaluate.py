@@ -77,7 +77,7 @@ def evaluate(
         forgery.
     """
     signatures, unread = read_dataset(folder, layout)
-    check_usable(signatures)
+    check_usable(signatures, left_out=unread)
     found = len(signatures) + len(unread)
     copies = signatures.loc[signatures["duplicate_of"].notna(), "path"]
     signatures = pairing.without_duplicates(signatures)

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.ensemble import HistGradientBoostingClassifier
-from tqdm import tqdm
 
 from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.processes import progress_bar
 from deepsign_utils.synthetic.pages import compose
 from deepsign_utils.verifying import find_signatures as finding
 from deepsign_utils.verifying.find_signatures import Box, Models, Trees, overlap
@@ -169,7 +169,11 @@ def train_on_composed(pages: int, seed: int, fonts: Path | None = None) -> Model
         A folder of fonts used beside those that come with matplotlib.
     """
     work = partial(_taught, seed=seed, fonts=fonts)
-    examples = [one for one in tqdm(map(work, range(pages)), total=pages, unit="page") if one]
+    examples = [
+        one
+        for one in progress_bar(iterable=map(work, range(pages)), total=pages, unit="page")
+        if one
+    ]
     return train(examples, seed)
 
 
@@ -204,7 +208,7 @@ def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(",".join(COLUMNS) + "\n")
     done = set(pd.read_csv(file)["number"])
-    for number in tqdm(range(pages), unit="page", initial=len(done)):
+    for number in progress_bar(iterable=range(pages), unit="page", initial=len(done)):
         if number in done:
             continue
         page = compose(seed, number, fonts=fonts)

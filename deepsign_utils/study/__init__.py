@@ -2,6 +2,7 @@
 
 from deepsign_utils.study.artefacts import (
     SEAL,
+    check_new_folder,
     check_output,
     check_seal,
     clear_partial,
@@ -74,6 +75,7 @@ __all__ = [
     "Study",
     "alone",
     "check_names",
+    "check_new_folder",
     "check_output",
     "check_seal",
     "check_values",

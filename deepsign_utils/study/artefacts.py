@@ -72,6 +72,20 @@ def check_output(file: Path, inputs: Iterable[Path] = ()) -> None:
         raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
 
 
+def check_new_folder(folder: Path) -> None:
+    """Refuse an output folder that holds something or cannot be written, before hours of work.
+
+    Raises
+    ------
+    DeepSignError
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DeepSignError(f"The output {folder} is a file; name a new folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DeepSignError(f"{folder} is not empty: name a new folder.")
+    check_output(folder / "written")
+
+
 def write_json(file: Path, content: Any) -> None:
     """Write JSON atomically; floats keep every digit, NaN is refused."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)

@@ -51,6 +51,19 @@ def _start_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def progress_bar(shown: bool = True, **options: Any) -> tqdm:
+    """A progress bar; none where the user has asked for quiet (``--quiet``, ``DEEPSIGN_QUIET=1``).
+
+    Parameters
+    ----------
+    shown : bool
+        Whether to show one otherwise.
+    **options
+        Of `tqdm.tqdm`.
+    """
+    return tqdm(disable=not shown or os.environ.get("DEEPSIGN_QUIET", "0") != "0", **options)
+
+
 def usable_processors() -> int:
     """Processors that this process may run on; no more than ``DEEPSIGN_THREADS``, if that is set.
 
@@ -115,7 +128,7 @@ def ordered_map(
     """
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     processes = min(processes or _cores(), len(items) // _WORTH_A_PROCESS)
-    with tqdm(total=len(items), desc=description, unit="image", disable=not progress) as bar:
+    with progress_bar(progress, total=len(items), desc=description, unit="image") as bar:
         for results in _ordered_chunks(partial(_apply, function), chunks, processes):
             for result in results:
                 yield result

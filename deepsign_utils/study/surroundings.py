@@ -7,6 +7,8 @@ matplotlib, IPython and Jupyter, kernels of the same name, and variables that th
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import difflib
 import os
 import sys
@@ -58,10 +60,33 @@ def keep_apart(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def print_anything() -> None:
-    """Let every text be printed: what the terminal's encoding lacks is written as an escape."""
+    """Let every text be printed: what the terminal's encoding lacks is written as an escape.
+
+    Bytes of a name that Python could not read, as in a C locale, are written as they are, but for
+    output in UTF-8, which would be none.
+    """
+
+    def written(error: UnicodeError) -> tuple[str | bytes, int]:
+        if isinstance(error, UnicodeEncodeError):
+            text = error.object[error.start : error.end]
+            if "utf" not in error.encoding and all("\udc80" <= one <= "\udcff" for one in text):
+                return text.encode("ascii", "surrogateescape"), error.end
+        return codecs.backslashreplace_errors(error)
+
+    codecs.register_error("deepsign", written)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not where another program has put its own in place
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="deepsign")
+
+
+def forget_output() -> None:
+    """Let what is still to be printed go nowhere: whoever read it has left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        os.dup2(nowhere, stream.fileno())
 
 
 def expand(path: Path | str) -> Path:
@@ -82,7 +107,7 @@ SETTINGS = (  # of the service (verifying/service/settings.py), and beside them 
     *("HOST", "PORT", "MODEL", "STORE", "API_KEYS", "PUBLIC_URL", "TRUSTED_PROXIES"),
     *("MAX_REQUEST_BYTES", "MAX_IMAGE_BYTES", "MAX_PIXELS", "MAX_IMAGES", "MAX_REFERENCES"),
     *("MAX_REQUESTS", "REQUEST_SECONDS", "BATCH_IMAGES", "BATCH_MILLISECONDS"),
-    *("THREADS", "DATA"),
+    *("THREADS", "DATA", "QUIET"),
 )
 
 

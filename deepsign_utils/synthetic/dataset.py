@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.study.processes import progress_bar
 from deepsign_utils.study.steps import sources
 from deepsign_utils.synthetic.draw import check_counts, draw_writer, in_processes
 
@@ -142,8 +142,8 @@ def write_dataset(
         ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("path", "writer", "kind", "forger"))
-            for rows in tqdm(
-                done, "synthetic writers", total=writers, unit="writer", disable=not progress
+            for rows in progress_bar(
+                progress, iterable=done, desc="synthetic writers", total=writers, unit="writer"
             ):
                 table.writerows(rows)
         (beside / PARAMETERS).write_text(json.dumps(parameters, indent=1) + "\n")

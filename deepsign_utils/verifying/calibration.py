@@ -8,6 +8,7 @@ skilled forgeries, to say what people may expect who were never measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from deepsign_utils.verifying.verifier import Verifier
 LEAST_WRITERS = 5  # below, an interval over writers means nothing
 USEFUL_WRITERS = 20
 FORGED_WRITERS = 10  # from so many on, skilled forgeries are measured rather than inferred
+COPY = "a copy of another file, byte for byte"
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
 
 
@@ -87,7 +89,7 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
             raise error from None
     left_out = dict(zip(unread["path"], unread["reason"], strict=True))
     copies = signatures[signatures["duplicate_of"].notna()]
-    left_out |= dict.fromkeys(copies["path"], "a copy of another file, byte for byte")
+    left_out |= dict.fromkeys(copies["path"], COPY)
     signatures = pairing.without_duplicates(signatures)
     files = [Path(folder) / path for path in signatures["path"]]
     embeddings, problems = verifier.embed_files(files)
@@ -213,9 +215,14 @@ def calibrate(
     genuine = people.signatures[people.signatures["kind"] == "genuine"]
     usable = int((genuine["writer"].value_counts() > 1).sum())
     if usable < LEAST_WRITERS:
+        reasons = Counter(people.left_out.values()).most_common(3)
         raise DeepSignError(
-            f"{people.name} has {usable} writers with two genuine signatures or more; calibrating "
-            f"needs at least {LEAST_WRITERS}, and {USEFUL_WRITERS} with three each to be useful."
+            f"{people.name} has {usable} {'writer' if usable == 1 else 'writers'} with two "
+            f"different genuine signatures or more; calibrating needs at least {LEAST_WRITERS}, "
+            f"and {USEFUL_WRITERS} with three each to be useful. "
+            f"{len(people.signatures)} images of {people.writers} writers could be used"
+            + "".join(f"; {count} left out: {reason}" for reason, count in reasons)
+            + "."
         )
     population = replace(model.population, mean=people.population().mean)
     tables = people.tables(population, rng)

@@ -216,8 +216,12 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
     Raises
     ------
     DeepSignError
-        At the end, if documents could not be read; what was found on the others is kept.
+        If the folder holds somebody else's manifest; at the end, if documents could not be read:
+        what was found on the others is kept.
     """
+    manifest = output / MANIFEST
+    if manifest.is_file() and not manifest.read_bytes().startswith(",".join(COLUMNS).encode()):
+        raise DeepSignError(f"{manifest} is not of an extract: name another folder.")
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(COLUMNS)

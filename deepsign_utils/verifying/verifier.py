@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from deepsign_utils import DeepSignError, scoring
+from deepsign_utils import DeepSignError, manifests, scoring
 from deepsign_utils.deployed_encoder.runtime import (
     KERAS_FILE,
     ONNX_FILE,
@@ -869,26 +869,23 @@ def image_files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
+_SIDES = ("left", "right")
+
+
 def read_pairs(file: Path) -> pd.DataFrame:
     """Read a table of pairs, all columns as text.
 
     Raises
     ------
     DeepSignError
-        If it cannot be read as CSV, lacks `left` or `right`, or has a column that
-        `compare_pairs` adds.
+        If it cannot be read as a table, lists no pair, lacks `left` or `right`, or has a column
+        that `compare_pairs` adds.
     """
-    try:
-        pairs = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except OSError as error:
-        raise DeepSignError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # of the parser, or of the text's encoding
-        raise DeepSignError(f"{file} cannot be read as CSV (UTF-8): {error}.") from error
-    missing = {"left", "right"} - set(pairs)
-    if missing:
-        raise DeepSignError(
-            f"{file} needs the columns left and right; it has {', '.join(pairs) or 'none'}."
-        )
+    rows = [row for _, row in manifests.read_rows(file, _SIDES)]
+    if not rows:
+        raise DeepSignError(f"{file} lists no pairs below its first line.")
+    pairs = pd.DataFrame(rows)
+    pairs = pairs.rename(columns={name: name.lower() for name in pairs if name.lower() in _SIDES})
     taken = {"score", "decision", "reason", "where"} & set(pairs)
     if taken:
         raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")

@@ -1,0 +1,235 @@
+"""The command line as such: its help, its exit statuses, and what it does with its output."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from serving import model_folder, signature
+
+from deepsign_utils import synthetic
+from deepsign_utils.__main__ import EXIT_STATUSES, LEFT, _Commands, _parser, main
+
+
+def commands() -> list[str]:
+    return [name for names in _Commands.GROUPS.values() for name in names]
+
+
+def deepsign(*arguments: object, environment: dict | None = None, **options) -> tuple[int, str]:
+    """Run a command in a process of its own; its status and what it wrote to standard error."""
+    made = subprocess.run(
+        [sys.executable, "-m", "deepsign_utils", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        stderr=subprocess.PIPE,
+        check=False,
+        **options,
+    )
+    return made.returncode, made.stderr.decode("utf-8", "surrogateescape")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    """Six synthetic writers with four genuine signatures and four forgeries each."""
+    folder = tmp_path_factory.mktemp("commands") / "people"
+    synthetic.write_dataset(folder, writers=6, genuine=4, forgeries=4, seed=3, progress=False)
+    return folder
+
+
+def test_help_has_every_command_in_a_group(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert sorted(commands()) == sorted(re.findall(r"^  ([a-z]+)  +\S", said, re.M))
+    assert said.endswith(EXIT_STATUSES)
+
+
+def test_the_page_on_commands_shows_this_help():
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert f"```\n{_parser('deepsign').epilog}```\n" in page
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_tells_its_options(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"{command} [-h] [-q]" in capsys.readouterr().out
+
+
+def test_what_is_typed_wrongly_is_status_2():
+    assert deepsign("verfy")[0] == 2
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_completes_commands_and_options():
+    script = subprocess.run(
+        [sys.executable, "-m", "deepsign_utils", "completion", "bash"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for typed, completed in (("ver", "verify"), ("verify --thr", "--threshold")):
+        words = f"COMP_WORDS=(deepsign {typed}); COMP_CWORD={len(typed.split())}"
+        asked = f'{script}\n{words}; _shtab_deepsign; echo "${{COMPREPLY[@]}}"'
+        made = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+        assert made.stdout.strip() == completed
+
+
+def test_whoever_stops_reading_the_output_gets_no_traceback(people: Path, tmp_path: Path):
+    one, other, third = sorted((people / "0001").iterdir())[:3]
+    model = ("--model", model_folder())
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"left,right\n{one},{other}\n")
+    verify = ("verify", one, other, "--questioned", third, *model)
+    judged = deepsign(*verify, stdout=subprocess.DEVNULL)[0]
+    for command, status in (
+        (("completion", "bash"), LEFT),
+        (("layouts",), LEFT),
+        (("compare", table, "--output", tmp_path / "c.csv", *model), LEFT),
+        (("embed", people, "--output", tmp_path / "e.npz", *model), LEFT),
+        (("manifest", people, "--output", tmp_path / "m.csv"), LEFT),
+        (("evaluate", people, *model), LEFT),
+        (verify, judged),  # the verdict stands
+    ):
+        read, write = os.pipe()
+        os.close(read)
+        found, said = deepsign(*command, stdout=write)
+        os.close(write)
+        assert found == status, (command, said)
+        assert "Traceback" not in said
+        assert "BrokenPipe" not in said
+
+
+def test_quiet_shows_no_progress(people: Path, tmp_path: Path):
+    model, output = ("--model", model_folder()), tmp_path / "e.npz"
+    assert "image/s" in deepsign("embed", people, "--output", output, *model)[1]
+    for command in (("-q", "embed"), ("embed", "--quiet")):
+        assert deepsign(*command, people, "--output", output, *model) == (0, "")
+
+
+def test_a_name_is_printed_as_it_is_where_python_reads_no_unicode(tmp_path: Path):
+    bare = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    status, said = deepsign("audit", tmp_path / "署名", environment=bare)
+    assert status == 1
+    assert "署名 does not exist" in said
+
+
+# What is only half there
+
+
+def test_genuine_signatures_alone_are_told_and_calibrate_takes_them(people, tmp_path, capsys):
+    flat, folders, cedar = tmp_path / "a/genuine", tmp_path / "b", tmp_path / "c/full_org"
+    for writer in range(1, 7):
+        for n, file in enumerate(sorted((people / f"{writer:04}").iterdir()), 1):
+            for copy in (
+                flat / f"{writer}_{n}.png",
+                folders / f"{writer}/{n}.png",
+                cedar / f"original_{writer}_{n}.png",
+            ):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, copy)
+    for name in ("a", "a/genuine", "b", "c"):
+        for command in ("evaluate", "audit"):
+            assert main([command, str(tmp_path / name)]) == 1
+            said = capsys.readouterr().err
+            assert re.search(
+                "24 genuine images and no forged one|genuine signatures of 6 people", said
+            ), said
+            assert re.search("calibrate, verify and serve work with these", said, re.I), said
+        output = tmp_path / f"model {name.replace('/', ' ')}"
+        assert main(["calibrate", str(tmp_path / name), "--output", str(output)]) == 0
+        assert "24 images of 6 writers, 0 left out" in capsys.readouterr().out
+
+
+def test_forgeries_alone_are_told(people: Path, tmp_path: Path, capsys):
+    shutil.copytree(people / "0001_forg", tmp_path / "0001_forg")
+    for command in ("evaluate", "audit"):
+        assert main([command, str(tmp_path)]) == 1
+        assert "4 forged images and no genuine one" in capsys.readouterr().err
+
+
+def test_one_writer_is_too_few_and_what_was_left_out_is_why(people: Path, tmp_path: Path, capsys):
+    names = {"Reference/R": "0001", "Simulated/S": "0001_forg", "Disguise/D": "0002"}
+    for name, source in names.items():
+        for n, file in enumerate(sorted((people / source).iterdir()), 1):
+            copy = tmp_path / f"TrainingSet/{name}{n:03}.png"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+    assert main(["evaluate", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "1 writer has two genuine signatures and a forgery, but 2 are needed" in said
+    assert "4 left out as other hand: the writer's own, in disguise" in said
+
+
+def test_copies_do_not_make_a_writer_to_calibrate_on(people: Path, tmp_path: Path, capsys):
+    for writer in range(1, 7):
+        (tmp_path / f"people/{writer}").mkdir(parents=True)
+        for n in range(3):
+            file = people / f"{writer:04}" / f"{writer:04}_01.png"
+            shutil.copy(file, tmp_path / f"people/{writer}/{n}.png")
+    assert main(["calibrate", str(tmp_path / "people"), "--output", str(tmp_path / "m")]) == 1
+    said = capsys.readouterr().err
+    assert "0 writers with two different genuine signatures" in said
+    assert "6 images of 6 writers could be used; 12 left out: a copy of another file" in said
+
+
+# Tables and outputs
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "left;right\n{};{}\n",
+        "sep=;\nleft;right;note\n{};{};x\n",
+        "\ufeffLeft,Right\n{},{}\n",
+        "right\tleft\n{}\t{}\n",
+    ],
+)
+def test_pairs_are_read_as_spreadsheets_write_them(content: str, people: Path, tmp_path: Path):
+    one, other = sorted((people / "0001").iterdir())[:2]
+    table, output = tmp_path / "pairs.csv", tmp_path / "judged.csv"
+    table.write_text(content.format(one, other), encoding="utf-8")
+    given = ["compare", str(table), "--output", str(output), "--model", str(model_folder())]
+    assert main(given) == 0
+    header, row = output.read_text(encoding="utf-8").splitlines()
+    assert header.split(",")[:2] in (["left", "right"], ["right", "left"])
+    assert re.search(",(accepted|rejected|referred),", row)
+
+
+def test_a_row_with_more_values_than_columns_is_refused(tmp_path: Path, capsys):
+    table = tmp_path / "pairs.csv"
+    table.write_text("left,right\na.png,b.png,c.png\n")
+    assert main(["compare", str(table), "--output", str(tmp_path / "judged.csv")]) == 1
+    assert "line 2: 3 values for 2 columns" in capsys.readouterr().err
+
+
+def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path: Path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").touch()
+    (tmp_path / "file").touch()
+    sets = [f"a={people}", f"b={people}"]
+    for given in (["calibrate", str(people)], ["promise", *sets]):
+        for target, said in (
+            ("full", "is not empty"),
+            ("file", "is a file"),
+            ("file/below", "cannot be written"),
+        ):
+            assert main([*given, "--output", str(tmp_path / target)]) == 1
+            told = capsys.readouterr().err
+            assert said in told
+            assert "image/s" not in told  # nothing was begun
+
+
+def test_extract_leaves_a_datasets_manifest_alone(tmp_path: Path, capsys):
+    (tmp_path / "manifest.csv").write_text("path,writer,kind\na.png,anna,genuine\n")
+    signature(1).save(tmp_path / "page.png")
+    given = ["extract", str(tmp_path / "page.png"), "--output", str(tmp_path)]
+    assert main(given) == 1
+    assert "manifest.csv is not of an extract" in capsys.readouterr().err
+    assert main([*given[:-1], str(tmp_path / "out")]) == 0
+    assert main([*given[:-1], str(tmp_path / "out")]) == 0  # its own is replaced
