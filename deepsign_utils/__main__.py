@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import shtab
-
 from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
     CHAPTERS,
@@ -547,12 +545,16 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         description='Print a script for a shell. Bash: put `eval "$(deepsign completion bash)"` '
         "into ~/.bashrc. Zsh: write it to a file _deepsign in a folder of $fpath.",
     )
-    completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
-    completion.set_defaults(
-        run=lambda options: print(shtab.complete(_parser("deepsign"), options.shell))
-    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(run=_completion)
     parser.epilog = f"{commands.in_groups()}\n{EXIT_STATUSES}"
     return parser
+
+
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    print(shtab.complete(_parser("deepsign"), options.shell))
 
 
 def _synthesize(options: argparse.Namespace) -> None:
