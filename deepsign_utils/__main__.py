@@ -9,8 +9,8 @@ import argparse
 import atexit
 import builtins
 import glob
-import io
 import json
+import mmap
 import os
 import shutil
 import sys
@@ -48,7 +48,6 @@ from deepsign_utils.study.surroundings import (
     print_anything,
     tell_ignored,
 )
-from deepsign_utils.study.yaml_1_2 import read_yaml
 
 EXIT_STATUSES = """\
 exit status:
@@ -80,6 +79,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         warnings.simplefilter("default")
     options = _parser().parse_args(arguments)
     failed = 2 if options.run is _verify else 1  # where 1 is a rejection
+    if options.run in (_verify, _embed, _compare, _serve):
+        # NumPy's threads would start for nothing: the encoder's are onnxruntime's.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         keep_apart()
         tell_ignored(strict=options.run is _serve)
@@ -94,9 +96,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("deepsign_utils"):
             raise
+        extra = "evaluate" if options.run in (_evaluate, _calibrate, _promise) else "study"
         print(
-            f"\nThis needs the package {error.name}, which is not installed. What a study needs "
-            "comes with: pip install 'deepsign-utils[study]'\n",
+            f"\nThis needs the package {error.name}, which is not installed. It comes with: "
+            f"pip install 'deepsign-utils[{extra}]'\n",
             file=sys.stderr,
         )
         return failed
@@ -366,15 +369,25 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     verify.set_defaults(run=_verify)
 
+    scheduler = {
+        "default": "",
+        "metavar": "ADDRESS",
+        "help": "spread the work over a Dask cluster whose workers see the same files, such as "
+        "tcp://10.0.0.1:8786 (docs/scaling.md); default: this machine",
+    }
     embed = commands.add_parser(
         "embed",
         help="embed images: a vector of length 1 for each",
-        description="Embed images. The output holds two arrays: path (text, as given; of a "
-        "folder, every image in it) and embedding (float32, images x dimension). Images that "
-        "cannot be used are listed and left out.",
+        description="Embed images. The output holds two arrays or columns: path (text, as given; "
+        "of a folder, every image in it) and embedding (float32, images x dimension). Images that "
+        "cannot be used are listed and left out. A command that was killed goes on where it "
+        "stopped when it is given again.",
     )
     embed.add_argument("images", nargs="+", type=expand, metavar="IMAGE-OR-FOLDER")
-    embed.add_argument("--output", type=expand, required=True, metavar="FILE.npz")
+    embed.add_argument(
+        "--output", type=expand, required=True, metavar="FILE", help="FILE.npz, or FILE.parquet"
+    )
+    embed.add_argument("--scheduler", **scheduler)
     embed.add_argument("--model", **model)
     embed.set_defaults(run=_embed)
 
@@ -399,11 +412,14 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "reference) and right (the questioned signature): paths, relative to the table's folder. "
         "The output is the same table with four more columns: score (higher is more genuine), "
         "decision (accepted, rejected or referred), reason, where a pair could not be judged, and "
-        "where, which part of a page or PDF was judged. Exit status: 0, or 1 if no pair could be "
-        "judged.",
+        "where, which part of a page or PDF was judged. A command that was killed goes on where "
+        "it stopped when it is given again. Exit status: 0, or 1 if no pair could be judged.",
     )
     compare.add_argument("pairs", type=expand, metavar="PAIRS.csv")
-    compare.add_argument("--output", type=expand, required=True, metavar="FILE.csv")
+    compare.add_argument(
+        "--output", type=expand, required=True, metavar="FILE", help="FILE.csv, or FILE.parquet"
+    )
+    compare.add_argument("--scheduler", **scheduler)
     compare.add_argument("--model", **model)
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
@@ -621,6 +637,8 @@ def _realism(options: argparse.Namespace) -> None:
 
 
 def _parameters(options: argparse.Namespace) -> None:
+    from deepsign_utils.study.yaml_1_2 import read_yaml
+
     values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
@@ -850,6 +868,8 @@ def _verify(options: argparse.Namespace) -> int:
         from deepsign_utils.verifying.pages import parse_box
         from deepsign_utils.verifying.verifier import Verifier
 
+        # Without memory OpenBLAS itself would end the process, with the status of a rejection.
+        mmap.mmap(-1, 1 << 27).close()
         box = parse_box(options.box) if options.box else None
         if options.report:
             read = [*options.references, options.questioned, options.model]
@@ -889,21 +909,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _embed(options: argparse.Namespace) -> None:
-    import numpy as np
+    from deepsign_utils.verifying import many
 
-    from deepsign_utils.verifying.verifier import Verifier, image_files
-
-    files = image_files(options.images)
+    files = many.image_files(options.images)
     check_output(options.output, files)
-    embeddings, problems = Verifier.load(options.model).embed_files(files)
-    _list_problems(problems)
-    if not len(embeddings):
-        raise DeepSignError(f"None of the {len(files)} images can be used.")
-    content = io.BytesIO()
-    paths = np.array([str(file) for file in files if file not in problems])
-    np.savez(content, path=paths, embedding=embeddings)
-    write_atomically(options.output, content.getvalue())
-    print(f"{len(paths)} of {len(files)} images embedded: {options.output}")
+    left_out = many.embed_images(options.model, files, options.output, options.scheduler)
+    _list_problems(left_out)
+    used = len(files) - len(left_out)
+    print(f"{used} of {len(files)} images embedded: {options.output}")
 
 
 def _extract(options: argparse.Namespace) -> None:
@@ -914,23 +927,21 @@ def _extract(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from deepsign_utils.verifying.verifier import Verifier, compare_pairs, read_pairs
+    from deepsign_utils.verifying import many
 
-    pairs = read_pairs(options.pairs)
-    images = {options.pairs.parent / path for side in ("left", "right") for path in pairs[side]}
-    check_output(options.output, [options.pairs, *images])
-    verifier = Verifier.load(options.model)
-    judged, problems = compare_pairs(verifier, pairs, options.pairs.parent, options.threshold)
+    check_output(options.output, [options.pairs])
+    decisions, problems = many.compare_pairs(
+        options.model, options.pairs, options.output, options.threshold, options.scheduler
+    )
     _list_problems(problems)
-    write_atomically(options.output, judged.to_csv(index=False))
-    counts = judged["decision"].replace("", "not judged").value_counts()
-    print(f"{', '.join(f'{n} {name}' for name, n in counts.items())}: {options.output}")
-    if len(judged) and (judged["decision"] == "").all():
+    counts = ", ".join(f"{n} {name or 'not judged'}" for name, n in decisions.most_common())
+    print(f"{counts}: {options.output}")
+    if set(decisions) == {""}:
         raise DeepSignError("No pair could be judged; each one's reason stands in the output.")
 
 
-def _list_problems(problems: Mapping[Path, str]) -> None:
-    for problem in problems.values():
+def _list_problems(problems: Sequence[str]) -> None:
+    for problem in problems:
         print(f"Left out: {problem}", file=sys.stderr)
 
 

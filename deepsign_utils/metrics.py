@@ -10,15 +10,19 @@ Pairs of one writer are not independent, so every interval here comes from resam
 only the writers seen: where no error was seen, it has no width.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.special import logit
 
 from deepsign_utils import DeepSignError
+
+if TYPE_CHECKING:  # a verifier knows no tables, and does not wait for pandas
+    import pandas as pd
 
 LEAST_WRITERS = 5
 LEAST_IMAGES = 20
@@ -363,6 +367,8 @@ def curve_band(
             ]
         )
 
+    import pandas as pd
+
     value = fnmr_on_grid(np.ones((1, pairs.writers)))[0]
     low, high = _tails(fnmr_on_grid(counts))
     return pd.DataFrame({"fmr": grid, "fnmr": value, "low": low, "high": high})
@@ -388,6 +394,8 @@ def rates_at(
         One row a threshold: `threshold`, then `fnmr`, `fnmr_low`, `fnmr_high`, and the same for
         `fmr_skilled` and `fmr_random` where the table has such pairs. All float64.
     """
+    import pandas as pd
+
     pairs = _Pairs.of(scores)
     counts = _resample(pairs.writers, rng, resamples)
     thresholds = np.asarray(thresholds, dtype=np.float64)
@@ -426,6 +434,8 @@ def per_writer(scores: pd.DataFrame) -> pd.DataFrame:
         One row a writer, in the writers' order: `writer`, `eer` (float64, NaN for a writer
         without genuine or without skilled pairs), `genuine`, `skilled`, `random` (int64 counts).
     """
+    import pandas as pd
+
     pairs = _Pairs.of(scores, least_writers=1)
     table = pd.DataFrame({"writer": pairs.names, "eer": _eer_of_each_writer(pairs)})
     for kind in KINDS:
@@ -442,7 +452,9 @@ class _Pairs(NamedTuple):
     score: np.ndarray
 
     @classmethod
-    def of(cls, scores: pd.DataFrame, least_writers: int = 2) -> "_Pairs":
+    def of(cls, scores: pd.DataFrame, least_writers: int = 2) -> _Pairs:
+        import pandas as pd
+
         unknown = set(scores["kind"].unique()) - set(KINDS)
         if unknown:
             raise DeepSignError(
@@ -467,7 +479,7 @@ class _Pairs(NamedTuple):
     def has(self, kind: str) -> bool:
         return bool((self.kind == kind).any())
 
-    def operating_points(self, kind: str) -> "_OperatingPoints":
+    def operating_points(self, kind: str) -> _OperatingPoints:
         if not self.has(kind):
             raise DeepSignError(f"There are no {kind} pairs: their error rate can't be measured.")
         genuine, forged = self.kind == "genuine", self.kind == kind
@@ -603,6 +615,8 @@ def _means(
 
 def _eer_of_each_writer(pairs: _Pairs) -> np.ndarray:
     """Skilled EER of each writer, float64 (writers,); NaN without genuine or skilled pairs."""
+    import pandas as pd
+
     rates = np.full(pairs.writers, np.nan)
     rows = pd.DataFrame({"kind": pairs.kind, "score": pairs.score}).groupby(pairs.writer)
     for writer, table in rows:

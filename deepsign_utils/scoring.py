@@ -9,15 +9,23 @@ is what is deployed. A higher score means more genuine. Everything that is fitte
 must be given the scores of writers whom the weights have not seen.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.special import stdtrit
 
 from deepsign_utils import DeepSignError, metrics
+
+if TYPE_CHECKING:  # a verifier knows no tables, and does not wait for pandas
+    import pandas as pd
+
+Columns = dict[str, np.ndarray]
+"""A table of numbers: float64 columns of one length, by name."""
 
 SHARE = 0.75
 """The part of a writer's own deviation that a score leaves out; see `Population.share`."""
@@ -83,7 +91,7 @@ class Population:
     pair: float
 
     @classmethod
-    def of(cls, embeddings: np.ndarray, writers: np.ndarray) -> "Population":
+    def of(cls, embeddings: np.ndarray, writers: np.ndarray) -> Population:
         """Estimate the four numbers from genuine signatures, by the method of moments.
 
         Parameters
@@ -296,6 +304,8 @@ def score_tables(
 
 def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The row of each wanted signature among `ids`."""
+    import pandas as pd
+
     wanted = np.asarray(wanted)
     rows = pd.Index(ids).get_indexer(wanted)
     missing = np.unique(wanted[rows < 0])
@@ -397,7 +407,7 @@ class Operation:
         A `Calibration` for each kind of forgery that was measured: genuine against it.
     thresholds : dict
         By name: "eer", where FMR and FNMR were equal.
-    curve : DataFrame
+    curve : dict of float64 (points,)
         Operating curve of at most 200 points in increasing order of threshold: `threshold`, and
         `fnmr`, `fmr_skilled`, `fmr_random`, each with `_low` and `_high` (see `fit_scoring`).
     by_set : dict
@@ -408,8 +418,8 @@ class Operation:
 
     calibrations: dict[str, Calibration]
     thresholds: dict[str, float]
-    curve: pd.DataFrame
-    by_set: dict[str, pd.DataFrame]
+    curve: Columns
+    by_set: dict[str, Columns]
     pairs: dict[str, int]
 
 
@@ -425,14 +435,14 @@ class Inference:
         ``llr = slope (score - mean + shift) / (genuine variance + variance)``.
     variance : float
         Of skilled scores, the mean over the measured sets.
-    curve : DataFrame
+    curve : dict of float64 (points,)
         `offset` (score less the population's mean), `fmr`, `low`, `high`.
     """
 
     slope: float
     shift: float
     variance: float
-    curve: pd.DataFrame
+    curve: Columns
 
 
 @dataclass(frozen=True)
@@ -541,10 +551,10 @@ class Scoring:
                 )
             if kind == "fmr":
                 reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)
-                found[kind] = float(curve["threshold"].iloc[reached[0]])
+                found[kind] = float(curve["threshold"][reached[0]])
             else:
                 reached = np.flatnonzero(curve["fnmr"] <= rate)
-                found[kind] = float(curve["threshold"].iloc[reached[-1] if len(reached) else 0])
+                found[kind] = float(curve["threshold"][reached[-1] if len(reached) else 0])
         accept, reject = found.get("fmr"), found.get("fnmr")
         if accept is None or reject is None:
             return Rule(*[reject if accept is None else accept] * 2)
@@ -624,22 +634,20 @@ class Scoring:
                         kind: asdict(line) for kind, line in operation.calibrations.items()
                     },
                     "thresholds": operation.thresholds,
-                    "curve": operation.curve.to_dict("list"),
-                    "by_set": {
-                        name: rates.to_dict("list") for name, rates in operation.by_set.items()
-                    },
+                    "curve": _lists(operation.curve),
+                    "by_set": {name: _lists(rates) for name, rates in operation.by_set.items()},
                     "pairs": operation.pairs,
                 }
                 for k, operation in self.operations.items()
             },
             "inferences": {
-                str(k): asdict(one) | {"curve": one.curve.to_dict("list")}
+                str(k): asdict(one) | {"curve": _lists(one.curve)}
                 for k, one in self.inferences.items()
             },
         }
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Scoring":
+    def from_dict(cls, values: dict) -> Scoring:
         """The inverse of `to_dict`; DeepSignError if something is missing or unknown."""
         try:
             return cls(
@@ -654,18 +662,13 @@ class Scoring:
                         },
                         thresholds=entry["thresholds"],
                         curve=_curve_from(entry["curve"], values["opponent"]),
-                        by_set={
-                            name: pd.DataFrame(rates, dtype=np.float64)
-                            for name, rates in entry["by_set"].items()
-                        },
+                        by_set={name: _columns(rates) for name, rates in entry["by_set"].items()},
                         pairs=entry["pairs"],
                     )
                     for k, entry in values["references"].items()
                 },
                 inferences={
-                    int(k): Inference(
-                        **entry | {"curve": pd.DataFrame(entry["curve"], dtype=np.float64)}
-                    )
+                    int(k): Inference(**entry | {"curve": _columns(entry["curve"])})
                     for k, entry in values["inferences"].items()
                 },
             )
@@ -676,8 +679,21 @@ class Scoring:
             ) from error
 
 
-def _curve_from(columns: dict[str, list[float]], opponent: str) -> pd.DataFrame:
-    curve = pd.DataFrame(columns, dtype=np.float64)
+def _columns(table: pd.DataFrame | dict[str, list[float]]) -> Columns:
+    columns = {name: np.array(table[name], np.float64) for name in table}
+    if any(column.shape != (len(column),) for column in columns.values()):
+        raise ValueError("a column holds more than numbers")
+    if len({len(column) for column in columns.values()}) > 1:
+        raise ValueError("columns of one table differ in length")
+    return columns
+
+
+def _lists(columns: Columns) -> dict[str, list[float]]:
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+def _curve_from(columns: dict[str, list[float]], opponent: str) -> Columns:
+    curve = _columns(columns)
     missing = {"threshold", "fnmr", f"fmr_{opponent}"} - set(curve)
     if missing:
         raise KeyError(*missing)
@@ -722,7 +738,7 @@ def fit_scoring(
         writer only.
     """
     counts = sorted(set.intersection(*(set(tables) for tables in sets.values())))
-    opponent = _opponent(pd.concat([tables[counts[0]] for tables in sets.values()]))
+    opponent = _opponent([tables[counts[0]] for tables in sets.values()])
     operations: dict[int, Operation] = {}
     inferences: dict[int, Inference] = {}
     accepted = 1.0
@@ -745,7 +761,7 @@ def fit_scoring(
                 if all((table["kind"] == kind).any() for table in tables.values())
             },
             thresholds={"eer": equal},
-            curve=_over_sets(by_set),
+            curve=_columns(_over_sets(by_set)),
             by_set=_values_alone(by_set) if len(by_set) > 1 else {},
             pairs={
                 kind: sum(int((table["kind"] == kind).sum()) for table in tables.values())
@@ -757,9 +773,9 @@ def fit_scoring(
     return Scoring(population, opponent, measured_on, operations, inferences)
 
 
-def _opponent(scores: pd.DataFrame) -> str:
+def _opponent(tables: Sequence[pd.DataFrame]) -> str:
     """The kind of forgery to hold out against: skilled, or random where there are no skilled."""
-    return "skilled" if (scores["kind"] == "skilled").any() else "random"
+    return "skilled" if any((table["kind"] == "skilled").any() for table in tables) else "random"
 
 
 def _classes(tables: Sequence[pd.DataFrame], kind: str) -> tuple[list, list]:
@@ -788,6 +804,8 @@ def _thinned(thresholds: Sequence[np.ndarray], most: int) -> np.ndarray:
 
 def _over_sets(by_set: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One curve of several sets' rates: their mean, and what to expect of a further set."""
+    import pandas as pd
+
     tables = list(by_set.values())
     if len(tables) == 1:
         return _rounded(tables[0])
@@ -828,10 +846,10 @@ def prediction_interval(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple(1 / (1 + np.exp(-(mean + side * reach))) for side in (-1, 1))
 
 
-def _values_alone(by_set: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _values_alone(by_set: Mapping[str, pd.DataFrame]) -> dict[str, Columns]:
     names = ["fnmr", *(f"fmr_{kind}" for kind in metrics.FORGED_KINDS)]
     return {
-        name: rates[[column for column in names if column in rates]].round(_DIGITS)
+        name: _columns(rates[[column for column in names if column in rates]].round(_DIGITS))
         for name, rates in by_set.items()
     }
 
@@ -877,7 +895,7 @@ def _infer(
     }
     curve = _over_sets(rates)[["threshold", *(f"fmr_skilled{e}" for e in ("", "_low", "_high"))]]
     curve.columns = ["offset", "fmr", "low", "high"]
-    return Inference(float(slope), float(product / slope), variance, curve)
+    return Inference(float(slope), float(product / slope), variance, _columns(curve))
 
 
 def fit_to_people(
@@ -924,7 +942,7 @@ def fit_to_people(
         (genuine,), (strangers,) = _classes([table], "random")
         genuine = genuine.astype(np.float64)
         centre, spread = float(genuine.mean()), float(genuine.var())
-        offsets = inference.curve["offset"].to_numpy() + centre
+        offsets = inference.curve["offset"] + centre
         kept = np.union1d(_kept_thresholds(metrics.error_curve(genuine, strangers)), offsets)
         kept = np.unique(np.round(kept, _DIGITS))
         curve = metrics.rates_at(table, kept, rng, resamples)
@@ -946,7 +964,7 @@ def fit_to_people(
         operations[k] = Operation(
             calibrations={"skilled": skilled, "random": calibrate([genuine], [strangers])},
             thresholds={"eer": equal},
-            curve=_rounded(curve),
+            curve=_columns(_rounded(curve)),
             by_set={},
             pairs={kind: int((table["kind"] == kind).sum()) for kind in metrics.KINDS}
             | {"skilled": model.operation(k).pairs["skilled"]},

@@ -32,6 +32,10 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+STUDY = {"tensorflow", "keras", "onnx", "skimage", "matplotlib", "IPython", "yaml"}
+"""Import names of some of what only a study needs."""
+
+
 def absent() -> set[str]:
     """Import names of what is installed and not in the lock of those who only verify."""
     kept = {*locked("requirements-verify.txt"), "deepsign-utils", "pip", "setuptools"}
@@ -45,7 +49,7 @@ def absent() -> set[str]:
 @pytest.fixture(autouse=True)
 def nothing_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes started here can import nothing of the study."""
-    assert {"tensorflow", "keras", "onnx", "pyarrow", "matplotlib", "IPython"} <= absent()
+    assert STUDY | {"pandas", "sklearn", "pyarrow"} <= absent()
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(ABSENT.format(absent=absent()))
@@ -82,7 +86,7 @@ def test_verify(images: Path) -> None:
     assert json.loads(done.stdout)["score"] == pytest.approx(expected.score, abs=1e-6)
 
 
-def test_embed_compare_and_evaluate(images: Path, tmp_path: Path) -> None:
+def test_embed_and_compare(images: Path, tmp_path: Path) -> None:
     model = ("--model", model_folder(), "--output")
     pairs = pd.DataFrame({"left": ["0/0.png", "1/0.png"], "right": ["0/1.png", "0_forg/1.png"]})
     pairs.to_csv(images / "pairs.csv", index=False)
@@ -90,7 +94,6 @@ def test_embed_compare_and_evaluate(images: Path, tmp_path: Path) -> None:
     for done in (
         deepsign("embed", images / "0", *model, tmp_path / "e.npz"),
         deepsign("compare", images / "pairs.csv", *model, tmp_path / "c.csv"),
-        deepsign("evaluate", images, "--layout", "idcar", *model, tmp_path / "found.json"),
     ):
         assert done.returncode == 0, done.stderr
 
@@ -98,6 +101,18 @@ def test_embed_compare_and_evaluate(images: Path, tmp_path: Path) -> None:
     expected, _ = Verifier.load(model_folder()).embed_files(files, progress=False)
     assert np.allclose(np.load(tmp_path / "e.npz")["embedding"], expected, atol=1e-6)
     assert pd.read_csv(tmp_path / "c.csv")["score"].notna().all()
+
+
+def test_evaluate_needs_tables_and_says_so(images: Path, tmp_path: Path) -> None:
+    asked = ("evaluate", images, "--layout", "idcar", "--model", model_folder())
+    refused = deepsign(*asked)
+    assert refused.returncode == 1
+    assert "pip install 'deepsign-utils[evaluate]'" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    (tmp_path / "site" / "sitecustomize.py").write_text(ABSENT.format(absent=STUDY))
+    done = deepsign(*asked, "--output", tmp_path / "found.json")
+    assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "found.json").read_text())["threads"] >= 1
 
 
@@ -131,7 +146,8 @@ print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert {"onnxruntime", "numpy"} <= set(done.stdout.split())
-    assert {"sklearn", "scipy.stats", "fastapi", "jinja2"}.isdisjoint(done.stdout.split())
+    needless = {"pandas", "sklearn", "scipy.stats", "fastapi", "jinja2", "tqdm", *STUDY}
+    assert needless.isdisjoint(done.stdout.split())
 
 
 def test_what_only_a_study_can_do_says_what_is_missing(tmp_path: Path) -> None:
@@ -165,4 +181,4 @@ def test_an_environment_of_its_own_is_small_and_verifies(images: Path, tmp_path:
     size = sum(file.lstat().st_size for file in (tmp_path / "venv").rglob("*"))
 
     assert said.startswith("Accepted")
-    assert size < 600e6
+    assert size < 400e6

@@ -373,10 +373,10 @@ class TestScoring:
 
     def test_the_curve_is_short_and_monotone(self, fitted):
         for operation in fitted.operations.values():
-            assert 20 < len(operation.curve) <= 201
-            assert operation.curve["threshold"].is_monotonic_increasing
-            assert operation.curve["fnmr"].is_monotonic_increasing
-            assert operation.curve["fmr_skilled"].is_monotonic_decreasing
+            assert 20 < len(operation.curve["threshold"]) <= 201
+            assert (np.diff(operation.curve["threshold"]) > 0).all()
+            assert (np.diff(operation.curve["fnmr"]) >= 0).all()
+            assert (np.diff(operation.curve["fmr_skilled"]) <= 0).all()
 
     def test_a_long_curve_is_thinned_and_still_precise(self):
         rng = np.random.default_rng(0)
@@ -393,7 +393,7 @@ class TestScoring:
             {"one": {1: table}}, POPULATION, [{"writers": 10}], np.random.default_rng(0), 5
         )
 
-        assert len(found.operations[1].curve) <= 201
+        assert len(found.operations[1].curve["threshold"]) <= 201
         for threshold in np.linspace(-1, 3, 50):
             errors = found.expected_errors(Rule(threshold, threshold), 1)
             assert errors["fnmr"]["value"] == pytest.approx(

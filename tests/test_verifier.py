@@ -525,8 +525,10 @@ def test_what_cannot_be_judged_is_2(arguments, images: Path, capsys) -> None:
 def test_a_crash_is_no_rejection(images: Path) -> None:
     # Given too little memory to load a network, the process must not end with status 1.
     command = (
-        "import resource, sys; from deepsign_utils.__main__ import main;"
-        "resource.setrlimit(resource.RLIMIT_AS, (600_000_000,) * 2);"
+        "import resource, sys, deepsign_utils.verifying.verifier;"
+        "from deepsign_utils.__main__ import main;"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize();"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 5_000_000,) * 2);"
         f"sys.exit(main(['verify', '{images}/g0.png', '--questioned', '{images}/g1.png',"
         f"'--model', '{model_folder()}']))"
     )

@@ -7,7 +7,6 @@ shade, or of the ink's own, is left.
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing.images import WORKING_SIDE, resize
@@ -149,12 +148,34 @@ def _least_darkness(gray: np.ndarray, paper: np.ndarray, step: int) -> float:
     flat = np.minimum(sample * (_PAPER / paper), 255).astype(np.uint8)
     histogram = np.bincount(flat.ravel(), minlength=256)
     uniform = np.count_nonzero(histogram) == 1  # a page without a trace has no threshold
-    otsu = 255 if uniform else threshold_otsu(hist=(histogram, _LEVELS))
-    ink = _PAPER - np.average(_LEVELS, weights=histogram * (otsu >= _LEVELS) + 1e-9)
+    level = 255 if uniform else otsu(histogram, _LEVELS)
+    ink = _PAPER - np.average(_LEVELS, weights=histogram * (level >= _LEVELS) + 1e-9)
     median = _median(histogram)
     spread = _median(np.bincount(np.abs(_LEVELS - median), histogram))
     noise = 1.4826 * spread  # of a normal distribution, from its median absolute deviation
     return max(_LEAST_CONTRAST, 5 * noise / _PAPER, _FAINTEST * ink / _PAPER)
+
+
+def otsu(histogram: np.ndarray, levels: np.ndarray) -> float:
+    """The level up to which values are of the darker of two classes.
+
+    It keeps the classes' means farthest apart (Otsu, "A threshold selection method from gray-level
+    histograms", 1979).
+
+    Parameters
+    ----------
+    histogram : int (n,)
+        How many values have each level; two levels or more have some.
+    levels : (n,), increasing
+    """
+    filled = np.flatnonzero(histogram)
+    inner = slice(filled[0], filled[-1] + 1)
+    count, levels = histogram[inner].astype(np.float32), levels[inner]
+    below, above = np.cumsum(count), np.cumsum(count[::-1])[::-1]
+    total = count * levels
+    darker = np.cumsum(total) / below
+    brighter = (np.cumsum(total[::-1]) / above[::-1])[::-1]
+    return levels[np.argmax(below[:-1] * above[1:] * (darker[:-1] - brighter[1:]) ** 2)]
 
 
 def _median(histogram: np.ndarray) -> int:

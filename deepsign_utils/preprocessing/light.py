@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.morphology import convex_hull_image
+
+from deepsign_utils.preprocessing.ink import otsu
+from deepsign_utils.preprocessing.shapes import convex_hull
 
 _COARSE = 96  # cells along the longer side
 _STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
@@ -40,7 +41,8 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
     border = np.concatenate([coarse[0], coarse[-1], coarse[1:-1, 0], coarse[1:-1, -1]])
     if np.count_nonzero(border < 0.75 * coarse.max()) < 0.1 * border.size:
         return None
-    level = threshold_otsu(coarse)
+    counts, edges = np.histogram(coarse, 256)
+    level = otsu(counts, (edges[:-1] + edges[1:]) / 2)
     if np.count_nonzero(border < level) < 0.1 * border.size:
         return None
     bright = coarse > level
@@ -56,7 +58,7 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
     page = labels == areas.argmax()
     if page.mean() < 0.12:
         return None
-    hull = convex_hull_image(page)
+    hull = convex_hull(page)
     if np.count_nonzero(page) < 0.85 * np.count_nonzero(hull):
         return None
     around = ~hull

@@ -6,21 +6,20 @@ import numpy as np
 from scipy import ndimage
 
 from deepsign_utils.preprocessing.ink import smoothed
+from deepsign_utils.preprocessing.shapes import COUNT, RING, RUNS, thinned
 
 FINE = 2  # pixels, along each side of a canvas pixel, at which ink is decided
 
 
 def redrawn(ink: np.ndarray, canvas_height: int) -> np.ndarray:
     """Draw the strokes' centre lines with a pen as wide as a 64th of the canvas is high."""
-    from skimage.morphology import skeletonize  # takes long to import, and few models need it
-
     radius = FINE * canvas_height / 128
     reach = int(radius)
     border = reach + 2
     # Smooth, against spurs; below one half, so that hairlines stay whole.
     mask = np.pad(smoothed(ink) >= 80, border)
     depth = ndimage.distance_transform_cdt(mask, "chessboard")
-    line = _pruned(_pruned(skeletonize(mask), depth), depth)  # spurs have spurs of their own
+    line = _pruned(_pruned(thinned(mask), depth), depth)  # spurs have spurs of their own
     rows, columns = np.nonzero(line)
     steps = range(-reach, reach + 1)
     drawn = np.zeros(mask.shape, np.uint8)
@@ -30,13 +29,8 @@ def redrawn(ink: np.ndarray, canvas_height: int) -> np.ndarray:
     return drawn[border:-border, border:-border]
 
 
-# The eight neighbours in turn, as the bits of a number; for each of the 256 numbers, whether the
-# set ones form three runs or more, or one short run.
-_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
-_RING_BITS = np.arange(256)[:, np.newaxis] >> np.arange(8) & 1
-_RUNS = np.count_nonzero(np.diff(_RING_BITS, axis=1, append=_RING_BITS[:, :1]) == 1, axis=1)
-_IS_FORK = _RUNS >= 3
-_IS_END = (_RUNS == 1) & (_RING_BITS.sum(axis=1) <= 2)
+_IS_FORK = RUNS >= 3
+_IS_END = (RUNS == 1) & (COUNT <= 2)
 
 
 def _pruned(line: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -68,7 +62,7 @@ def _pruned(line: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 def _rings(line: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     rings = np.zeros(rows.size, np.uint8)
-    for bit, (down, right) in enumerate(_RING):
+    for bit, (down, right) in enumerate(RING):
         rings |= line[rows + down, columns + right].astype(np.uint8) << bit
     return rings
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from skimage.feature import hog
 
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
@@ -153,6 +152,8 @@ def hog_descriptors(folder: str | Path, paths: Sequence[str]) -> np.ndarray:
     -------
     float32 (n, d), of unit length
     """
+    from skimage.feature import hog
+
     rows = [
         hog(one.canvas, 9, (16, 16), (2, 2)).astype(np.float32)
         for one in clean_files(folder, paths, HOG_CANVAS)

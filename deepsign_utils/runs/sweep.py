@@ -45,6 +45,7 @@ from deepsign_utils.study.artefacts import (
     write_atomically,
     write_json,
 )
+from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.folders import CHAPTERS, ROOT
 from deepsign_utils.study.parameters import (
     PARAMETERS,
@@ -64,7 +65,6 @@ LOG = "sweep.log"
 # what each canvas pixel of a batch adds (0.6 GB for 72 canvases of 64 x 128).
 MEMORY_OF_A_RUN, MEMORY_OF_A_PIXEL = 1_500_000_000, 1100
 TOPIC = "deepsign-sweep"
-_ANSWER_SECONDS = 10  # that a scheduler, and then a first worker, may take before that is told
 # What a sweep sets by other keys, or derives.
 _NOT_SWEPT = {"study": "studies", "seed": "seeds", "data_root": "data"}
 _KEYS = {
@@ -428,23 +428,7 @@ def _draw(sweep: Sweep) -> None:
 def _cluster(scheduler: str, runs: Sequence[Run], threads: int) -> Iterator[Client]:
     """A client of the scheduler at this address, or of a local cluster where there is none."""
     if scheduler:
-        try:
-            client = Client(scheduler, timeout=_ANSWER_SECONDS)
-        except (OSError, ValueError) as error:
-            raise DeepSignError(
-                f"No Dask scheduler answers at DASK_SCHEDULER={scheduler} ({error}). Start one "
-                "with `dask scheduler`, and workers with `dask worker <address>`."
-            ) from error
-        with client:
-            try:
-                client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
-            except TimeoutError:
-                print(
-                    f"The scheduler at {scheduler} has no worker yet; waiting for one. Start some "
-                    f"with `dask worker {scheduler}`.",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        with connected(scheduler, "DASK_SCHEDULER=") as client:
             yield client
         return
     fitting = psutil.virtual_memory().available // max(run.memory for run in runs)

@@ -17,7 +17,6 @@ from typing import Any
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.folders import CHAPTERS, ROOT
-from deepsign_utils.study.yaml_1_2 import read_yaml, read_yaml_file
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,11 @@ _IN_WORDS = {
 
 def _unpacked(value: Any) -> Any:
     """A list in a text, which is how papermill passes on ``-p test_writers [010,011]``."""
-    return read_yaml(value, value) if isinstance(value, str) and value.startswith("[") else value
+    if not isinstance(value, str) or not value.startswith("["):
+        return value
+    from deepsign_utils.study.yaml_1_2 import read_yaml
+
+    return read_yaml(value, value)
 
 
 def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
@@ -209,6 +212,8 @@ def read_study(file: Path) -> dict[str, Any]:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none"
         raise DeepSignError(f"There is no study file {file}. Studies there: {known}.")
+    from deepsign_utils.study.yaml_1_2 import read_yaml_file
+
     values = read_yaml_file(file, f"The study file {file}")
     if not isinstance(values, dict):
         raise DeepSignError(f"The study file {file} must hold lines of the form 'name: value'.")

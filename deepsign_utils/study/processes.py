@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from deepsign_utils import DeepSignError
+
+if TYPE_CHECKING:  # imported where they are needed: who compares one signature needs neither
+    from concurrent.futures import ProcessPoolExecutor
+
+    from tqdm import tqdm
 
 
 def worker_pool(processes: int) -> ProcessPoolExecutor:
@@ -25,6 +25,9 @@ def worker_pool(processes: int) -> ProcessPoolExecutor:
     fork. On Linux they are forked from a process that has imported what cleaning and drawing need,
     once for all pools of the caller; elsewhere each starts, and imports, for itself.
     """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     if sys.platform == "linux":
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["deepsign_utils.preprocessing"])
@@ -39,6 +42,8 @@ def _start_worker() -> None:
     As many threads in each worker as there are processors would wait for one another; and a worker
     whose parent is gone would wait for ever.
     """
+    import multiprocessing
+
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
@@ -61,6 +66,8 @@ def progress_bar(shown: bool = True, **options: Any) -> tqdm:
     **options
         Of `tqdm.tqdm`.
     """
+    from tqdm import tqdm
+
     return tqdm(disable=not shown or os.environ.get("DEEPSIGN_QUIET", "0") != "0", **options)
 
 
@@ -136,6 +143,8 @@ def ordered_map(
 
 
 def _cores() -> int:
+    import multiprocessing
+
     if multiprocessing.current_process().daemon:  # such a process may start none of its own
         return 1
     return usable_processors()
@@ -151,6 +160,8 @@ def _ordered_chunks(
     if processes < 2:
         yield from map(function, chunks)
         return
+    from concurrent.futures.process import BrokenProcessPool
+
     pool = worker_pool(processes)
     try:
         waiting: deque = deque()

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +91,8 @@ def provenance(
     # Where the images lie is this machine's business; what they are is in the hashes.
     used["data_root"] = Path(used["data_root"]).name
     packages = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
+    from importlib import metadata
+
     versions = {"deepsign": __version__, "python": platform.python_version()}
     return {
         "seed": study.seed,

@@ -17,16 +17,19 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
-from scipy.spatial import KDTree
-from skimage.morphology import skeletonize
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_box, ink_mask
+from deepsign_utils.preprocessing.shapes import thinned
+
+if TYPE_CHECKING:  # it takes long to import, and is needed where there may be a copy
+    from scipy.spatial import KDTree
 
 COPY = 0.0100
 """Distance up to which two traces are one signature; 1 is the root mean square distance of a
@@ -115,6 +118,8 @@ class Trace:
     @cached_property
     def tree(self) -> KDTree:
         """For the nearest of `points`."""
+        from scipy.spatial import KDTree
+
         return KDTree(_plane(self.points))
 
     @cached_property
@@ -146,7 +151,7 @@ def trace(gray: np.ndarray) -> Trace:
     size = [max(1, round(side * finer)) for side in mask.shape[::-1]]
     ink = np.asarray(Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BICUBIC))
     smooth = ndimage.uniform_filter(np.pad(ink, 2), 3)  # against spurs
-    lines = skeletonize(smooth > 110)
+    lines = thinned(smooth > 110)
     if not lines.any():  # a dot
         lines[tuple(side // 2 for side in lines.shape)] = True
     return Trace(lines, 1 / (factor * finer))
@@ -167,6 +172,8 @@ def alike(reference: Trace, questioned: Trace) -> Copy | None:
     start = _coarse(reference.points, questioned)
     if start is None:
         return None
+    from scipy.spatial import KDTree
+
     scale, shift = _registered(_every(reference.points, 400), questioned, *start)
     placed = scale * reference.points + shift
     there = questioned.tree.query(_plane(_every(placed, 1000)))[0]

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from deepsign_utils.scoring import Scoring
 from deepsign_utils.verifying.copies import Trace, alike
@@ -116,10 +114,7 @@ def two_styles(
     if len(embeddings) < 4:
         return None
     apart = 1 - embeddings.astype(np.float64) @ embeddings.T
-    np.fill_diagonal(apart, 0)
-    tree = linkage(squareform(np.maximum(apart, 0), checks=False), "average")
-    group = fcluster(tree, 2, "maxclust")
-    one, other = (np.flatnonzero(group == name) for name in (1, 2))
+    one, other = _two_groups(apart)
     if min(len(one), len(other)) < 2:
         return None
     for own, foreign in ((one, other), (other, one)):
@@ -130,6 +125,21 @@ def two_styles(
         if foreigners > RARE or relatives <= RARE:
             return None
     return one.tolist(), other.tolist()
+
+
+def _two_groups(apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the two groups that average linkage leaves, from distances float (k, k)."""
+    members, total = [[row] for row in range(len(apart))], apart.copy()
+    while len(members) > 2:
+        size = np.array([len(group) for group in members])
+        mean = total / np.outer(size, size)
+        np.fill_diagonal(mean, np.inf)
+        one, other = sorted(np.unravel_index(mean.argmin(), mean.shape))
+        members[one] += members.pop(other)
+        total[one] += total[other]
+        total[:, one] += total[:, other]
+        total = np.delete(np.delete(total, other, 0), other, 1)
+    return tuple(np.array(sorted(group)) for group in members)
 
 
 def _share_as_low(scoring: Scoring, score: float, references: int) -> float:

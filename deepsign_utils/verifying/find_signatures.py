@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from scipy.special import expit
 
 Box = tuple[int, int, int, int]
@@ -368,6 +367,8 @@ def _neighbourhood(
     near = min(near, count - 1)
     if near < 1:
         return np.zeros((count, 9))
+    from scipy.spatial import cKDTree
+
     distance, index = cKDTree(middle).query(middle, near + 1)
     distance, index = distance[:, 1:], index[:, 1:]
     size = np.log(height[index] / height[:, None])

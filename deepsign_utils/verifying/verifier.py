@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import math
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,10 +23,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from deepsign_utils import DeepSignError, manifests, scoring
+from deepsign_utils import DeepSignError, scoring
 from deepsign_utils.deployed_encoder.runtime import (
     KERAS_FILE,
     ONNX_FILE,
@@ -36,7 +34,6 @@ from deepsign_utils.deployed_encoder.runtime import (
     load_encoder,
 )
 from deepsign_utils.preprocessing import (
-    ENDINGS,
     BlankPageError,
     Preprocessing,
     clean_files,
@@ -47,7 +44,6 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
-from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, scan_faults
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import from_page
@@ -847,156 +843,6 @@ def _unchecked(references: References) -> tuple[Remark, ...]:
     return (Remark(_listed(lacking), "copy_not_checked", message),)
 
 
-def image_files(given: Sequence[Path]) -> list[Path]:
-    """The files of a list of files and folders: of a folder, every image in it, sorted.
-
-    Raises
-    ------
-    DeepSignError
-        If a path does not exist, or a folder holds no image.
-    """
-    files: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
-            if not found:
-                raise DeepSignError(f"{path} holds no image ({', '.join(ENDINGS)}).")
-            files += found
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise DeepSignError(f"There is no file or folder {path}.")
-    return list(dict.fromkeys(files))
-
-
-_SIDES = ("left", "right")
-
-
-def read_pairs(file: Path) -> pd.DataFrame:
-    """Read a table of pairs, all columns as text.
-
-    Raises
-    ------
-    DeepSignError
-        If it cannot be read as a table, lists no pair, lacks `left` or `right`, or has a column
-        that `compare_pairs` adds.
-    """
-    rows = [row for _, row in manifests.read_rows(file, _SIDES)]
-    if not rows:
-        raise DeepSignError(f"{file} lists no pairs below its first line.")
-    pairs = pd.DataFrame(rows)
-    pairs = pairs.rename(columns={name: name.lower() for name in pairs if name.lower() in _SIDES})
-    taken = {"score", "decision", "reason", "where"} & set(pairs)
-    if taken:
-        raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")
-    return pairs
-
-
-def compare_pairs(
-    verifier: Verifier,
-    pairs: pd.DataFrame,
-    root: Path,
-    threshold: str = DEFAULT_THRESHOLD,
-    progress: bool = True,
-) -> tuple[pd.DataFrame, dict[Path, str]]:
-    """Compare pairs of image files; each file is embedded once.
-
-    Parameters
-    ----------
-    verifier : Verifier
-    pairs : DataFrame
-        Columns `left` (a reference) and `right` (questioned): paths relative to `root`.
-    root : Path
-    threshold : str
-        As for `Verifier.compare`.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    judged : DataFrame
-        `pairs` with `score` (float, NaN where there is none), `decision` ("accepted", "rejected",
-        "referred" or ""), `reason` (why there is no decision, that it is a copy, or "") and
-        `where` (which part of a page or PDF was judged, or "").
-    problems : dict
-        File -> why it cannot be used.
-    """
-    rule = verifier.scoring.rule(threshold, 1)
-    left, right = ([root / path for path in pairs[side]] for side in ("left", "right"))
-    scratch = tempfile.TemporaryDirectory(prefix="deepsign-")
-    cuts, where, unusable = _cut_from_pages(right, Path(scratch.name))
-    original = {cut: file for file, cut in cuts.items()}
-    right = [cuts.get(file, file) for file in right]
-    files = [file for file in dict.fromkeys([*left, *right]) if file not in unusable]
-    embeddings, problems = verifier.embed_files(files, progress)
-    problems = unusable | {original.get(file, file): why for file, why in problems.items()}
-    files = [file for file in files if original.get(file, file) not in problems]
-    rows = {file: row for row, file in enumerate(files)}
-    reason = [
-        problems.get(one) or problems.get(original.get(other, other)) or ""
-        for one, other in zip(left, right, strict=True)
-    ]
-    judged = np.array([not text for text in reason], dtype=bool)
-    score = np.full(len(pairs), np.nan)
-    if judged.any():
-        pair_rows = [
-            np.array([rows[file] for file, use in zip(side, judged, strict=True) if use])
-            for side in (left, right)
-        ]
-        score[judged] = scoring.score_against(
-            embeddings, pair_rows[0][:, None], pair_rows[1], verifier.scoring.population
-        )[1]
-    decision = np.where(judged, rule.decide(score), "")
-    for row in _copied(left, right, np.isin(decision, ["accepted", "referred"]), progress):
-        decision[row] = "referred"
-        reason[row] = "a copy of the reference, not an independent signature"
-    scratch.cleanup()
-    place = [where.get(original.get(file, file), "") for file in right]
-    judged_pairs = pairs.assign(score=score, decision=decision, reason=reason, where=place)
-    return judged_pairs, problems
-
-
-def _cut_from_pages(
-    files: Sequence[Path], folder: Path
-) -> tuple[dict[Path, Path], dict[Path, str], dict[Path, str]]:
-    """Cut the signatures out of the pages among files, into `folder`.
-
-    Returns the cut image of each page, where it was, and of those without one signature why not.
-    """
-    cuts, where, problems = {}, {}, {}
-    for file in dict.fromkeys(files):
-        try:
-            found = from_page(file)
-        except DeepSignError as error:
-            problems[file] = str(error)
-            continue
-        if found is not None:
-            cuts[file], where[file] = folder / f"{len(cuts)}.png", found.where
-            Image.fromarray(found.image).save(cuts[file], compress_level=1)
-    return cuts, where, problems
-
-
-def _copied(
-    left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray, progress: bool
-) -> Iterator[int]:
-    """Rows whose questioned image is a copy of the reference, of those to be looked at."""
-    rows = np.flatnonzero(looked_at)
-    files = list(dict.fromkeys(file for row in rows for file in (left[row], right[row])))
-    traced = ordered_map(_trace_file, files, None, progress, "looking for copies")
-    traces = dict(zip(files, traced, strict=True))
-    for row in rows:
-        one, other = traces[left[row]], traces[right[row]]
-        if one and other and copies.alike(one, other):
-            yield row
-
-
-def _trace_file(file: Path) -> copies.Trace | None:
-    try:
-        return copies.trace(load_grayscale(file))
-    except DeepSignError:
-        return None
-
-
 def occlude(canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Erase the ink around each cell of a grid, where there is some.
 
@@ -1086,7 +932,7 @@ def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
     for k, operation in scoring_.operations.items():
         lines = [asdict(line) for line in operation.calibrations.values()]
         curve = operation.curve
-        rates = curve.drop(columns="threshold").to_numpy()
+        rates = np.array([rates for name, rates in curve.items() if name != "threshold"])
         numbers = [
             *asdict(scoring_.population).values(),
             *(number for line in lines for number in line.values()),
@@ -1101,8 +947,8 @@ def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
             and {"genuine", scoring_.opponent} <= set(operation.pairs)
             and min(operation.pairs.values()) >= 0
             and k >= 1
-            and len(curve) > 1
-            and np.isfinite(curve.to_numpy()).all()
+            and len(curve["threshold"]) > 1
+            and np.isfinite([*curve.values()]).all()
             and (np.diff(curve["threshold"]) > 0).all()
             and (np.diff(curve["fnmr"]) >= 0).all()
             and ((rates >= 0) & (rates <= 1)).all()

@@ -1,0 +1,489 @@
+"""Many images embedded, many pairs judged: in blocks, so that memory does not grow with them.
+
+Finished blocks wait in a hidden folder beside the output, each with a hash of what it was made of:
+a command that is given again after a kill makes only those that are missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deepsign_utils import DeepSignError, __version__, manifests, scoring
+from deepsign_utils.preprocessing import ENDINGS, load_grayscale
+from deepsign_utils.study.artefacts import digest, write_atomically
+from deepsign_utils.study.cluster import connected
+from deepsign_utils.study.processes import ordered_map, progress_bar
+from deepsign_utils.verifying import copies
+from deepsign_utils.verifying.pages import from_page
+from deepsign_utils.verifying.verifier import DEFAULT_THRESHOLD, Verifier
+
+BLOCK = 2048
+"""Images, or pairs, that a kill may cost."""
+
+ADDED = ("score", "decision", "reason", "where")
+"""Columns that `compare_pairs` adds to a table of pairs."""
+
+Table = dict[str, np.ndarray]
+"""Columns by name."""
+
+_SIDES = ("left", "right")
+_REMEMBERED = 20_000  # embeddings of files that later pairs may name again: some 40 MB
+_IN_HAND = 2  # blocks for each worker of a cluster
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def image_files(given: Sequence[Path]) -> list[Path]:
+    """The files of a list of files and folders: of a folder, every image in it, sorted.
+
+    Raises
+    ------
+    DeepSignError
+        If a path does not exist, or a folder holds no image.
+    """
+    files: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
+            if not found:
+                raise DeepSignError(f"{path} holds no image ({', '.join(ENDINGS)}).")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DeepSignError(f"There is no file or folder {path}.")
+    return list(dict.fromkeys(files))
+
+
+def embed_images(
+    model: Path,
+    files: Sequence[Path],
+    output: Path,
+    scheduler: str = "",
+    block: int = BLOCK,
+) -> list[str]:
+    """Embed image files into a table: `path`, and `embedding`, float32 of unit length.
+
+    Parameters
+    ----------
+    model : Path
+        A model folder.
+    files : sequence of Path
+    output : Path
+        Its ending says how: ``.parquet``, or else ``.npz``, two arrays.
+    scheduler : str
+        Address of a Dask cluster that sees the same files; empty: this machine.
+    block : int
+        Images in a block.
+
+    Returns
+    -------
+    list of str
+        Why images were left out.
+
+    Raises
+    ------
+    DeepSignError
+        If the model folder is damaged, none of the images can be used, or the output cannot be
+        written.
+    """
+    _check_format(output)
+    # Elsewhere in the cluster, relative paths would start from another folder.
+    work = partial(_embed_block, model.absolute(), Path.cwd() if scheduler else Path())
+    blocks = _blocks(map(str, files), block)
+    parts = _made(output, f"embed {_identity(model)}", blocks, work, scheduler, len(files), "image")
+    left_out = [str(reason) for part in parts for reason in _column(part, "left_out")]
+    if len(left_out) == len(files):
+        raise DeepSignError("\n".join([*left_out, f"None of the {len(files)} images can be used."]))
+    write = _write_parquet if output.suffix == ".parquet" else _write_npz
+    _finish(output, parts, partial(write, names=("path", "embedding")))
+    return left_out
+
+
+def _embed_block(model: Path, folder: Path, paths: Sequence[str]) -> Table:
+    embeddings, problems = _verifier(model).embed_files([folder / path for path in paths], False)
+    used = [path for path in paths if folder / path not in problems]
+    return {
+        "path": np.array(used, str),
+        "embedding": embeddings,
+        "left_out": np.array(list(problems.values()), str),
+    }
+
+
+# --- pairs ---------------------------------------------------------------------------------------
+
+
+def read_pairs(file: Path) -> Iterator[dict[str, str]]:
+    """The rows of a table of pairs, as text, with `left` and `right` spelt so.
+
+    Raises
+    ------
+    DeepSignError
+        If it cannot be read as a table, lists no pair, lacks `left` or `right`, or has a column
+        that `compare_pairs` adds.
+    """
+    empty = True
+    for _, row in manifests.read_rows(file, _SIDES):
+        empty = False
+        if taken := set(ADDED) & set(row):
+            raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")
+        yield {name.lower() if name.lower() in _SIDES else name: row[name] for name in row}
+    if empty:
+        raise DeepSignError(f"{file} lists no pairs below its first line.")
+
+
+def compare_pairs(
+    model: Path,
+    pairs: Path,
+    output: Path,
+    threshold: str = DEFAULT_THRESHOLD,
+    scheduler: str = "",
+    block: int = BLOCK,
+) -> tuple[Counter[str], list[str]]:
+    """Judge pairs of image files.
+
+    Parameters
+    ----------
+    model : Path
+        A model folder.
+    pairs : Path
+        CSV with the columns `left` (a reference) and `right` (questioned): paths relative to the
+        table's folder. See `read_pairs`.
+    output : Path
+        The same table with `score` (float, empty where there is none), `decision` ("accepted",
+        "rejected", "referred" or ""), `reason` (why there is no decision, that it is a copy, or "")
+        and `where` (which part of a page or PDF was judged, or ""): ``.parquet``, or else CSV.
+    threshold : str
+        As for `Verifier.compare`.
+    scheduler : str
+        Address of a Dask cluster that sees the same files; empty: this machine.
+    block : int
+        Pairs in a block.
+
+    Returns
+    -------
+    decisions : Counter
+        How often each was made.
+    problems : list of str
+        Why images cannot be used.
+
+    Raises
+    ------
+    DeepSignError
+        As `read_pairs`, or if the threshold is unknown or the output is one of the images.
+    """
+    _check_format(output)
+    _verifier(model.absolute()).scoring.rule(threshold, 1)
+    folder, rows = pairs.absolute().parent if scheduler else pairs.parent, 0
+    written = output.resolve() if output.exists() else None
+    for row in read_pairs(pairs):
+        rows += 1
+        if written and written in [(folder / row[side]).resolve() for side in _SIDES]:
+            raise DeepSignError(
+                f"The output {output} is an input and would be overwritten: name another."
+            )
+    work = partial(_judge_block, model.absolute(), folder, threshold)
+    blocks = _blocks(read_pairs(pairs), block)
+    asked = f"compare {_identity(model)} {threshold}"
+    parts = _made(output, asked, blocks, work, scheduler, rows, "pair")
+    decisions: Counter[str] = Counter()
+    for part in parts:
+        decisions.update(map(str, _column(part, "decision")))
+    problems = dict.fromkeys(str(one) for part in parts for one in _column(part, "problems"))
+    names = (*next(read_pairs(pairs)), *ADDED)
+    write = _write_parquet if output.suffix == ".parquet" else _write_csv
+    _finish(output, parts, partial(write, names=names))
+    return decisions, list(problems)
+
+
+def _judge_block(
+    model: Path, folder: Path, threshold: str, rows: Sequence[dict[str, str]]
+) -> Table:
+    verifier = _verifier(model)
+    rule = verifier.scoring.rule(threshold, 1)
+    left, right = ([folder / row[side] for row in rows] for side in _SIDES)
+    with tempfile.TemporaryDirectory(prefix="deepsign-") as scratch:
+        cuts, where, problems = _cut_from_pages(right, Path(scratch))
+        original = {cut: file for file, cut in cuts.items()}
+        right = [cuts.get(file, file) for file in right]
+        files = [file for file in dict.fromkeys([*left, *right]) if file not in problems]
+        embeddings, unusable = _embedded(verifier, str(model), files)
+        problems |= {original.get(file, file): why for file, why in unusable.items()}
+        reason = [
+            problems.get(one) or problems.get(original.get(other, other)) or ""
+            for one, other in zip(left, right, strict=True)
+        ]
+        judged = np.array([not text for text in reason], dtype=bool)
+        score = np.full(len(rows), np.nan)
+        if judged.any():
+            used = list(embeddings)
+            place = {file: row for row, file in enumerate(used)}
+            sides = [
+                np.array([place[file] for file, use in zip(side, judged, strict=True) if use])
+                for side in (left, right)
+            ]
+            score[judged] = scoring.score_against(
+                np.stack([embeddings[file] for file in used]),
+                sides[0][:, None],
+                sides[1],
+                verifier.scoring.population,
+            )[1]
+        decision = np.where(judged, rule.decide(score), "").astype("<U8")
+        for row in _copied(left, right, np.isin(decision, ["accepted", "referred"])):
+            decision[row] = "referred"
+            reason[row] = "a copy of the reference, not an independent signature"
+    table = {name: np.array([row[name] for row in rows], str) for name in rows[0]}
+    return table | {
+        "score": score,
+        "decision": decision,
+        "reason": np.array(reason, str),
+        "where": np.array([where.get(original.get(file, file), "") for file in right], str),
+        "problems": np.array(list(problems.values()), str),
+    }
+
+
+_embeddings: dict[tuple[str, Path, int], np.ndarray] = {}  # those used last stand last
+
+
+def _embedded(
+    verifier: Verifier, model: str, files: Sequence[Path]
+) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+    """Embeddings by file, those of the last blocks remembered, and why others have none."""
+    keys = {file: (model, file, _changed_at(file)) for file in files}
+    new = [file for file, key in keys.items() if key not in _embeddings]
+    rows, problems = verifier.embed_files(new, False)
+    usable = (file for file in new if file not in problems)
+    made = {keys[file]: row for file, row in zip(usable, rows, strict=True)}
+    found = {
+        file: made[key] if key in made else _embeddings.pop(key)
+        for file, key in keys.items()
+        if file not in problems
+    }
+    _embeddings.update((keys[file], row) for file, row in found.items())
+    for key in list(islice(_embeddings, max(0, len(_embeddings) - _REMEMBERED))):
+        del _embeddings[key]
+    return found, problems
+
+
+def _cut_from_pages(
+    files: Sequence[Path], folder: Path
+) -> tuple[dict[Path, Path], dict[Path, str], dict[Path, str]]:
+    """Cut the signatures out of the pages among files, into `folder`.
+
+    Returns the cut image of each page, where it was, and of those without one signature why not.
+    """
+    cuts, where, problems = {}, {}, {}
+    for file in dict.fromkeys(files):
+        try:
+            found = from_page(file)
+        except DeepSignError as error:
+            problems[file] = str(error)
+            continue
+        if found is not None:
+            cuts[file], where[file] = folder / f"{len(cuts)}.png", found.where
+            Image.fromarray(found.image).save(cuts[file], compress_level=1)
+    return cuts, where, problems
+
+
+def _copied(left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray) -> Iterator[int]:
+    """Rows whose questioned image is a copy of the reference, of those to be looked at."""
+    rows = np.flatnonzero(looked_at)
+    files = list(dict.fromkeys(file for row in rows for file in (left[row], right[row])))
+    traces = dict(zip(files, ordered_map(_trace_file, files, None, False), strict=True))
+    for row in rows:
+        one, other = traces[left[row]], traces[right[row]]
+        if one and other and copies.alike(one, other):
+            yield row
+
+
+def _trace_file(file: Path) -> copies.Trace | None:
+    try:
+        return copies.trace(load_grayscale(file))
+    except DeepSignError:
+        return None
+
+
+# --- blocks --------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _verifier(model: Path) -> Verifier:
+    """The model, loaded once in each process."""
+    return Verifier.load(model)
+
+
+def _identity(model: Path) -> str:
+    """What an answer depends on besides the images."""
+    return f"{__version__} {_verifier(model.absolute()).identity} {digest(model / 'scoring.json')}"
+
+
+def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    items = iter(items)
+    while block := list(islice(items, size)):
+        yield block
+
+
+def _changed_at(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+def _mark(asked: str, folder: Path, block: Sequence[Any]) -> str:
+    """Hash of what a block is made of: the question, the names, sizes and times of its files."""
+    told = hashlib.sha256(f"{asked} {folder.absolute()}".encode())
+    for item in block:
+        told.update(ascii(item).encode())
+        paths = [item] if isinstance(item, str) else [item["left"], item["right"]]
+        for path in paths:
+            with contextlib.suppress(OSError):
+                about = (folder / path).stat()
+                told.update(f"{about.st_size} {about.st_mtime_ns}".encode())
+    return told.hexdigest()
+
+
+def _made(
+    output: Path,
+    asked: str,
+    blocks: Iterator[list[Any]],
+    work: partial[Table],
+    scheduler: str,
+    total: int,
+    unit: str,
+) -> list[Path]:
+    """Make those parts of an output that are missing; all of them, in order.
+
+    `work` makes a block's table; its second argument is the folder that paths start from.
+    """
+    folder = output.with_name(f".{output.name}.parts")
+    parts: list[Path] = []
+    with progress_bar(total=total, unit=unit, desc=output.name) as bar:
+
+        def missing() -> Iterator[tuple[Path, list[Any]]]:
+            for block in blocks:
+                part = folder / f"{len(parts):06}-{_mark(asked, work.args[1], block)}.npz"
+                parts.append(part)
+                if part.is_file():
+                    bar.update(len(block))
+                else:
+                    yield part, block
+
+        for part, block, table in _worked(work, missing(), scheduler):
+            content = io.BytesIO()
+            np.savez(content, **table)
+            write_atomically(part, content.getvalue())
+            bar.update(len(block))
+    return parts
+
+
+def _worked(
+    work: Callable[[list[Any]], Table], blocks: Iterator[tuple[Path, list[Any]]], scheduler: str
+) -> Iterator[tuple[Path, list[Any], Table]]:
+    if not scheduler:
+        for part, block in blocks:
+            yield part, block, work(block)
+        return
+    with connected(scheduler, "--scheduler ") as client:
+        waiting: deque = deque()
+        for part, block in blocks:
+            waiting.append((part, block, client.submit(work, block, pure=False)))
+            if len(waiting) >= _IN_HAND * max(1, len(client.scheduler_info()["workers"])):
+                part, block, future = waiting.popleft()
+                yield part, block, future.result()
+        for part, block, future in waiting:
+            yield part, block, future.result()
+
+
+def _column(part: Path, name: str) -> np.ndarray:
+    with np.load(part) as table:
+        return table[name]
+
+
+# --- the output ----------------------------------------------------------------------------------
+
+
+def _check_format(output: Path) -> None:
+    if output.suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise DeepSignError(
+                f"{output}: Parquet needs a package that is not installed ({error.name}): "
+                "pip install 'deepsign-utils[evaluate]'."
+            ) from error
+
+
+def _finish(output: Path, parts: Sequence[Path], write: Callable[..., None]) -> None:
+    """Put the parts together, atomically, and remove them."""
+    beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    try:
+        write(beside, parts)
+        beside.replace(output)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise DeepSignError(f"{output} cannot be written: {error.strerror}.") from error
+    shutil.rmtree(output.with_name(f".{output.name}.parts"), ignore_errors=True)
+
+
+def _write_csv(file: Path, parts: Sequence[Path], names: Sequence[str]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as text:
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(names)
+        for part in parts:
+            columns = [_column(part, name).tolist() for name in names]
+            for row in zip(*columns, strict=True):
+                rows.writerow("" if value != value else value for value in row)  # NaN is not itself
+
+
+def _write_npz(file: Path, parts: Sequence[Path], names: Sequence[str]) -> None:
+    """As `np.savez` does, a part at a time."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            columns = (_column(part, name) for part in parts)
+            filled = [(column.dtype, column.shape) for column in columns if len(column)]
+            dtype = np.result_type(*(dtype for dtype, _ in filled))
+            shape = (sum(shape[0] for _, shape in filled), *filled[0][1][1:])
+            head = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(member, head)
+                for part in parts:
+                    if len(column := _column(part, name)):
+                        member.write(np.ascontiguousarray(column, dtype).tobytes())
+
+
+def _write_parquet(file: Path, parts: Sequence[Path], names: Sequence[str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def column(part: Path, name: str) -> pa.Array:
+        values = _column(part, name)
+        if values.ndim == 2:
+            return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+        return pa.array(values.tolist() if values.dtype.kind == "U" else values, from_pandas=True)
+
+    writer = None
+    try:
+        for part in parts:
+            if not len(_column(part, names[0])):
+                continue
+            table = pa.table({name: column(part, name) for name in names})
+            writer = writer or pq.ParquetWriter(file, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer:
+            writer.close()
