@@ -410,10 +410,11 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         help="compare many pairs of images, listed in a table",
         description="Compare pairs of images. The table has the columns left (a genuine "
         "reference) and right (the questioned signature): paths, relative to the table's folder. "
-        "The output is the same table with four more columns: score (higher is more genuine), "
-        "decision (accepted, rejected or referred), reason, where a pair could not be judged, and "
-        "where, which part of a page or PDF was judged. A command that was killed goes on where "
-        "it stopped when it is given again. Exit status: 0, or 1 if no pair could be judged.",
+        "The output is the same table with five more columns: score (higher is more genuine), "
+        "decision (accepted, rejected or referred), reason, where a pair could not be judged, "
+        "where, which part of a page or PDF was judged, and warnings, what is wrong with the "
+        "images. A command that was killed goes on where it stopped when it is given again. Exit "
+        "status: 0, or 1 if no pair could be judged.",
     )
     compare.add_argument("pairs", type=expand, metavar="PAIRS.csv")
     compare.add_argument(

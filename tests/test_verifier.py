@@ -243,7 +243,7 @@ def _dot() -> Image.Image:
     [
         (signature(1).resize((60, 24), Image.Resampling.LANCZOS), "too_small"),
         (_run_out(), "cut_off"),
-        (_dot(), "almost_blank"),
+        (_dot(), "mere_mark"),
         (_two(), "several_signatures"),
         (_shaded(), "shaded_paper"),
     ],
@@ -560,7 +560,9 @@ def test_compare_judges_a_table_as_verify_does(verifier, images: Path, tmp_path:
     assert run("compare", table, "--output", output) == 0
 
     judged = pd.read_csv(output, keep_default_na=False)
-    assert list(judged) == ["left", "right", "note", "score", "decision", "reason", "where"]
+    assert list(judged) == [
+        *("left", "right", "note", "score", "decision", "reason", "where", "warnings")
+    ]
     for row in judged[:2].itertuples():
         expected = verifier.compare([images / row.left], images / row.right)
         assert float(row.score) == pytest.approx(expected.score, abs=1e-5)

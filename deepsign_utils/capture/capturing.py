@@ -138,14 +138,14 @@ def capture(
     Returns
     -------
     canvas : uint8 (canvas_height, canvas_width), or None
-        None where the verifier refuses to judge the captured image.
+        None where the verifier refuses to judge the image.
     codes : str
         Codes of the warnings, parted by commas.
 
     Raises
     ------
     DeepSignError
-        If an image as scanned cannot be read or judged.
+        If an image cannot be read.
     """
     setting, number, path = item
     name = str(folder / path)
@@ -159,8 +159,6 @@ def capture(
     try:
         signature = reader.read(image, name)
     except DeepSignError:
-        if not setting.name:
-            raise
         return None, NOT_JUDGED
     return signature.canvas, ",".join(sorted({warning.code for warning in signature.warnings}))
 

@@ -24,12 +24,14 @@ from deepsign_utils.preprocessing.images import (
     read_image_file,
 )
 from deepsign_utils.preprocessing.ink import (
+    EDGE,
     BlankPageError,
     ink_box,
     ink_mask,
 )
 
 __all__ = [
+    "EDGE",
     "ENDINGS",
     "FORMATS",
     "MAX_PIXELS",

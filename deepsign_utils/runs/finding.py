@@ -55,11 +55,13 @@ def example(page: np.ndarray, boxes: Sequence[Box]) -> Example | None:
     return Example(ink.lines, pieces, truth, labels)
 
 
-def _boosted(features: np.ndarray, labels: np.ndarray, trees: int, seed: int) -> Trees:
+def _boosted(
+    features: np.ndarray, labels: np.ndarray, trees: int, seed: int, leaves: int = 24
+) -> Trees:
     model = HistGradientBoostingClassifier(
         max_iter=trees,
         learning_rate=0.1,
-        max_leaf_nodes=24,
+        max_leaf_nodes=leaves,
         min_samples_leaf=20,
         l2_regularization=1.0,
         random_state=seed,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ from deepsign_utils.verifying.verifier import DEFAULT_THRESHOLD, Verifier
 BLOCK = 2048
 """Images, or pairs, that a kill may cost."""
 
-ADDED = ("score", "decision", "reason", "where")
+ADDED = ("score", "decision", "reason", "where", "warnings")
 """Columns that `compare_pairs` adds to a table of pairs."""
 
 Table = dict[str, np.ndarray]
@@ -168,8 +168,9 @@ def compare_pairs(
         table's folder. See `read_pairs`.
     output : Path
         The same table with `score` (float, empty where there is none), `decision` ("accepted",
-        "rejected", "referred" or ""), `reason` (why there is no decision, that it is a copy, or "")
-        and `where` (which part of a page or PDF was judged, or ""): ``.parquet``, or else CSV.
+        "rejected", "referred" or ""), `reason` (why there is no decision, that it is a copy, or
+        ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what is wrong
+        with the two images, or ""): ``.parquet``, or else CSV.
     threshold : str
         As for `Verifier.compare`.
     scheduler : str
@@ -240,7 +241,7 @@ def _judge_block(
                 for side in (left, right)
             ]
             score[judged] = scoring.score_against(
-                np.stack([embeddings[file] for file in used]),
+                np.stack([embeddings[file].row for file in used]),
                 sides[0][:, None],
                 sides[1],
                 verifier.scoring.population,
@@ -249,28 +250,48 @@ def _judge_block(
         for row in _copied(left, right, np.isin(decision, ["accepted", "referred"])):
             decision[row] = "referred"
             reason[row] = "a copy of the reference, not an independent signature"
+    warnings = [
+        " ".join(
+            f"{side}: {embeddings[file].warnings}"
+            for side, file in zip(_SIDES, pair, strict=True)
+            if use and embeddings[file].warnings
+        )
+        for *pair, use in zip(left, right, judged, strict=True)
+    ]
     table = {name: np.array([row[name] for row in rows], str) for name in rows[0]}
     return table | {
         "score": score,
         "decision": decision,
         "reason": np.array(reason, str),
         "where": np.array([where.get(original.get(file, file), "") for file in right], str),
+        "warnings": np.array(warnings, str),
         "problems": np.array(list(problems.values()), str),
     }
 
 
-_embeddings: dict[tuple[str, Path, int], np.ndarray] = {}  # those used last stand last
+class _Embedding(NamedTuple):
+    """An image's embedding, and what is wrong with it, in words."""
+
+    row: np.ndarray
+    warnings: str
+
+
+_embeddings: dict[tuple[str, Path, int], _Embedding] = {}  # those used last stand last
 
 
 def _embedded(
     verifier: Verifier, model: str, files: Sequence[Path]
-) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+) -> tuple[dict[Path, _Embedding], dict[Path, str]]:
     """Embeddings by file, those of the last blocks remembered, and why others have none."""
     keys = {file: (model, file, _changed_at(file)) for file in files}
     new = [file for file, key in keys.items() if key not in _embeddings]
-    rows, problems = verifier.embed_files(new, False)
+    told: dict[Path, str] = {}
+    rows, problems = verifier.embed_files(new, False, told)
     usable = (file for file in new if file not in problems)
-    made = {keys[file]: row for file, row in zip(usable, rows, strict=True)}
+    made = {
+        keys[file]: _Embedding(row, told.get(file, ""))
+        for file, row in zip(usable, rows, strict=True)
+    }
     found = {
         file: made[key] if key in made else _embeddings.pop(key)
         for file, key in keys.items()

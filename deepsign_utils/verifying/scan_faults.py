@@ -1,7 +1,7 @@
-"""What a scan does to a signature before anybody compares it: faults that a person can mend.
+"""What is wrong with an image of a signature before anybody compares it, and what to do.
 
-Each fault has a code for programs and a sentence for people. None of them stops a comparison; a
-comparison with a fault deserves less trust.
+Each fault has a code for programs and a sentence for people. Where the image shows no signature,
+nothing is compared; a comparison with any other fault deserves less trust.
 """
 
 from itertools import pairwise
@@ -13,17 +13,43 @@ from scipy import ndimage
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_mask
+from deepsign_utils.verifying import handwriting
+from deepsign_utils.verifying.find_signatures import look
 
 _WORKING_SIDE = 800  # larger images are looked at reduced: all faults are coarse
 
 
 class Fault(NamedTuple):
-    """A fault of an image: a code, and a sentence that says what to do."""
+    """A fault of an image: a code, a sentence that says what to do, and whether the image cannot be
+    judged at all."""
 
     code: str
     message: str
+    stops: bool = False
 
 
+NOT_HANDWRITTEN = Fault(
+    "not_handwritten",
+    "It shows print or a code, not handwriting, and cannot be judged: give an image of one "
+    "handwritten signature, cropped to it.",
+    stops=True,
+)
+MERE_MARK = Fault(
+    "mere_mark",
+    "It shows a mere tick, cross, dot or stroke, which anybody makes alike, and cannot be judged: "
+    "give a whole signature.",
+    stops=True,
+)
+WHOLE_PAGE = Fault(
+    "whole_page",
+    "It shows a whole page, not a signature alone, and cannot be judged: crop it to the signature "
+    "(`deepsign extract` cuts signatures out of pages).",
+    stops=True,
+)
+LIKE_PRINT = Fault(
+    "like_print",
+    "It looks much like print: see whether a person wrote it. Print cannot be told from print.",
+)
 TOO_SMALL = Fault(
     "too_small",
     "The signature is small for this model and had to be enlarged: scan it at a higher resolution.",
@@ -31,10 +57,6 @@ TOO_SMALL = Fault(
 CUT_OFF = Fault(
     "cut_off",
     "Strokes run into the border of the image: part of the signature may be missing.",
-)
-ALMOST_BLANK = Fault(
-    "almost_blank",
-    "There is hardly any ink: a dot or a single short stroke is no signature to compare.",
 )
 SEVERAL_SIGNATURES = Fault(
     "several_signatures",
@@ -50,16 +72,20 @@ SEVERAL_PAGES = Fault(
 )
 
 _ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
-_LEAST_LENGTH = 15  # of all strokes together, in stroke widths
 _FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke
 _LEAST_SHARE = 0.15  # of the ink that makes a group a signature of its own
 _GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher one
 _GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the higher one
+_PRINT = 0.7  # likeness, from which ink is print: fewer than 1 in 300 signatures have it
+_LIKE_PRINT = 0.25
+_PAGE_PIECES = 30  # from which an image is looked at as a page
 _SHADE = 0.2  # of the brightest paper's level, by which other paper is darker
 _CELL = 16  # pixels across, over which paper is averaged
 
 
-def faults(gray: np.ndarray, canvas_height: int, canvas_width: int) -> tuple[Fault, ...]:
+def faults(
+    gray: np.ndarray, canvas_height: int, canvas_width: int, ink: np.ndarray | None = None
+) -> tuple[Fault, ...]:
     """Find what is wrong with the image of a signature.
 
     Parameters
@@ -68,15 +94,29 @@ def faults(gray: np.ndarray, canvas_height: int, canvas_width: int) -> tuple[Fau
         Shape (H, W), uint8, paper bright, from `preprocessing.load_grayscale`.
     canvas_height, canvas_width : int
         Size of the canvas that the model sees, in pixels.
+    ink : bool (H, W), optional
+        Where there is ink, if that is known.
 
     Returns
     -------
     tuple of Fault
-        Empty where nothing was found, and for a blank page, which `preprocessing.clean` refuses.
+        One alone where the image cannot be judged; empty where nothing was found, and for a blank
+        page, which `preprocessing.clean` refuses.
     """
+    ink = ink_mask(gray) if ink is None else ink
+    if not ink.any():
+        return ()
+    described = handwriting.describe(ink)
+    likeness = handwriting.print_likeness(described)
+    if handwriting.is_mark(ink, described):
+        return (MERE_MARK,)
+    if likeness > _PRINT:
+        return (NOT_HANDWRITTEN,)
+    if handwriting.pieces(described) >= _PAGE_PIECES and look(gray).is_page:
+        return (WHOLE_PAGE,)
     factor = -(-max(gray.shape) // _WORKING_SIDE)
     small = np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray
-    ink = ink_mask(small)
+    ink = ink_mask(small) if factor > 1 else ink
     if not ink.any():
         return ()
     width = _stroke_width(ink)
@@ -84,9 +124,9 @@ def faults(gray: np.ndarray, canvas_height: int, canvas_width: int) -> tuple[Fau
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     enlarged = min(canvas_height / box.shape[0], canvas_width / box.shape[1]) / factor
     found = (
+        (LIKE_PRINT, likeness > _LIKE_PRINT),
         (TOO_SMALL, enlarged > _ENLARGED),
         (CUT_OFF, _is_cut(ink, width)),
-        (ALMOST_BLANK, np.count_nonzero(ink) < _LEAST_LENGTH * width**2),
         (SEVERAL_SIGNATURES, _falls_apart(box)),
         (SHADED_PAPER, _is_shaded(small, ink)),
     )

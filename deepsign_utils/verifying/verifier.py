@@ -18,6 +18,7 @@ import math
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -34,9 +35,10 @@ from deepsign_utils.deployed_encoder.runtime import (
     load_encoder,
 )
 from deepsign_utils.preprocessing import (
+    EDGE,
     BlankPageError,
+    Plain,
     Preprocessing,
-    clean_files,
     draw,
     load_grayscale,
     open_image,
@@ -44,6 +46,7 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
+from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, scan_faults
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import from_page
@@ -456,7 +459,8 @@ class Verifier:
         Raises
         ------
         DeepSignError
-            If it cannot be decoded or is too large; BlankPageError if it shows no ink.
+            If it cannot be decoded, is too large, or shows no signature but print, a code, a mark
+            or a whole page; BlankPageError if it shows no ink.
         """
         name = str(image) if isinstance(image, (str, Path)) else name
         if hasattr(image, "read"):
@@ -471,11 +475,9 @@ class Verifier:
         except BlankPageError as error:
             raise BlankPageError(f"{name}: {error}") from error
         found = (
-            (scan_faults.SEVERAL_PAGES,) * paged
-            + page.removed
-            + scan_faults.faults(page.gray, *canvas.shape)
+            (scan_faults.SEVERAL_PAGES,) * paged + page.removed + _faults(page, canvas.shape, name)
         )
-        warnings = tuple(Remark(name, *fault) for fault in found)
+        warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
         try:
             trace = copies.trace(page.gray)
         except BlankPageError:  # what little ink there is vanishes at another size
@@ -520,7 +522,10 @@ class Verifier:
         return self._encoder.embed(canvases)
 
     def embed_files(
-        self, files: Sequence[Path], progress: bool = True
+        self,
+        files: Sequence[Path],
+        progress: bool = True,
+        warnings: dict[Path, str] | None = None,
     ) -> tuple[np.ndarray, dict[Path, str]]:
         """Embed many image files, cleaned in parallel and held in memory a few at a time.
 
@@ -529,6 +534,8 @@ class Verifier:
         files : sequence of Path
         progress : bool
             Whether to show a progress bar.
+        warnings : dict, optional
+            Filled with what is wrong with those that can be used, in words, by file.
 
         Returns
         -------
@@ -537,17 +544,19 @@ class Verifier:
         problems : dict
             File -> why it cannot be used.
         """
-        cleaned = clean_files(
-            Path(), list(map(str, files)), self.preprocessing, None, progress, "embedding"
-        )
+        work = partial(_read_file, self.preprocessing)
+        read = ordered_map(work, files, None, progress, "embedding")
         problems: dict[Path, str] = {}
+        told = {} if warnings is None else warnings
 
         def canvases() -> Iterator[np.ndarray]:
-            for file, one in zip(files, cleaned, strict=True):
-                if one.canvas is None:
-                    problems[file] = one.problem
-                else:
-                    yield one.canvas
+            for file, (canvas, words) in zip(files, read, strict=True):
+                if canvas is None:
+                    problems[file] = words
+                    continue
+                if words:
+                    told[file] = words
+                yield canvas
 
         # Cleaning goes on in its processes while a batch is embedded here.
         embeddings = [self.embed(np.stack(block)) for block in _blocks(canvases(), _BATCH)]
@@ -813,6 +822,28 @@ class Verifier:
                 density = np.convolve(density, [0.25, 0.5, 0.25], mode="same")
             result[kind] = density / density.sum()
         return result
+
+
+def _faults(page: Plain, canvas: tuple[int, int], name: str) -> tuple[scan_faults.Fault, ...]:
+    """Faults of an image that can be judged all the same; DeepSignError where it cannot."""
+    found = scan_faults.faults(page.gray, *canvas, page.field > EDGE)
+    for fault in found:
+        if fault.stops:
+            raise DeepSignError(f"{name}: {fault.message}")
+    return found
+
+
+def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
+    """A file's canvas and its faults in words; None and why where it cannot be judged."""
+    try:
+        page = plain(load_grayscale(file))
+        canvas = draw(page.field, preprocessing)
+        found = page.removed + _faults(page, canvas.shape, str(file))
+    except BlankPageError as error:
+        return None, f"{file}: {error}"
+    except DeepSignError as error:
+        return None, str(error)
+    return canvas, " ".join(fault.message for fault in found)
 
 
 def _copy_of(references: References, signature: Signature) -> CopyOf | None:

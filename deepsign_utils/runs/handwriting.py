@@ -1,0 +1,149 @@
+"""Train what tells print from handwriting, and measure how often the verifier speaks up.
+
+``python -m deepsign_utils.runs.handwriting train`` draws print, codes and synthetic writers'
+signatures and writes `verifying/handwriting.json`; ``… measure NAME=FOLDER …`` draws others, and
+tells how often each kind, and each dataset of real signatures, is refused or warned of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from deepsign_utils import DeepSignError, datasets
+from deepsign_utils.preprocessing import EDGE, Preprocessing, load_grayscale, plain
+from deepsign_utils.runs.finding import _boosted
+from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.processes import ordered_map
+from deepsign_utils.synthetic.draw import draw_writer
+from deepsign_utils.synthetic.not_signatures import KINDS
+from deepsign_utils.verifying import handwriting, scan_faults
+
+_PRINTED = {"typed name": 0.65, "text": 0.15, "matrix code": 0.1, "bar code": 0.1}
+_TREES = 120
+_IMAGES = 3  # of each synthetic writer
+_REFUSED = "refused"
+
+
+def _described(image: Path | np.ndarray) -> np.ndarray | None:
+    """Features of an image's ink; None where there is none."""
+    ink = plain(load_grayscale(image)).field > EDGE
+    return handwriting.describe(ink) if ink.any() else None
+
+
+def _taught(number: int, seed: int, fonts: Path | None) -> list[tuple[np.ndarray, bool]]:
+    """Features of one print or code, and of one writer's signatures."""
+    rng = np.random.default_rng([seed, number])
+    kind = str(rng.choice(list(_PRINTED), p=list(_PRINTED.values())))
+    print_ = KINDS[kind](rng, fonts if number % 2 else None)
+    signatures = draw_writer(seed, number, _IMAGES, 0).genuine
+    found = [(_described(print_), True), *((_described(one), False) for one in signatures)]
+    return [(features, printed) for features, printed in found if features is not None]
+
+
+def train(examples: int, seed: int, fonts: Path | None) -> str:
+    """Train on so many prints and writers; the trees as `handwriting.json` holds them."""
+    work = partial(_taught, seed=seed, fonts=fonts)
+    drawn = ordered_map(work, range(examples), None, True, "drawing")
+    features, printed = zip(*(one for some in drawn for one in some), strict=True)
+    trees = _boosted(np.stack(features), np.array(printed), _TREES, seed, leaves=8)
+    return json.dumps(trees.to_dict()) + "\n"
+
+
+def _spoken(image: Path | np.ndarray) -> str:
+    """What the verifier says of an image: `_REFUSED`, or codes of warnings."""
+    canvas = Preprocessing()
+    try:
+        page = plain(load_grayscale(image))
+    except DeepSignError:
+        return _REFUSED
+    ink = page.field > EDGE
+    if not ink.any():
+        return _REFUSED
+    found = scan_faults.faults(page.gray, canvas.canvas_height, canvas.canvas_width, ink)
+    return _REFUSED if any(one.stops for one in found) else ",".join(one.code for one in found)
+
+
+def measure(
+    folders: Iterable[tuple[str, Path]], drawn: int, seed: int, fonts: Path | None
+) -> pd.DataFrame:
+    """How often the verifier refuses or warns.
+
+    Parameters
+    ----------
+    folders : iterable of (str, Path)
+        Datasets of signatures, and what to call them.
+    drawn : int
+        How many of each kind are drawn, and of synthetic signatures.
+    seed : int
+        None that `train` used.
+    fonts : Path, optional
+
+    Returns
+    -------
+    DataFrame
+        A row a kind or set: ``images``, shares ``refused`` and ``warned``, ``said``: codes.
+    """
+    said: dict[str, list[str]] = {}
+    for number, (name, draw) in enumerate(KINDS.items()):
+        said[name] = [
+            _spoken(draw(np.random.default_rng([seed, number, one]), fonts))
+            for one in tqdm(range(drawn), name)
+        ]
+    said["synthetic writers"] = [
+        _spoken(image)
+        for writer in tqdm(range(drawn), "synthetic writers")
+        for image in draw_writer(seed, writer, 2, 1).genuine
+    ]
+    for name, folder in folders:
+        paths = datasets.read_dataset(folder)["path"]
+        files = [folder / path for path in paths]
+        said[name] = list(ordered_map(_spoken, files, None, True, name))
+    rows = []
+    for name, codes in said.items():
+        counted = pd.Series([code for some in codes for code in some.split(",") if code])
+        rows.append(
+            {
+                "kind": name,
+                "images": len(codes),
+                "refused": np.mean([code == _REFUSED for code in codes]),
+                "warned": np.mean([code not in ("", _REFUSED) for code in codes]),
+                "said": counted.value_counts().to_dict(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: see the module."""
+    parser = argparse.ArgumentParser(prog="python -m deepsign_utils.runs.handwriting")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, number, seed in (("train", 1200, 21), ("measure", 200, 5)):
+        command = commands.add_parser(name)
+        command.add_argument("--images", type=int, default=number, help="default: %(default)s")
+        command.add_argument("--seed", type=int, default=seed, help="default: %(default)s")
+        command.add_argument("--fonts", type=Path, help="a folder of more fonts")
+        if name == "train":
+            command.add_argument("--output", type=Path, default=handwriting.MODEL)
+        else:
+            command.add_argument("sets", nargs="*", help="NAME=FOLDER of real signatures")
+    options = parser.parse_args(arguments)
+    if options.command == "train":
+        write_atomically(options.output, train(options.images, options.seed, options.fonts))
+        return
+    named = [one.partition("=") for one in options.sets]
+    folders = [(name, Path(folder)) for name, _, folder in named]
+    found = measure(folders, options.images, options.seed, options.fonts)
+    shares = dict.fromkeys(("refused", "warned"), "{:.2%}".format)
+    print(found.to_string(index=False, formatters=shares, max_colwidth=None))
+
+
+if __name__ == "__main__":
+    main()
