@@ -194,19 +194,17 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 	$(filter-out %/06_evaluation.json,$(USED))
 
 # The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
-OF_ALL := study layouts __init__
-OF_FIGURES := figures preprocessing
+OF_ALL := chapter figures layouts preprocessing study __init__
 OF_MODEL := models losses scoring metrics tfrecords batches training
-$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) datasets duplicates manifests metrics pairing \
-	report shortcuts)
+$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) datasets duplicates manifests metrics pairing report shortcuts)
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
-$(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) shortcuts metrics tfrecords)
-$(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) models losses)
-$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) deployed_encoder synthetic)
-$(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) deployed_encoder pairing \
-	report shortcuts synthetic verifying)
-$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_FIGURES) $(OF_MODEL) datasets manifests pairing \
-	report runs shortcuts synthetic)
+$(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) shortcuts metrics tfrecords)
+$(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) models losses synthetic)
+$(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder synthetic)
+$(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder pairing report \
+	shortcuts synthetic verifying)
+$(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) datasets manifests pairing report runs \
+	shortcuts synthetic)
 
 # What a chapter writes is as new as its content; where it is gone, the chapter runs again.
 artefact = @test -e $@ || $(call execute,$(1)) --missing $@

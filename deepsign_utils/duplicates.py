@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from deepsign_utils.pairing import without_duplicates
+from deepsign_utils.preprocessing import Preprocessing, clean_table
 from deepsign_utils.study.processes import progress_bar
 
 NEAR_COPY = 24
@@ -70,6 +73,27 @@ def copy_counts(
     return {"files": int(copies["id_b"].nunique())} | {
         name: int(copies.loc[crosses, "id_b"].nunique()) for name, crosses in bounds.items()
     }
+
+
+def find_near_copies(root: str | Path, signatures: pd.DataFrame) -> pd.DataFrame:
+    """Clean a dataset's images, small, and find those that show the same specimen.
+
+    Parameters
+    ----------
+    root
+        The dataset's root, that the paths are relative to.
+    signatures
+        Signature table. Files that repeat another byte for byte, and those that cannot be cleaned,
+        are left out.
+
+    Returns
+    -------
+    DataFrame
+        As `near_duplicates` gives it.
+    """
+    once = without_duplicates(signatures)
+    usable, canvases, _ = clean_table(root, once, Preprocessing(64, 128))
+    return near_duplicates(usable, canvases)
 
 
 def near_duplicates(

@@ -11,6 +11,7 @@ Labels are integers (n, 2): the writer's number inside the batch, and 1 for genu
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -81,6 +82,31 @@ class ContrastivePairLoss(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
+
+
+def pull(log_odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How hard each pair of a batch pulls under `SigmoidPairLoss`: its slope, turned round.
+
+    Parameters
+    ----------
+    log_odds
+        float (n, n), see ``models.PairwiseLogits``.
+    labels
+        int (n, 2).
+
+    Returns
+    -------
+    ndarray
+        float (n, n): above 0 the pair is pulled together, below 0 pushed apart; the share with
+        which the network is wrong about it, by the number of pairs of its kind.
+    """
+    genuine, skilled, random = (np.asarray(mask) for mask in pair_masks(labels))
+    accepted = 1 / (1 + np.exp(-log_odds))
+    return (
+        genuine * (1 - accepted) / max(genuine.sum(), 1)
+        - skilled * accepted / max(skilled.sum(), 1)
+        - random * accepted / max(random.sum(), 1)
+    )
 
 
 LOSSES: dict[str, type[keras.losses.Loss]] = {

@@ -8,7 +8,7 @@ distance of their embeddings.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -281,6 +281,25 @@ def training_network(encoder: keras.Model, loss: str) -> keras.Model:
     compare = {"sigmoid": PairwiseLogits, "contrastive": PairwiseDistances}[loss]
     image = keras.Input(encoder.input_shape[1:], name="image")
     return keras.Model(image, compare(name="pairs")(encoder(image)), name="training_network")
+
+
+def layer_outputs(
+    encoder: keras.Model, names: Sequence[str], images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What some of an encoder's layers give, by name.
+
+    Parameters
+    ----------
+    encoder
+        Maps float images (n, height, width, 1) to embeddings.
+    names
+        Of its layers.
+    images
+        float (n, height, width, 1).
+    """
+    outputs = {name: encoder.get_layer(name).output for name in names}
+    values = keras.Model(encoder.input, outputs)(images)
+    return {name: ops.convert_to_numpy(value) for name, value in values.items()}
 
 
 def multiply_accumulates(encoder: keras.Model) -> int:

@@ -148,6 +148,35 @@ def without_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
     return signatures[signatures["duplicate_of"].isna()]
 
 
+def pair_kinds(signatures: pd.DataFrame) -> pd.DataFrame:
+    """Of which kind each pair of some signatures is, every one of them with every one.
+
+    Parameters
+    ----------
+    signatures
+        Signature table.
+
+    Returns
+    -------
+    DataFrame
+        str (n, n), row: reference, column: questioned; empty where the two make no pair.
+    """
+    writer, kind = signatures["writer"].to_numpy(), signatures["kind"].to_numpy()
+    from_genuine = (kind == "genuine")[:, None]
+    to_genuine, same = from_genuine.T, writer[:, None] == writer
+    names = [f"{one} {what}" for one, what in zip(writer, kind, strict=True)]
+    kinds = np.select(
+        [
+            from_genuine & to_genuine & same & ~np.eye(len(writer), dtype=bool),
+            from_genuine & ~to_genuine & same,
+            from_genuine & to_genuine & ~same,
+        ],
+        ["genuine", "skilled", "random"],
+        "",
+    )
+    return pd.DataFrame(kinds, index=names, columns=names)
+
+
 def draw_pairs(signatures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """All genuine and skilled pairs of the writers, and as many random as genuine ones.
 
@@ -198,6 +227,12 @@ def draw_pairs(signatures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
             "writer": pd.Series(writers, dtype=str).repeat(lengths).array,
         }
     )
+
+
+def count_by_kind(pairs: pd.DataFrame, kinds: Sequence[str]) -> dict[str, int]:
+    """How many pairs of each of some kinds a pair table holds."""
+    counts = pairs["kind"].value_counts()
+    return {kind: int(counts.get(kind, 0)) for kind in kinds}
 
 
 def _ids_by_writer(signatures: pd.DataFrame, kind: str) -> dict[str, np.ndarray]:
@@ -271,17 +306,3 @@ def draw_trials(
     columns = ["writer", "draw", "references", "questioned", "kind", "count"]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"draw": "int32", "questioned": "int32", "count": "int32"})
-
-
-def count_pairs(signatures: pd.DataFrame) -> dict[str, int]:
-    """How many pairs ``draw_pairs`` makes, by kind, without making them."""
-    counts = signatures.groupby("writer")["kind"].value_counts().unstack(fill_value=0)
-    genuine = counts.get("genuine", pd.Series(0, counts.index))
-    forged = counts.get("forgery", pd.Series(0, counts.index))
-    pairs = int((genuine * (genuine - 1) // 2).sum())
-    has_others = int((genuine > 0).sum()) > 1
-    return {
-        "genuine": pairs,
-        "skilled": int((genuine * forged).sum()),
-        "random": pairs if has_others else 0,
-    }

@@ -45,6 +45,11 @@ class Canvases(NamedTuple):
     kind: np.ndarray  # (n,) str, genuine or forgery
     canvas: np.ndarray  # (n, height, width) uint8, ink bright on 0
 
+    @classmethod
+    def of(cls, signatures: pd.DataFrame, canvas: np.ndarray) -> Canvases:
+        """Those of a signature table's rows, in order."""
+        return cls(*(signatures[name].to_numpy() for name in cls._fields[:3]), canvas)
+
 
 def encode_png(canvas: np.ndarray) -> bytes:
     """A canvas (height, width) uint8 as PNG bytes."""
@@ -288,9 +293,20 @@ def read_canvases(folder: Path, split: str, memory_map_bytes: int = MEMORY_MAP_B
     return Canvases(ids, np.array(writers), np.array(kinds), canvas)
 
 
+def selected(parts: Sequence[Canvases], ids: Sequence[int]) -> Canvases:
+    """Of several splits' images those with one of some ids, in the splits' order."""
+    chosen = [np.isin(part.signature_id, ids) for part in parts]
+    return Canvases(
+        *(
+            np.concatenate([values[rows] for values, rows in zip(of_parts, chosen, strict=True)])
+            for of_parts in zip(*parts, strict=True)
+        )
+    )
+
+
 def compare_layouts(
     folder: Path, split: str, pairs: pd.DataFrame, sample: int = 2000
-) -> pd.DataFrame:
+) -> list[dict]:
     """Measure what storing pairs by id saves against storing both images of every pair.
 
     The naive layout is written for a sample of the pairs and read back; its size is that of the
@@ -307,8 +323,8 @@ def compare_layouts(
 
     Returns
     -------
-    DataFrame
-        ``layout``, ``records`` (count), ``bytes``, ``pairs_per_second`` read and decoded.
+    list of dict
+        Of each ``layout``: ``records`` (count), ``bytes``, ``pairs_per_second`` read and decoded.
     """
     import tensorflow as tf
 
@@ -332,17 +348,21 @@ def compare_layouts(
         naive_bytes = naive.stat().st_size * len(pairs) / len(chosen)
     finally:
         naive.unlink(missing_ok=True)
-    return pd.DataFrame(
+    by_id_bytes = sum(file.stat().st_size for file in files) + 8 * len(pairs)
+    return [
         {
-            "layout": ["one record a signature, pairs by id", "both images of every pair"],
-            "records": [len(ids), 2 * len(pairs)],
-            "bytes": [
-                sum(file.stat().st_size for file in files) + 8 * len(pairs),
-                round(naive_bytes),
-            ],
-            "pairs_per_second": [len(pairs) / by_id_seconds, len(chosen) / naive_seconds],
-        }
-    )
+            "layout": "one record a signature, pairs by id",
+            "records": len(ids),
+            "bytes": by_id_bytes,
+            "pairs_per_second": len(pairs) / by_id_seconds,
+        },
+        {
+            "layout": "both images of every pair",
+            "records": 2 * len(pairs),
+            "bytes": round(naive_bytes),
+            "pairs_per_second": len(chosen) / naive_seconds,
+        },
+    ]
 
 
 def _seconds_to_read(files: Sequence[Path]) -> float:

@@ -166,6 +166,33 @@ def augmented(network: keras.Model) -> keras.Model:
     return keras.Model([images, hands, draws], network(looked_at), name="augmented")
 
 
+def best_in_words(history: pd.DataFrame) -> str:
+    """Which epoch was best, and what it brought.
+
+    Parameters
+    ----------
+    history
+        From `train`.
+    """
+    best = history.loc[history["validation_eer"].idxmin()]
+    return (
+        f"Epoch {best['epoch']:.0f} of {history['epoch'].max():.0f} was best: validation EER "
+        f"{100 * best['validation_eer']:.1f} % ({100 * history['validation_eer'][0]:.1f} % before "
+        "training)"
+    )
+
+
+def nothing_learnt(history: pd.DataFrame) -> str:
+    """A Markdown point that says so, where no epoch of `train`'s was better than the start."""
+    if history["validation_eer"].idxmin() > 0:
+        return ""
+    return (
+        "- **No epoch was better than the start, whose weights are kept: nothing was learnt.** "
+        "With few writers, start from the shipped model (`start_from`) or wait longer "
+        "(`patience`).\n"
+    )
+
+
 def validation_errors(
     encoder: keras.Model, data: Canvases, pairs: pd.DataFrame
 ) -> dict[str, float]:

@@ -18,9 +18,9 @@ from deepsign_utils.study import PACKAGE, room
 FLOORS = (
     ("layouts", "metrics", "losses"),
     ("study", "manifests", "pairing", "scoring"),
-    ("preprocessing", "models", "duplicates"),
-    ("datasets", "figures", "shortcuts", "tfrecords"),
-    ("synthetic", "report", "batches"),
+    ("preprocessing", "models"),
+    ("datasets", "duplicates", "figures", "shortcuts", "tfrecords"),
+    ("synthetic", "report", "batches", "chapter"),
     ("training", "deployed_encoder"),
     ("verifying",),
     ("capture", "runs"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepsign_utils.losses import LOSSES, ContrastivePairLoss, pair_masks
+from deepsign_utils.losses import LOSSES, ContrastivePairLoss, pair_masks, pull
 
 # Two writers: two genuine and one forgery of the first, two genuine of the second.
 LABELS = np.array([[0, 1], [0, 1], [0, 0], [1, 1], [1, 1]])
@@ -56,3 +56,15 @@ def test_a_perfect_batch_costs_less_than_a_confused_one(name):
     confused = -good if name == "sigmoid" else 2 * same_hand
     loss = LOSSES[name]()
     assert float(loss(LABELS, good)) < 0.01 < float(loss(LABELS, confused.astype(np.float32)))
+
+
+def test_a_pair_pulls_as_the_losss_slope_says():
+    """Against the slope measured by moving each pair's log odds a little."""
+    logits = np.random.default_rng(0).normal(size=(5, 5))
+    moved = np.zeros((5, 5))
+    for pair in np.ndindex(5, 5):
+        step = np.zeros((5, 5))
+        step[pair] = 1e-2
+        up, down = (float(LOSSES["sigmoid"]()(LABELS, logits + s * step)) for s in (1, -1))
+        moved[pair] = -(up - down) / 2e-2
+    np.testing.assert_allclose(pull(logits, LABELS), moved, atol=1e-4)

@@ -25,6 +25,7 @@ from traitlets.config import Config
 
 from deepsign_utils import DeepSignError, figures
 from deepsign_utils.figures import style
+from deepsign_utils.metrics import error_curve
 
 
 class Curve(NamedTuple):
@@ -109,6 +110,7 @@ def pair(kind: str) -> dict:
 CURVES = {"network, skilled": curve(3), "network, random": curve(5), "stroke-blind": curve(0.3)}
 KINDS = ["genuine", "forgery", "genuine", "forgery"]
 WRITERS = ["a", "a", "b", "b"]
+GENUINE, FORGED = [0.5, 0.9], [0.1, 0.6]
 
 DRAWINGS = {
     "dataset_overview": lambda: figures.dataset_overview(signatures(5)),
@@ -116,7 +118,10 @@ DRAWINGS = {
     "probe_aucs": lambda: figures.probe_aucs(audit()),
     "storage_comparison": lambda: figures.storage_comparison(storage()),
     "training_history": lambda: figures.training_history(history(), 4),
-    "embedding_map": lambda: figures.embedding_map(np.eye(4, 2), WRITERS, KINDS),
+    "embedding_maps": lambda: figures.embedding_maps({"a": np.eye(4, 2)}, WRITERS, KINDS),
+    "counted_errors": lambda: figures.counted_errors(
+        GENUINE, FORGED, error_curve(GENUINE, FORGED), 0.5
+    ),
     "distance_distributions": lambda: figures.distance_distributions(score_table(), -0.5),
     "det": lambda: figures.det(CURVES),
     "roc": lambda: figures.roc(CURVES),
@@ -135,6 +140,9 @@ GALLERIES = {
     ),
     "feature_maps": lambda: figures.feature_maps(np.random.default_rng(0).random((9, 3, 3))),
     "pair_gallery": lambda: figures.pair_gallery([pair("genuine"), pair("skilled")]),
+    "in_steps": lambda: figures.in_steps({"gray": canvas(), "ink": canvas() > 0.5}),
+    "encoder_walk": lambda: figures.encoder_walk(canvas(), {"first": np.ones((8, 16, 3))}),
+    "pair_matrices": lambda: figures.pair_matrices(np.full((2, 2), "random"), {"all": np.eye(2)}),
     "differences": lambda: figures.pair_gallery([pair("genuine")], differences=True),
 }
 
@@ -218,7 +226,9 @@ def test_error_rates_are_labelled_in_per_cent(name):
     assert any("(%)" in label for label in visible_labels(DRAWINGS[name]()))
 
 
-@pytest.mark.parametrize("name", ["training_history", "det", "specimens", "differences"])
+@pytest.mark.parametrize(
+    "name", ["training_history", "det", "specimens", "differences", "in_steps", "pair_matrices"]
+)
 def test_letters_stay_readable_on_a_phone(name):
     # A figure of 6.4 inches on 380 pixels: 10.5 points become 8.7 pixels.
     figure = {**DRAWINGS, **GALLERIES}[name]()
@@ -240,7 +250,7 @@ def test_a_kind_has_one_colour_and_a_forged_image_that_of_a_skilled_pair():
     [
         ("dataset_overview", {"genuine", "skilled"}),
         ("size_scatter", {"genuine", "skilled"}),
-        ("embedding_map", {"genuine", "skilled"}),
+        ("counted_errors", {"genuine", "skilled"}),
         ("specimens", {"genuine", "skilled"}),
         ("augmented_views", {"genuine", "skilled"}),
         ("pair_gallery", {"genuine", "skilled"}),
@@ -644,7 +654,10 @@ def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked()
         (lambda: figures.storage_comparison(storage().drop(columns="bytes")), "bytes"),
         (lambda: figures.training_history(history(), 99), "99"),
         (lambda: figures.feature_maps(np.zeros((3, 3))), "shape"),
-        (lambda: figures.embedding_map(np.zeros((4, 3)), WRITERS, KINDS), "shape"),
+        (lambda: figures.embedding_maps({"a": np.zeros((4, 3))}, WRITERS, KINDS), "shape"),
+        (lambda: figures.pair_matrices(np.full((2, 2), "genuine"), {"a": np.eye(3)}), "pairs"),
+        (lambda: figures.encoder_walk(canvas(), {"a": np.zeros((4, 3))}), "shape"),
+        (lambda: figures.in_steps({}), "no picture"),
         (lambda: figures.distance_distributions(score_table().assign(kind="x"), 0), "no genuine"),
         (lambda: figures.distance_distributions(score_table().assign(score=np.nan), 0), "finite"),
         (lambda: figures.det({}), "no curve"),

@@ -148,7 +148,7 @@ def test_shards_cleaned_in_another_way_are_refused(shards):
 def test_storing_pairs_by_id_takes_less_than_storing_their_images(shards):
     ids = signatures().query("split == 'validation'")["signature_id"].to_numpy()
     pairs = pd.DataFrame([(a, b) for a in ids for b in ids if a != b], columns=["left", "right"])
-    layouts = tfrecords.compare_layouts(shards, "validation", pairs)
+    layouts = pd.DataFrame(tfrecords.compare_layouts(shards, "validation", pairs))
     assert layouts["records"].tolist() == [4, 24]
     by_id, naive = layouts["bytes"]
     assert naive / by_id > 4

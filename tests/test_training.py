@@ -359,3 +359,13 @@ def test_a_wrong_thread_count_is_refused(monkeypatch, threads):
     monkeypatch.setitem(os.environ, "DEEPSIGN_THREADS", threads)
     with pytest.raises(DeepSignError, match="DEEPSIGN_THREADS"):
         training.prepare_tensorflow(0)
+
+
+@pytest.mark.parametrize(("errors_by_epoch", "learnt"), [((0.2, 0.3), False), ((0.3, 0.2), True)])
+def test_it_is_said_where_nothing_was_learnt(errors_by_epoch, learnt):
+    # given a training whose best epoch is the start, or the one after it
+    history = pd.DataFrame({"epoch": [0, 1], "validation_eer": errors_by_epoch})
+    # then that is said, or not, and what was best
+    assert ("nothing was learnt" in training.nothing_learnt(history)) != learnt
+    said = training.best_in_words(history)
+    assert said.startswith(f"Epoch {int(learnt)} of 1 was best: validation EER 20.0 % (")

@@ -20,6 +20,7 @@ References
 from deepsign_utils.figures.data import (
     before_after,
     dataset_overview,
+    in_steps,
     probe_aucs,
     realism,
     size_scatter,
@@ -28,6 +29,7 @@ from deepsign_utils.figures.data import (
 )
 from deepsign_utils.figures.errors import (
     DIFFERENCE,
+    counted_errors,
     det,
     distance_distributions,
     error_against_threshold,
@@ -39,8 +41,10 @@ from deepsign_utils.figures.errors import (
 )
 from deepsign_utils.figures.learning import (
     augmented_views,
-    embedding_map,
+    embedding_maps,
+    encoder_walk,
     feature_maps,
+    pair_matrices,
     training_history,
 )
 from deepsign_utils.figures.many_runs import (
@@ -66,15 +70,19 @@ __all__ = [
     "augmented_views",
     "before_after",
     "bench_ratios",
+    "counted_errors",
     "cross_matrix",
     "dataset_overview",
     "det",
     "distance_distributions",
-    "embedding_map",
+    "embedding_maps",
+    "encoder_walk",
     "error_against_threshold",
     "feature_maps",
+    "in_steps",
     "overlaid",
     "pair_gallery",
+    "pair_matrices",
     "per_writer",
     "probe_aucs",
     "realism",

@@ -20,11 +20,14 @@ from deepsign_utils.figures.style import (
     STYLE,
     SWATCH,
     WIDTH,
+    aspect_of,
     draw_gallery,
+    draw_picture,
     ink_dark,
     legend_above,
     name_places,
     new_axes,
+    put_text,
     require,
     require_columns,
     require_same_length,
@@ -236,6 +239,32 @@ def before_after(
         for raw, canvas in zip(raws, canvases, strict=True)
     ]
     return draw_gallery(rows, labels, [(0, "as scanned", INK), (0.5, "cleaned canvas", INK)])
+
+
+@mpl.rc_context(STYLE)
+def in_steps(pictures: Mapping[str, NDArray]) -> Figure:
+    """Pictures one after the other, two in a row, each under its name.
+
+    Parameters
+    ----------
+    pictures : mapping of name to array (H, W)
+        uint8, or floating in 0..1; drawn as they are.
+
+    Returns
+    -------
+    Figure
+    """
+    require(bool(pictures), "There is no picture to draw.")
+    shown = {name: ink_dark(picture, False) for name, picture in pictures.items()}
+    wide = WIDTH / 2 - 0.06
+    tall = wide / aspect_of(list(shown.values()))
+    figure = Figure(figsize=(WIDTH, -(-len(shown) // 2) * (tall + 0.42)))
+    for place, (name, picture) in enumerate(shown.items()):
+        row, column = divmod(place, 2)
+        left, top = column * WIDTH / 2 + 0.03, row * (tall + 0.42)
+        put_text(figure, left, top + 0.06, f"{place + 1}  {name}", fontsize=11)
+        draw_picture(figure, (left, top + 0.32, wide, tall), picture, QUIET)
+    return figure
 
 
 @mpl.rc_context(STYLE)

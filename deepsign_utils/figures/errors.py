@@ -282,6 +282,54 @@ def error_against_threshold(curves: Mapping[str, Curve], threshold: float) -> Fi
 
 
 @mpl.rc_context(STYLE)
+def counted_errors(genuine: ArrayLike, forged: ArrayLike, curve: Curve, eer: float) -> Figure:
+    """A handful of scores, and the error rates that each threshold among them makes.
+
+    Parameters
+    ----------
+    genuine, forged : array (g,), array (f,)
+        Scores, few enough to be counted.
+    curve : curve
+        Of these: `metrics.error_curve`.
+    eer : float
+        Where its two rates are equal, a fraction.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.6))
+    scores = {"genuine": np.asarray(genuine, float), "skilled": np.asarray(forged, float)}
+    for height, (kind, values) in enumerate(scores.items()):
+        upper.plot(values, np.full(len(values), height), "o", markersize=9, color=COLOURS[kind])
+    upper.set_yticks([0, 1], ["genuine", "forged"])
+    upper.set_ylim(-0.6, 1.6)
+    upper.tick_params(axis="y", length=0)
+    upper.grid(axis="y", visible=False)
+    # A threshold does the same from above one score up to the next.
+    places, rates = np.asarray(curve.threshold, float), (curve.fmr, curve.fnmr)
+    pad = 0.06 * np.ptp(places)
+    ends = np.concatenate([[places[0] - pad], places, [places[-1] + pad]])
+    for kind, rate, dashes in zip(("skilled", "genuine"), rates, ("-", (0, (4, 1.5))), strict=True):
+        steps = 100 * np.concatenate([[rate[0]], rate, [rate[-1]]])
+        lower.step(ends, steps, where="pre", color=COLOURS[kind], linestyle=dashes)
+    lower.axhline(100 * eer, color=QUIET, linewidth=1.2)
+    lower.annotate(
+        f"EER {100 * eer:.1f} %", (ends[-1], 100 * eer), ha="right", va="bottom", color=INK
+    )
+    lower.set(xlim=(ends[0], ends[-1]), ylim=(-3, 103))
+    lower.set_xlabel("threshold on the score (no unit)")
+    lower.set_ylabel("error rate (%)")
+    looks = [
+        ("FMR: forged accepted", {"color": COLOURS["skilled"]}),
+        ("FNMR: genuine rejected", {"color": COLOURS["genuine"], "linestyle": (0, (4, 1.5))}),
+    ]
+    legend_above(upper, looks, columns=2)
+    return figure
+
+
+@mpl.rc_context(STYLE)
 def per_writer(
     eers: Mapping[str, float] | pd.Series, pooled: Rate, mean: Rate | None = None
 ) -> Figure:

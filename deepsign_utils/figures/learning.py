@@ -1,12 +1,14 @@
 """Figures of the network and its training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,11 +20,12 @@ from deepsign_utils.figures.style import (
     NAMES,
     QUIET,
     STYLE,
+    SWATCH,
     WIDTH,
     draw_gallery,
+    draw_picture,
     ink_dark,
-    legend_above,
-    new_axes,
+    put_text,
     require,
     require_columns,
     require_same_length,
@@ -167,13 +170,90 @@ def feature_maps(maps: NDArray, *, signed: bool = False, columns: int = 8) -> Fi
 
 
 @mpl.rc_context(STYLE)
-def embedding_map(points: ArrayLike, writers: Sequence[str], kinds: Sequence[str]) -> Figure:
-    """Signatures as points of a plane; threads tie each to its writer's genuine centre.
+def pair_matrices(kinds: NDArray, panels: Mapping[str, NDArray]) -> Figure:
+    """The pairs of a batch: of which kind each is, and numbers of them, side by side.
 
     Parameters
     ----------
-    points : array (n, 2)
-        A projection of the embeddings.
+    kinds : array (n, n) of str
+        "genuine", "skilled", "random", or anything else for a pair that does not count; row:
+        reference, column: questioned.
+    panels : mapping of title to array (n, n)
+        One number a pair, all from -1 to 1: blue above 0, red below.
+
+    Returns
+    -------
+    Figure
+    """
+    kinds = np.asarray(kinds, str)
+    require(
+        kinds.ndim == 2 and all(np.shape(values) == kinds.shape for values in panels.values()),
+        f"Every panel has a number for each of the {kinds.shape} pairs.",
+    )
+    picture = np.ones((*kinds.shape, 3))
+    for kind in ("genuine", "skilled", "random"):
+        picture[kinds == kind] = mpl.colors.to_rgb(COLOURS[kind])
+    numbers = sns.color_palette("vlag_r", as_cmap=True)
+    drawn = {"kind": picture} | {
+        title: numbers((np.asarray(values, float) + 1) / 2)[..., :3]
+        for title, values in panels.items()
+    }
+    side = WIDTH / max(len(drawn), 2)
+    figure = Figure(figsize=(WIDTH, side + 0.72))
+    for place, (title, image) in enumerate(drawn.items()):
+        put_text(figure, place * side + 0.03, 0.42, title, weight="bold")
+        draw_picture(figure, (place * side + 0.03, 0.7, side - 0.06, side - 0.06), image, QUIET)
+    handles = [
+        Line2D([], [], color=COLOURS[kind], label=NAMES[kind], **SWATCH)
+        for kind in ("genuine", "skilled", "random")
+        if (kinds == kind).any()
+    ]
+    figure.legend(handles=handles, loc="upper left", ncols=3, borderpad=0.2, handlelength=1)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def encoder_walk(canvas: NDArray, stages: Mapping[str, NDArray], maps: int = 6) -> Figure:
+    """One image's way through an encoder: what some of each stage's maps show.
+
+    Parameters
+    ----------
+    canvas : array (H, W)
+        What goes in; ink bright on 0.
+    stages : mapping of label to array (h, w, channels)
+        What comes out of each stage, from the first on; the channels that vary most are shown,
+        dark where large.
+    maps : int
+        How many channels of each stage.
+
+    Returns
+    -------
+    Figure
+    """
+    rows = [[(ink_dark(canvas, True), INK), *[None] * (maps - 1)]]
+    for values in stages.values():
+        values = np.asarray(values, float)
+        require(values.ndim == 3, f"A stage has shape (h, w, channels), not {values.shape}.")
+        spread = values.std(axis=(0, 1))
+        most = np.sort(np.argsort(-spread, kind="stable")[:maps])
+        pictures = np.moveaxis(values[..., most], -1, 0)
+        low, high = (f(pictures, axis=(1, 2), keepdims=True) for f in (np.min, np.max))
+        pictures = 1 - (pictures - low) / np.maximum(high - low, 1e-12)
+        rows.append([(picture, GRID) for picture in pictures])
+    height, width = np.shape(canvas)
+    return draw_gallery(rows, [f"canvas: {height} x {width}", *stages])
+
+
+@mpl.rc_context(STYLE)
+def embedding_maps(
+    maps: Mapping[str, ArrayLike], writers: Sequence[str], kinds: Sequence[str]
+) -> Figure:
+    """The same signatures as points of several planes; threads tie each to its writer's centre.
+
+    Parameters
+    ----------
+    maps : mapping of title to array (n, 2)
+        Projections of the embeddings, drawn with one scale for both axes.
     writers, kinds : sequences of n str
         Kinds are "genuine" or "forgery".
 
@@ -181,39 +261,46 @@ def embedding_map(points: ArrayLike, writers: Sequence[str], kinds: Sequence[str
     -------
     Figure
     """
-    points = np.asarray(points, float)
-    require(
-        points.ndim == 2 and points.shape[1] == 2,
-        f"An embedding map takes points of shape (n, 2), not {points.shape}.",
-    )
-    require_same_length("embedding_map", points=points, writers=writers, kinds=kinds)
-    writers, kinds = np.asarray(writers, str), np.asarray(kinds, str)
-    figure, axes = new_axes(height=5.4)
-    for writer in pd.unique(writers):
-        own = (writers == writer) & (kinds == "genuine")
-        centre = points[own if own.any() else writers == writer].mean(axis=0)
-        for kind, marker in (("forgery", "x"), ("genuine", "o")):
-            part = points[(writers == writer) & (kinds == kind)]
-            threads = np.insert(part, np.arange(len(part)) + 1, centre, axis=0)
-            axes.plot(*threads.T, color=COLOURS[kind], linewidth=0.8, alpha=0.3, zorder=1)
-            axes.scatter(*part.T, s=30, marker=marker, color=COLOURS[kind], alpha=0.85)
-        axes.annotate(
-            writer,
-            centre,
-            ha="center",
-            va="center",
-            fontsize=11,
-            weight="bold",
-            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
+    points = {title: np.asarray(values, float) for title, values in maps.items()}
+    for values in points.values():
+        require(
+            values.ndim == 2 and values.shape[1] == 2,
+            f"An embedding map takes points of shape (n, 2), not {values.shape}.",
         )
-    axes.set_xlabel("first axis of the projection (no unit)")
-    axes.set_ylabel("second axis of the projection (no unit)")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    entries = [
-        (NAMES[kind], {**MARK, "color": COLOURS[kind], "marker": marker})
-        for kind, marker in (("genuine", "o"), ("forgery", "x"))
+        require_same_length("embedding_maps", points=values, writers=writers, kinds=kinds)
+    writers, kinds = np.asarray(writers, str), np.asarray(kinds, str)
+    figure = Figure(figsize=(WIDTH, WIDTH / len(points) + 0.8), layout="constrained")
+    for axes, (title, values) in zip(
+        figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True
+    ):
+        for writer in pd.unique(writers):
+            _draw_writer(axes, values, writers == writer, kinds, writer)
+        # The same length is the same distance in both directions, and there is room around all.
+        middle, reach = (values.max(axis=0) + values.min(axis=0)) / 2, np.ptp(values, axis=0).max()
+        for set_limits, centre in zip((axes.set_xlim, axes.set_ylim), middle, strict=True):
+            set_limits(centre - 0.56 * reach, centre + 0.56 * reach)
+        axes.set(title=title, xticks=[], yticks=[], aspect="equal")
+        axes.set_xlabel("first direction (no unit)")
+        axes.set_ylabel("second direction (no unit)")
+    handles = [
+        Line2D([], [], color=COLOURS[kind], marker=marker, label=NAMES[kind], **MARK)
+        for kind, marker in _MARKERS.items()
         if (kinds == kind).any()
     ]
-    legend_above(axes, entries)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1)
     return figure
+
+
+_MARKERS = {"genuine": "o", "forgery": "x"}
+
+
+def _draw_writer(axes: Axes, points: NDArray, own: NDArray, kinds: NDArray, name: str) -> None:
+    genuine = own & (kinds == "genuine")
+    centre = points[genuine if genuine.any() else own].mean(axis=0)
+    for kind, marker in reversed(_MARKERS.items()):
+        part = points[own & (kinds == kind)]
+        threads = np.insert(part, np.arange(len(part)) + 1, centre, axis=0)
+        axes.plot(*threads.T, color=COLOURS[kind], linewidth=0.8, alpha=0.3, zorder=1)
+        axes.scatter(*part.T, s=26, marker=marker, color=COLOURS[kind], alpha=0.85)
+    box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
+    axes.annotate(name, centre, ha="center", va="center", fontsize=11, weight="bold", bbox=box)

@@ -10,6 +10,7 @@ from deepsign_utils.preprocessing.canvas import (
     Preprocessing,
     clean,
     clean_files,
+    clean_table,
     draw,
 )
 from deepsign_utils.preprocessing.form import Plain, Removal, has_ink, plain
@@ -44,6 +45,7 @@ __all__ = [
     "Removal",
     "clean",
     "clean_files",
+    "clean_table",
     "draw",
     "has_ink",
     "ink_box",

@@ -3,11 +3,13 @@
 A canvas pixel is the share of it that ink covers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +20,9 @@ from deepsign_utils.preprocessing.images import load_grayscale, resize
 from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box
 from deepsign_utils.preprocessing.one_pen import FINE, redrawn
 from deepsign_utils.study.processes import ordered_map
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FITS = ("aspect", "fill")
 _STROKE_WIDTHS = ("as_is", "normalised")
@@ -64,7 +69,7 @@ class Preprocessing:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
         """Rebuild from `to_dict`'s values; a missing or unknown name raises DeepSignError."""
         names = {field.name for field in fields(cls)}
         if set(values) != names:
@@ -183,6 +188,42 @@ def clean_files(
     """
     work = partial(_clean_file, Path(root), preprocessing)
     yield from ordered_map(work, paths, processes, progress, description)
+
+
+def clean_table(
+    root: str | Path,
+    signatures: pd.DataFrame,
+    preprocessing: Preprocessing,
+    progress: bool = True,
+    description: str = "cleaning",
+) -> tuple[pd.DataFrame, list[np.ndarray], dict[str, str]]:
+    """Clean the images of a table, and tell those that can be used from the rest.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder that the paths are relative to.
+    signatures : DataFrame
+        Column `path`.
+    preprocessing : Preprocessing
+        Size and manner of the canvases.
+    progress, description
+        As in `clean_files`.
+
+    Returns
+    -------
+    usable : DataFrame
+        The rows whose image could be cleaned.
+    canvases : list of uint8 (canvas_height, canvas_width)
+        Theirs, in order.
+    problems : dict
+        Path -> why it cannot be used, of the others.
+    """
+    paths = signatures["path"].tolist()
+    cleaned = list(clean_files(root, paths, preprocessing, None, progress, description))
+    usable = signatures[[one.canvas is not None for one in cleaned]]
+    canvases = [one.canvas for one in cleaned if one.canvas is not None]
+    return usable, canvases, {one.path: one.problem for one in cleaned if one.canvas is None}
 
 
 def _clean_file(root: Path, preprocessing: Preprocessing, path: str) -> Cleaned:

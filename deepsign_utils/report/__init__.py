@@ -10,6 +10,7 @@ from deepsign_utils.report.notebooks import (
     read_notebook,
 )
 from deepsign_utils.report.numbers import (
+    read_json,
     read_metrics,
 )
 from deepsign_utils.report.pages import (
@@ -38,6 +39,7 @@ from deepsign_utils.report.words import (
     flatten,
     format_number,
     format_rate,
+    pairs_to_show,
     quality_in_words,
     shortcut_table,
 )
@@ -59,7 +61,9 @@ __all__ = [
     "format_rate",
     "matrix_answer",
     "model_card",
+    "pairs_to_show",
     "quality_in_words",
+    "read_json",
     "read_metrics",
     "read_notebook",
     "shortcut_table",

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.report.formulas import with_pictures
 from deepsign_utils.report.rendering import FIGURE_TYPES, TEMPLATE_FOLDER, picture_size
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -86,6 +87,8 @@ def _tidy(notebook: NotebookNode, chapter: int) -> tuple[NotebookNode, list[dict
     notebook.cells = [c for c in notebook.cells if "hide" not in c.metadata.get("tags", [])]
     figures: list[dict[str, Any]] = []
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_pictures(cell.source)
         if cell.cell_type != "code":
             continue
         cell.outputs = [output for output in cell.outputs if _worth_showing(output)]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deepsign_utils.report.numbers import Interval, as_mapping, is_finite, read_interval
@@ -323,6 +324,28 @@ def coverage_table(coverage: Mapping[str, Any]) -> pd.DataFrame:
 def coverage_rows(coverage: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`coverage_table` as rows by column."""
     return coverage_table(coverage).reset_index().to_dict("records") if coverage else []
+
+
+def pairs_to_show(scores: pd.DataFrame, canvas_of: Mapping[int, np.ndarray]) -> list[dict]:
+    """Pairs of a score table as ``figures.pair_gallery`` takes them.
+
+    Parameters
+    ----------
+    scores
+        `left`, `right`, `kind`, `writer`, `score`.
+    canvas_of
+        Signature id -> canvas.
+    """
+    return [
+        {
+            "left": canvas_of[row.left],
+            "right": canvas_of[row.right],
+            "score": row.score,
+            "kind": row.kind,
+            "caption": f"writer {row.writer}",
+        }
+        for row in scores.itertuples()
+    ]
 
 
 def shortcut_table(shortcuts: Mapping[str, Any]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
-from deepsign_utils.preprocessing import Preprocessing, clean_files
+from deepsign_utils.preprocessing import Preprocessing, clean_files, clean_table
 from deepsign_utils.verifying.verifier import Verifier
 
 COPY = "copy of another file"
@@ -80,15 +80,9 @@ def evaluate(
     found = len(signatures) + len(unread)
     copies = signatures.loc[signatures["duplicate_of"].notna(), "path"]
     signatures = pairing.without_duplicates(signatures)
-    cleaned = clean_files(folder, signatures["path"].tolist(), verifier.preprocessing)
-    canvases, problems = [], dict(zip(unread["path"], unread["reason"], strict=True))
-    problems |= dict.fromkeys(copies, COPY)
-    for one in cleaned:
-        if one.canvas is None:
-            problems[one.path] = one.problem
-        else:
-            canvases.append(one.canvas)
-    signatures = signatures[~signatures["path"].isin(list(problems))]
+    signatures, canvases, refused_by = clean_table(folder, signatures, verifier.preprocessing)
+    problems = dict(zip(unread["path"], unread["reason"], strict=True))
+    problems |= dict.fromkeys(copies, COPY) | refused_by
     check_usable(signatures)
     refused = sum(reason not in (*PROBLEMS, COPY) for reason in problems.values())
     presented = {

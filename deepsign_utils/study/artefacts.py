@@ -98,12 +98,13 @@ def write_artefact(file: Path, content: Any) -> None:
     Parameters
     ----------
     file
-        Its ending says how: ``.parquet`` or ``.csv`` for a data frame, ``.json`` for the rest.
+        Its ending says how: ``.parquet`` or ``.csv`` for a data frame, ``.json`` for the rest. Of a
+        frame's index, Parquet keeps one that has a name.
     content
         What `read_artefact` gives back.
     """
     if file.suffix == ".parquet":
-        write_atomically(file, content.to_parquet(index=False))
+        write_atomically(file, content.to_parquet(index=content.index.name is not None))
     elif file.suffix == ".csv":
         write_atomically(file, content.to_csv(index=False))
     else:

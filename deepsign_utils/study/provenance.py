@@ -7,7 +7,7 @@ import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.study.artefacts import digest, read_artefact, write_artefact
@@ -19,8 +19,10 @@ from deepsign_utils.study.parameters import (
     notebook_parameters,
 )
 
+_Kind = TypeVar("_Kind", bound=Study)
 
-def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
+
+def open_study(namespace: Mapping[str, Any], chapter: str, kind: type[_Kind] = Study) -> _Kind:
     """Check the parameters in a notebook's namespace, record them, and open its study.
 
     Parameters
@@ -31,6 +33,8 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
     chapter
         The notebook's name without ending. What it was run with is kept under this name, so that
         the study can say at its end which parameters made it.
+    kind
+        What to open it as.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def open_study(namespace: Mapping[str, Any], chapter: str) -> Study:
     if missing := [name for name in names if name not in namespace]:
         raise DeepSignError(f"'{missing[0]}' is not set: run the cell under Parameters first.")
     values = check_values({name: namespace[name] for name in names}, "This notebook")
-    study = Study(
+    study = kind(
         values["study"],
         values.get("dataset", ""),
         values.get("data_root", ""),

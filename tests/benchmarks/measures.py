@@ -294,7 +294,7 @@ def storage(sizes: Sizes) -> dict[str, float]:
         shards = Path(folder) / "shards"
         cleaning = Preprocessing(sizes.height, sizes.width).to_dict()
         tfrecords.write_shards(shards, table, cleaned, cleaning)
-        by_id, naive = tfrecords.compare_layouts(shards, "test", pairs).to_dict("records")
+        by_id, naive = tfrecords.compare_layouts(shards, "test", pairs)
     return {
         "tfrecord_bytes": by_id["bytes"],
         "naive_bytes": naive["bytes"],
