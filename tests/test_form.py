@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from deepsign_utils import synthetic
 from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, load_grayscale, plain
@@ -49,6 +49,23 @@ def boxed(gray: np.ndarray) -> np.ndarray:
     return np.minimum(gray, image)
 
 
+def labelled(gray: np.ndarray) -> np.ndarray:
+    image, draw, width, height = pen(gray)
+    font = ImageFont.load_default(0.09 * height)
+    draw.text((0.1 * width, 0.86 * height), "Date and signature", fill=30, font=font)
+    return np.minimum(gray, image)
+
+
+def stamped(gray: np.ndarray) -> np.ndarray:
+    """A gray stamp across the signature: a frame and large print."""
+    plate = Image.new("L", gray.shape[::-1])
+    draw, (height, width) = ImageDraw.Draw(plate), gray.shape
+    draw.rectangle([0.3 * width, 0.3 * height, 0.8 * width, 0.7 * height], outline=255, width=4)
+    font = ImageFont.load_default(0.25 * height)
+    draw.text((0.33 * width, 0.35 * height), "PAID", fill=255, font=font)
+    return (gray * (1 - np.asarray(plate) / 255 * 0.3)).astype(np.uint8)
+
+
 def on_a_desk(gray: np.ndarray) -> np.ndarray:
     return np.pad(gray, 30, constant_values=50)
 
@@ -78,6 +95,8 @@ def codes(gray: np.ndarray) -> list[str]:
         (ruled, "ruled_line_removed", 0.8),
         (dashed, "ruled_line_removed", 0.8),
         (boxed, "box_removed", 0.9),
+        (labelled, "printed_text_removed", 0.9),
+        (stamped, "pale_print_removed", 0.7),
         (on_a_desk, "sheet_found", 0.7),
         (in_shadow, "shadow_removed", 0.6),
         (turned_over, "inverted", 0.95),

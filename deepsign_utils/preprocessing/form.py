@@ -12,6 +12,8 @@ from scipy import ndimage
 
 from deepsign_utils.preprocessing import light, lines
 from deepsign_utils.preprocessing.ink import EDGE, ink_field, ink_mask, paper_levels, reduced
+from deepsign_utils.preprocessing.layers import pale_layer
+from deepsign_utils.preprocessing.text import printed_text
 
 
 class Removal(NamedTuple):
@@ -34,6 +36,10 @@ LINE = Removal(
     "ruled_line_removed",
     "A printed line was taken away, and the strokes that cross it were joined.",
 )
+PALE = Removal(
+    "pale_print_removed", "Print or a stamp, paler than the signature's ink, was taken away."
+)
+TEXT = Removal("printed_text_removed", "Printed text beside the signature was taken away.")
 BOX = Removal(
     "box_removed", "A printed box was taken away, and the strokes that cross it were joined."
 )
@@ -56,6 +62,7 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
+_BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
 
 
@@ -90,8 +97,15 @@ def plain(gray: np.ndarray) -> Plain:
     if level is not None:
         gray = level
         removed.append(SHADOW)
-    gray, field, drawn = _without_lines(gray, ink_field(gray))
-    return Plain(gray, field, (*removed, *drawn))
+    gray, field, written = _without_text(gray, ink_field(gray))
+    gray, field, pale = _without_pale(gray, field)
+    gray, field, drawn = _without_lines(gray, field)
+    if drawn and not pale:
+        gray, field, pale = _without_pale(gray, field)
+    if pale or drawn:
+        gray, field, more = _without_text(gray, field)
+        written = written or more
+    return Plain(gray, field, (*removed, *written, *pale, *drawn))
 
 
 def has_ink(gray: np.ndarray) -> bool:
@@ -118,6 +132,32 @@ def has_ink(gray: np.ndarray) -> bool:
 
 
 _PASSES = 3  # a pale line shows itself where a dark one is gone
+
+
+def _without_text(
+    gray: np.ndarray, field: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
+    text = printed_text(field)
+    if not text.any():
+        return gray, field, []
+    return *_painted_over(gray, text), [TEXT]
+
+
+def _without_pale(
+    gray: np.ndarray, field: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
+    part = pale_layer(gray, field)
+    if part is None:
+        return gray, field, []
+    gray = np.where(part, paper_levels(gray).astype(np.uint8), gray)
+    return gray, ink_field(gray), [PALE]
+
+
+def _painted_over(gray: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay paper over a part of the ink and its edges, and find the ink that is left."""
+    part = ndimage.binary_dilation(part, iterations=_BLUR)
+    gray = np.where(part, paper_levels(gray).astype(np.uint8), gray)
+    return gray, ink_field(gray)
 
 
 def _without_lines(

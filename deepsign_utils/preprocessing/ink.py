@@ -103,7 +103,7 @@ def _threshold(gray: np.ndarray) -> np.ndarray:
     """Gray level, (H, W) uint8, below which a pixel is ink."""
     cell = max(1, min(gray.shape) // 32)
     paper = _paper(np.asarray(Image.fromarray(gray).reduce(cell), np.float32))
-    darkest = ndimage.maximum_filter(1 - _cell_minima(gray, cell) / paper, _NEARBY)
+    darkest = ndimage.maximum_filter(1 - cell_minima(gray, cell) / paper, _NEARBY)
     darkness = np.maximum(_SHARE * darkest, _least_darkness(gray, paper, max(1, cell // 2)))
     level = np.minimum(paper * (1 - darkness), paper - _LEAST_LEVELS)
     level = np.rint(np.clip(level, 0, 255)).astype(np.uint8)
@@ -135,7 +135,8 @@ def _trend(coarse: np.ndarray) -> np.ndarray:
     return trend.reshape(coarse.shape)
 
 
-def _cell_minima(gray: np.ndarray, cell: int) -> np.ndarray:
+def cell_minima(gray: np.ndarray, cell: int) -> np.ndarray:
+    """The least level of each cell of `cell` x `cell` pixels."""
     padded = np.pad(gray, ((0, -gray.shape[0] % cell), (0, -gray.shape[1] % cell)), mode="edge")
     rows = padded.reshape(-1, cell, padded.shape[1]).min(axis=1)
     return rows.reshape(rows.shape[0], -1, cell).min(axis=2)
@@ -231,7 +232,7 @@ def _remove_specks(field: np.ndarray) -> None:
 def _is_near(labels: np.ndarray, small: np.ndarray, step: int) -> np.ndarray:
     """Which small components lie within eight steps of one that is not small."""
     large = np.where(small[labels], 0, labels) > 0
-    reach = ndimage.maximum_filter(~_cell_minima(~large, step), 17)
+    reach = ndimage.maximum_filter(~cell_minima(~large, step), 17)
     rows, columns = np.nonzero(small[labels])
     near = np.zeros(small.size, bool)
     near[labels[rows, columns][reach[rows // step, columns // step]]] = True
