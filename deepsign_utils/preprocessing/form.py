@@ -62,6 +62,7 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
+_CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
 _BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
 
@@ -150,7 +151,8 @@ def _without_pale(
     if part is None:
         return gray, field, []
     gray = np.where(part, paper_levels(gray).astype(np.uint8), gray)
-    return gray, ink_field(gray), [PALE]
+    lined = any(lines.may_cross(ink, _CLEAR) for ink in (part, part.T))
+    return gray, ink_field(gray), [LINE if lined else PALE]
 
 
 def _painted_over(gray: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -47,8 +47,8 @@ def pale_layer(gray: np.ndarray, field: np.ndarray) -> np.ndarray | None:
     darkness = np.clip(255 - gray * (255 / paper_levels(gray)), 0, 255).astype(np.uint8)
     ink = field > EDGE
     # A stroke's edge is as pale as pale ink: each pixel counts as the darkest beside it.
-    core = ndimage.maximum_filter(np.where(ink, darkness, 0), 5)
-    between = _two_inks(core[ink], _DIP)
+    core = ndimage.maximum_filter(np.where(ink, darkness, 0), 5)[ink]
+    between = _two_inks(core, _DIP)
     if between is None:
         return None
     dark = ndimage.maximum_filter(darkness > between, 3)
