@@ -20,42 +20,21 @@ $(error RUN is '$(RUN)': it names a folder, of letters, digits, and _ . - withou
 endif
 
 MAKEFLAGS += --no-builtin-rules
-unexport PYTHONWARNINGS PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_ROOT
-export PIP_USER := 0
-export PIP_REQUIRE_VIRTUALENV := 0
+unexport PYTHONWARNINGS PYTHONSTARTUP
 .DELETE_ON_ERROR:
 .PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-newest \
 	audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
 
-help:
-	@echo 'make report   six notebooks, and the report they make: reports/<study>/index.html'
-	@echo '              STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>'
-	@echo '              studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
-	@echo '              STUDY=shortcut_demo shows what a naive error rate is worth'
-	@echo 'make matrix   train on one dataset, test on another: reports/matrix/index.html'
-	@echo '              STUDIES="cedar synthetic", default: all finished studies'
-	@echo 'make reproduce  a study once more, and whether it reaches its published numbers: STUDY=…'
-	@echo 'make publish  a finished run writes down the numbers that reruns have to reach: STUDY=…'
-	@echo 'make lab      the notebooks in JupyterLab'
-	@echo 'make serve    verify signatures over HTTP, with a page at http://127.0.0.1:8000'
-	@echo 'make sweep    many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html'
-	@echo '              SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786'
-	@echo 'make capture  signatures on forms, by camera, fax and other pens: reports/capture/index.html'
-	@echo '              DATA=<folder of images>  WRITERS=24, default: 16 synthetic ones  ONLY="ruled line,fax"'
-	@echo 'make bench    how fast this machine is, in ratios: reports/bench/index.html'
-	@echo 'make pretrained  train the shipped model on synthetic writers; minutes on a GPU, most of a day on 2 cores'
-	@echo 'make test     all tests'
-	@echo 'make torture  kills, faults, dirty and hostile data, at length (docs/reliability.md)'
-	@echo 'make test-newest  all tests, with the newest versions that pyproject.toml allows'
-	@echo 'make audit-dependencies  known vulnerabilities and licences of what the locks install'
-	@echo 'make planted  20 honest datasets and four with a planted shortcut: which are flagged?'
-	@echo 'make lint     format and style'
-	@echo 'make lock     the requirements*.txt from pyproject.toml, with uv'
-	@echo 'make clean    what was generated: data/built, reports/*, the environment'
+# A goal's line ends in `## ` and what it is for; lines that begin with `## ` go on about it.
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-19s %s\n", $$1, $$2} \
+		/^## / {printf "%25s%s\n", "", substr($$0, 4)}' $(firstword $(MAKEFILE_LIST))
+	@echo 'Studies: $(sort $(notdir $(basename $(wildcard notebooks/studies/*.yaml))))'
 
 # ------------------------------------------------------------------------------- environment
 VENV := .venv
 PY := $(VENV)/bin/python
+INSTALL := deepsign_utils/study/install.py
 # The first Python at hand that the study runs on.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -68,35 +47,35 @@ $(shell $(PY) deepsign_utils/study/relocation.py $(VENV))
 endif
 endif
 
-environment: $(VENV)/.installed
+environment: $(VENV)/.installed ## the environment in .venv; every other goal makes it where it needs it
 environment-dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'DeepSign needs Python 3.11, 3.12 or 3.13.' >&2; exit 1; }
 	@echo 'Installing the environment into $(VENV), once; it takes a few minutes.'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) $(INSTALL) --require-hashes -r requirements.txt
+	@$(PY) $(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PY) $(INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@$(PY) $(INSTALL) --require-hashes \
 		-r requirements-serve.txt
 	@touch $@
 
 $(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@$(PY) $(INSTALL) --require-hashes \
 		-r requirements-sweep.txt
 	@touch $@
 
 # One resolution for all: what the extras add may not move what the study pins.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
-lock:
+lock: ## the requirements*.txt from pyproject.toml, with uv
 	@$(COMPILE) --extra study -o requirements.txt
 	@$(COMPILE) --constraint requirements.txt --extra study --extra serve -o requirements-serve.txt
 	@$(COMPILE) --constraint requirements-serve.txt --extra verify -o requirements-verify.txt
@@ -122,7 +101,9 @@ execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
 
 # One at a time: two reports of the same study wait for each other, even if make was killed and a
 # chapter of it is still at work.
-report: $(VENV)/.installed
+report: $(VENV)/.installed ## six notebooks, and the report they make: reports/<study>/index.html
+## STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>
+## STUDY=shortcut_demo shows what a naive error rate is worth
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
@@ -131,11 +112,11 @@ $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
 
 # A rerun has a folder of its own, so that nothing of the published run is taken up again.
 RERUN := $(if $(filter $(STUDY),$(RUN)),$(STUDY)_reproduced,$(RUN))
-reproduce: $(VENV)/.installed
+reproduce: $(VENV)/.installed ## a study once more, and whether it reaches its published numbers: STUDY=…
 	@$(MAKE) --no-print-directory report RUN=$(RERUN)
 	@$(PY) -m deepsign_utils reproduce $(STUDY) --run $(RERUN)
 
-publish: $(VENV)/.installed
+publish: $(VENV)/.installed ## a finished run writes down the numbers that reruns have to reach: STUDY=…
 	@$(PY) -m deepsign_utils publish $(STUDY) --run $(RUN)
 
 # Checked at every run, before anything else; a chapter's file changes only with its parameters.
@@ -220,50 +201,53 @@ $(USED): $(BUILT)/used_parameters/%.json: $(EXECUTED)/%.ipynb ; $(call artefact,
 $(REPORT)/metrics.json: $(EXECUTED)/$(lastword $(CHAPTERS)).ipynb ; $(call artefact,$(lastword $(CHAPTERS)))
 
 # Reads what finished studies left; their scores are kept, so that a second run is quick.
-matrix: $(VENV)/.installed
+matrix: $(VENV)/.installed ## train on one dataset, test on another: reports/matrix/index.html
+## STUDIES="cedar synthetic", default: all finished studies
 	@$(PY) -m deepsign_utils matrix $(STUDIES)
 
 # Captured images are embedded once and kept, so that an interrupted run goes on where it stopped.
-capture: $(VENV)/.installed
+capture: $(VENV)/.installed ## signatures on forms, by camera, fax and other pens: reports/capture/index.html
+## DATA=<folder of images>  WRITERS=24, default: 16 synthetic ones  ONLY="ruled line,fax"
 	@$(PY) -m deepsign_utils capture $(if $(DATA),'$(subst ','\'',$(value DATA))') \
 		$(if $(WRITERS),--writers $(WRITERS)) $(if $(ONLY),--only '$(ONLY)')
 
 # ------------------------------------------------------------------------------- everyday use
 # JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news.
 LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
-lab: $(VENV)/.installed
+lab: $(VENV)/.installed ## the notebooks in JupyterLab
 	@mkdir -p $(LAB_SETTINGS)
 	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
 	@env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/README.md
 
-serve: $(VENV)/.installed-serve
+serve: $(VENV)/.installed-serve ## verify signatures over HTTP, with a page at http://127.0.0.1:8000
 	@$(PY) -m deepsign_utils serve
 
-sweep: $(VENV)/.installed-sweep
+sweep: $(VENV)/.installed-sweep ## many studies on this machine or a Dask cluster: reports/sweeps/<name>/index.html
+## SWEEP=notebooks/sweeps/example.yaml  DASK_SCHEDULER=tcp://<host>:8786
 	@test -n '$(SWEEP)' || { echo 'Which? make sweep SWEEP=notebooks/sweeps/example.yaml' >&2; exit 2; }
 	@$(PY) -m deepsign_utils sweep '$(SWEEP)'
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev ## how fast this machine is, in ratios: reports/bench/index.html
 	@$(PY) tests/benchmarks/bench.py
 
 # The shipped model: what verify and serve use where no model is named, and start_from: pretrained.
-pretrained:
+pretrained: ## train the shipped model on synthetic writers; minutes on a GPU, most of a day on 2 cores
 	@$(MAKE) report STUDY=pretraining
 	@mkdir -p deepsign_utils/pretrained
 	@cp reports/pretraining/model/* deepsign_utils/pretrained/
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev ## format, style, docstrings
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 
-planted: $(VENV)/.installed-dev
+planted: $(VENV)/.installed-dev ## 20 honest datasets and four with a planted shortcut: which are flagged?
 	@$(PY) tests/planted.py
 
-test: lint
+test: lint ## all tests
 	@$(PY) -m pytest -n 2
 
 # What `make test` has no time for. `pytest -m torture` alone leaves the short forms out.
-torture: $(VENV)/.installed-dev
+torture: $(VENV)/.installed-dev ## kills, faults, dirty and hostile data, at length (docs/reliability.md)
 	@$(PY) -m pytest -m 'torture or not torture' tests/torture tests/test_repeatability.py \
 		tests/test_pipeline.py tests/test_datasets.py
 
@@ -275,22 +259,22 @@ $(NEWEST)/.installed: $(VENV)/.installed
 	@test -n "$$(find $@ -newer pyproject.toml -mtime -1 2>/dev/null)" || { \
 		echo 'Installing the newest versions into $(NEWEST).'; \
 		$(PY) -m venv --clear $(NEWEST) \
-		&& $(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager -e '.[study,serve,sweep,dev]' \
+		&& $(NEWEST)/bin/python $(INSTALL) --upgrade --upgrade-strategy eager -e '.[study,serve,sweep,dev]' \
 		&& touch $@ $@-dev $@-serve; }
 
-test-newest: $(NEWEST)/.installed
+test-newest: $(NEWEST)/.installed ## all tests, with the newest versions that pyproject.toml allows
 	@$(NEWEST)/bin/python -m pytest -n 2
 
 # The auditors live in an environment of their own: they are no part of the project.
 AUDIT := .venv-audit
-audit-dependencies: $(VENV)/.installed-dev $(VENV)/.installed-serve
+audit-dependencies: $(VENV)/.installed-dev $(VENV)/.installed-serve ## known vulnerabilities and licences of what the locks install
 	@test -x $(AUDIT)/bin/pip-licenses || { $(PY) -m venv $(AUDIT) \
-		&& $(AUDIT)/bin/pip install --quiet pip-audit pip-licenses; }
+		&& $(AUDIT)/bin/python $(INSTALL) pip-audit pip-licenses; }
 	@$(AUDIT)/bin/pip-licenses --python $(PY) --format=markdown
 	@$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt \
 		|| { echo 'Not clean, or not audited: what was found, or why not, stands above.' >&2; exit 1; }
 
-clean:
+clean: ## what was generated: data/built, reports/*, the environment
 	rm -rf $(VENV) $(NEWEST) $(AUDIT) data/built data/raw/synthetic data/raw/capture
 	find reports -mindepth 1 ! -name README.md -delete
 

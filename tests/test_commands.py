@@ -1,5 +1,7 @@
 """The command line as such: its help, its exit statuses, and what it does with its output."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from serving import model_folder, signature
 
 from deepsign_utils import synthetic
 from deepsign_utils.__main__ import EXIT_STATUSES, LEFT, _Commands, _parser, main
+from deepsign_utils.study import digest
 
 
 def commands() -> list[str]:
@@ -144,6 +147,13 @@ def test_genuine_signatures_alone_are_told_and_calibrate_takes_them(people, tmp_
         output = tmp_path / f"model {name.replace('/', ' ')}"
         assert main(["calibrate", str(tmp_path / name), "--output", str(output)]) == 0
         assert "24 images of 6 writers, 0 left out" in capsys.readouterr().out
+    # The model names the images by the hash that sha256sum gives.
+    files = sorted(path.relative_to(folders).as_posix() for path in folders.rglob("*.png"))
+    lines = "".join(f"{digest(folders / file)}  {file}\n" for file in files)
+    sum_ = hashlib.sha256(lines.encode()).hexdigest()
+    (one,) = json.loads((tmp_path / "model b/scoring.json").read_text())["measured_on"]
+    assert one["sha256"] == sum_
+    assert sum_ in (tmp_path / "model b/card.md").read_text()
 
 
 def test_forgeries_alone_are_told(people: Path, tmp_path: Path, capsys):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from conftest import ROOT, TINY, Project, copy_project, report_of
 from PIL import Image
 
+from deepsign_utils import __version__
 from deepsign_utils.study import CHAPTERS, DEMONSTRATION, room, sources
 
 pytestmark = pytest.mark.slow
@@ -74,6 +76,25 @@ class TestWhatComesOut:
         assert all(
             re.fullmatch(r"[0-9a-f]{64}", digest) for digest in provenance["inputs"].values()
         )
+
+    def test_metrics_and_card_name_the_images_by_hash(self, tiny_study, tiny_data):
+        reports = tiny_study.folder / "reports/tiny"
+        provenance = json.loads((reports / "metrics.json").read_text())["provenance"]
+        listed = subprocess.run(
+            "find . -name '*.png' -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum"
+            " | sha256sum",
+            shell=True,
+            cwd=tiny_data,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        sum_ = listed.stdout.split()[0]
+        assert provenance["images"] == {"files": 160, "sha256": sum_}
+        card = (reports / "model/card.md").read_text()
+        assert sum_ in card
+        assert f"trained by DeepSign {__version__}" in card
+        assert sum_ in (reports / "index.html").read_text()
 
     def test_the_scores_are_those_that_the_metrics_were_made_of(self, tiny_study):
         reports = tiny_study.folder / "reports/tiny"

@@ -677,7 +677,11 @@ def test_wrong_input_is_told_in_a_sentence(draw, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["王小明", "張偉國", "田中さん", "محمد عبد الله", "রবীন্দ্রনাথ", "श्रीमती क्षत्रिय", "שלום"]
+    "name",
+    [
+        *("王小明", "張偉國", "田中さん", "김민준", "똠방", "ㄱㄴ"),
+        *("محمد عبد الله", "রবীন্দ্রনাথ", "श्रीमती क्षत्रिय", "שלום"),
+    ],
 )
 def test_names_in_every_script_are_drawn_not_boxes(name):
     figure, axes = plt.subplots()

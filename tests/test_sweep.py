@@ -48,7 +48,13 @@ errors = f"shrinkage,skilled,random\\n0.1,{0.5 - 50 * rate},0\\ninf,0.5,0\\n"
 (reports / "whitening.csv").write_text(errors)
 (reports / "index.html").write_text("a report")
 (reports / "metrics.json").write_text(
-    json.dumps({"study": run, "test": {"references": {"1": rates, "5": rates}}})
+    json.dumps(
+        {
+            "study": run,
+            "provenance": {"images": {"sha256": "ab" * 32}},
+            "test": {"references": {"1": rates, "5": rates}},
+        }
+    )
 )
 note("end")
 """

@@ -55,7 +55,7 @@ for _file in sorted(_FONTS.glob("*.ttf")):
     font_manager.fontManager.addfont(_file)
 # They have no bold, of which a notebook's reader need not be told.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-_FACES = ["Noto Sans Bengali", "Noto Sans Devanagari", "Noto Sans SC"]
+_FACES = ["Noto Sans Bengali", "Noto Sans Devanagari", "Noto Sans SC", "Noto Sans KR"]
 
 _NO_STYLE = ("backend", "interactive", "toolbar", "tk", "webagg", "savefig.directory", "datapath")
 STYLE = {

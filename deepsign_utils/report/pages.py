@@ -152,7 +152,8 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for kind, n in as_mapping(test.get("pairs")).items()
         if write_count(n)
     ]
-    parameters = as_mapping(as_mapping(metrics.get("provenance")).get("parameters"))
+    provenance = as_mapping(metrics.get("provenance"))
+    parameters = as_mapping(provenance.get("parameters"))
     return {
         "study": metrics["study"],
         "dataset": metrics.get("dataset") or "not named",
@@ -167,6 +168,8 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
             if side in parameters
         ),
         "seed": metrics.get("seed"),
+        "version": as_mapping(provenance.get("versions")).get("deepsign"),
+        "images": as_mapping(provenance.get("images")),
         "writers": writers,
         "validation_writers": as_mapping(metrics.get("validation")).get("writers"),
         "pairs": f"{', '.join(pairs)} pairs with one reference" if pairs else "",

@@ -241,7 +241,7 @@ def provenance_rows(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str
         "seconds": [(step, _duration(s)) for step, s in seconds.items() if is_finite(s)],
         **{
             part: flatten(as_mapping(provenance.get(part)))
-            for part in ("parameters", "versions", "threads", "arithmetic", "inputs")
+            for part in ("parameters", "versions", "threads", "arithmetic", "images", "inputs")
         },
     }
 

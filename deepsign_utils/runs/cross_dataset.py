@@ -18,7 +18,7 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, scoring
 from deepsign_utils.study.artefacts import check_seal, read_artefact, write_artefact
 from deepsign_utils.study.folders import ROOT, Study
-from deepsign_utils.study.images import images_are_newer
+from deepsign_utils.study.images import hash_of_images, images_are_newer
 from deepsign_utils.study.steps import step
 from deepsign_utils.verifying import verifier
 
@@ -57,7 +57,8 @@ def measure(names: Sequence[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``{"studies": {name: {"dataset", "writers", "canvas"}}, "cells": {trained on: {tested on:
+        ``{"studies": {name: {"dataset", "writers", "canvas", "images"}},
+        "cells": {trained on: {tested on:
         {"eer": I, "fmr": I, "fnmr": I, "threshold": float, "writers": int, "pairs": {...}}}}}``
         with ``I = {"value", "low", "high"}``, the cell None where fewer than two writers are left:
         EER and FMR of skilled forgeries (random ones where a test has no skilled), FMR and FNMR
@@ -87,7 +88,8 @@ def measure(names: Sequence[str]) -> dict[str, Any]:
         for trained in names
     }
     shown = {
-        name: {k: of[k] for k in ("dataset", "writers", "canvas")} for name, of in about.items()
+        name: {k: of[k] for k in ("dataset", "writers", "canvas", "images")}
+        for name, of in about.items()
     }
     return {"studies": shown, "cells": cells}
 
@@ -110,6 +112,7 @@ def _about(name: str) -> dict[str, Any]:
             "report was made: make it again, or leave the study out."
         )
     return {
+        "images": hash_of_images(read_artefact(study.signatures)),
         "dataset": used["dataset"],
         "writers": int((split["split"] == "test").sum()),
         "canvas": f"{cleaning['canvas_height']} x {cleaning['canvas_width']}, {cleaning['fit']}",

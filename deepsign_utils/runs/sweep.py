@@ -557,8 +557,9 @@ def gather(runs: list[Run], errors: Mapping[str, str], attempts: Mapping[str, in
     DataFrame
         ``run``, ``study``, ``seed``, a column for each swept parameter, ``status`` (finished,
         failed or waiting), ``attempts``, ``seconds``, ``error``; of finished runs
-        ``validation_eer``, and with the fewest references ``eer_skilled``, ``eer_random``,
-        ``fmr_skilled`` and ``fnmr`` with ``_low`` and ``_high`` (fractions, 95 % intervals).
+        ``images_sha256`` (of `hash_of_images`), ``validation_eer``, and with the fewest references
+        ``eer_skilled``, ``eer_random``, ``fmr_skilled`` and ``fnmr`` with ``_low`` and ``_high``
+        (fractions, 95 % intervals).
     """
     rows = []
     for run in runs:
@@ -580,6 +581,7 @@ def gather(runs: list[Run], errors: Mapping[str, str], attempts: Mapping[str, in
     for name in _RATES:
         for column in (name, f"{name}_low", f"{name}_high"):
             table[column] = table[column].astype(float) if column in table else math.nan
+    table["images_sha256"] = table["images_sha256"].fillna("") if "images_sha256" in table else ""
     table["validation_eer"] = (
         table["validation_eer"].astype(float) if "validation_eer" in table else math.nan
     )
@@ -594,13 +596,14 @@ _RATES = {
 }
 
 
-def _rates(run: Run) -> dict[str, float]:
+def _rates(run: Run) -> dict[str, Any]:
     metrics = read_artefact(run.reports / "metrics.json")
     results = metrics["test"]["references"]
     fewest = results[min(results, key=int)]
     errors = read_artefact(run.reports / "whitening.csv").set_index("shrinkage")
     chosen = whitening.decisive_errors(errors)[whitening.choose_shrinkage(errors)]
-    row = {"validation_eer": float(chosen)}
+    images = metrics.get("provenance", {}).get("images", {}).get("sha256", "")
+    row = {"images_sha256": images, "validation_eer": float(chosen)}
     for name, keys in _RATES.items():
         rate: Any = fewest
         for key in keys:
@@ -724,6 +727,7 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
         best=best.to_dict("records"),
         best_runs=_records(best_runs),
         runs=_records(table),
+        images=finished.groupby("study")["images_sha256"].unique().to_dict(),
         failed=_records(table[table["status"] == "failed"]),
         seeds=sorted({run.seed for run in sweep.runs}),
         counts={"finished": 0, "failed": 0, **table["status"].value_counts()},

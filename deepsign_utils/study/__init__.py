@@ -24,6 +24,7 @@ from deepsign_utils.study.folders import (
     shards_folder,
 )
 from deepsign_utils.study.images import (
+    hash_of_images,
     images_are_newer,
     news_of_images,
     record_images,
@@ -82,6 +83,7 @@ __all__ = [
     "clear_partial",
     "digest",
     "fingerprint",
+    "hash_of_images",
     "images_are_newer",
     "is_as_written",
     "news_of_images",

@@ -12,10 +12,13 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepsign_utils.study.artefacts import digest, write_atomically, write_json
 from deepsign_utils.study.folders import CHAPTERS, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def record_images(study: Study) -> None:
@@ -55,6 +58,22 @@ def news_of_images(study: Study) -> str:
         f"In {study.data_root}, files have changed since the study read them ({happened}): the "
         "chapters that used them run again."
     )
+
+
+def hash_of_images(signatures: pd.DataFrame) -> dict[str, Any]:
+    """What a signature table is of: how many images, and a hash of their paths and contents.
+
+    The hash is that of the lines `<SHA-256 of a file>  <its path>`, in order of path, as
+    `sha256sum` prints them: whoever has the images can say whether they are the same.
+
+    Returns
+    -------
+    dict
+        ``files`` and ``sha256``.
+    """
+    rows = sorted(zip(signatures["path"], signatures["sha256"], strict=True))
+    lines = "".join(f"{sum_}  {path}\n" for path, sum_ in rows)
+    return {"files": len(rows), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def images_are_newer(study: Study) -> bool:

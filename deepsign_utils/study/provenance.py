@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.study.artefacts import digest, read_artefact, write_artefact
 from deepsign_utils.study.folders import CHAPTERS, ROOT, Study
+from deepsign_utils.study.images import hash_of_images
 from deepsign_utils.study.parameters import (
     PARAMETERS,
     check_names,
@@ -72,7 +73,7 @@ def provenance(
     arithmetic: Mapping[str, str],
     chapters: Sequence[str] = CHAPTERS,
 ) -> dict[str, Any]:
-    """What made a study's numbers: parameters, versions, threads, processor and hashes.
+    """What made a study's numbers: parameters, versions, threads, processor, images and hashes.
 
     Parameters
     ----------
@@ -105,6 +106,7 @@ def provenance(
         "threads": dict(threads),
         "arithmetic": dict(arithmetic),
         "processor": processor(),
+        "images": hash_of_images(read_artefact(study.signatures)),
         "inputs": {name: digest(file) for name, file in inputs.items()},
         "seconds": dict(seconds),
     }

@@ -21,7 +21,7 @@ from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import read_dataset
 from deepsign_utils.layouts import GenuineOnly
 from deepsign_utils.scoring import Population, Scoring
-from deepsign_utils.study import seal, write_atomically, write_json
+from deepsign_utils.study import hash_of_images, seal, write_atomically, write_json
 from deepsign_utils.verifying.verifier import Verifier
 
 LEAST_WRITERS = 5  # below, an interval over writers means nothing
@@ -162,6 +162,7 @@ def _described(people: People, split: str) -> dict[str, Any]:
         "writers": people.writers,
         "images": len(people.signatures),
         "left_out": len(people.left_out),
+        "sha256": hash_of_images(people.signatures)["sha256"],
     }
 
 
@@ -299,6 +300,7 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
     sets = "\n".join(
         f"- {one['dataset']}: {one['writers']} writers, {one['images']} images, "
         f"{one['left_out']} left out"
+        + (f"; SHA-256 of the images {one['sha256']}" if "sha256" in one else "")
         + (
             f"; skilled forgeries inferred from {', '.join(one['skilled_inferred_from'])}"
             if "skilled_inferred_from" in one
