@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from deepsign_utils import synthetic
-from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, load_grayscale, plain
+from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, load_image, plain
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 CANVAS = Preprocessing(64, 128, "fill")
@@ -66,6 +66,15 @@ def stamped(gray: np.ndarray) -> np.ndarray:
     return (gray * (1 - np.asarray(plate) / 255 * 0.3)).astype(np.uint8)
 
 
+def in_colours(ink: np.ndarray, colour: tuple, print_: np.ndarray, shade: tuple) -> np.ndarray:
+    """A signature in one colour on a form in another; each of two shades lets through its light."""
+    through = [
+        (1 - (1 - gray[..., None] / 255) * (1 - np.array(light)))
+        for gray, light in ((ink, colour), (print_, shade))
+    ]
+    return np.rint(255 * through[0] * through[1]).astype(np.uint8)
+
+
 def on_a_desk(gray: np.ndarray) -> np.ndarray:
     return np.pad(gray, 30, constant_values=50)
 
@@ -112,6 +121,29 @@ def test_the_form_is_taken_away_and_told(signatures, spoil, code, least):
     assert np.median(same) > least
 
 
+BLACK, BLUE, RED, YELLOW = (0.1, 0.1, 0.1), (0.1, 0.2, 0.7), (0.8, 0.1, 0.1), (1.0, 0.9, 0.3)
+
+
+@pytest.mark.parametrize(("colour", "shade"), [(BLACK, RED), (BLUE, BLACK), (BLUE, RED)])
+def test_a_form_of_another_colour_is_taken_away_and_told(signatures, colour, shade):
+    told, same = [], []
+    for gray in signatures:
+        form = ruled(labelled(np.full_like(gray, 255)))
+        page = load_image(in_colours(gray, colour, form, shade))
+        told.append("other_ink_removed" in codes(page))
+        same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
+    assert all(told)
+    assert np.median(same) > 0.8
+
+
+@pytest.mark.parametrize("colour", [BLUE, RED, YELLOW])
+def test_ink_of_one_colour_is_read_whole(signatures, colour):
+    for gray in signatures:
+        page = load_image(in_colours(gray, colour, np.full_like(gray, 255), BLACK))
+        assert codes(page) == []
+        assert agreement(clean(page, CANVAS), clean(gray, CANVAS)) > 0.7
+
+
 def test_a_plain_scan_passes_unchanged(signatures):
     for gray in signatures:
         page = plain(gray)
@@ -129,7 +161,7 @@ def test_white_ink_on_transparent_ground_is_seen(signatures):
     gray = signatures[0]
     white = np.full((*gray.shape, 4), 255, np.uint8)
     white[..., 3] = 255 - gray
-    canvas = clean(load_grayscale(Image.fromarray(white)), CANVAS)
+    canvas = clean(load_image(Image.fromarray(white)), CANVAS)
     assert agreement(canvas, clean(gray, CANVAS)) > 0.85
 
 

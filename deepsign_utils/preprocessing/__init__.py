@@ -21,6 +21,7 @@ from deepsign_utils.preprocessing.images import (
     READABLE,
     ImageTooLargeError,
     load_grayscale,
+    load_image,
     open_image,
     read_image_file,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "ink_box",
     "ink_mask",
     "load_grayscale",
+    "load_image",
     "open_image",
     "plain",
     "read_image_file",

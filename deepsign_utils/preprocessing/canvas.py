@@ -16,7 +16,7 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing.form import plain
-from deepsign_utils.preprocessing.images import load_grayscale, resize
+from deepsign_utils.preprocessing.images import load_image, resize
 from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box
 from deepsign_utils.preprocessing.one_pen import FINE, redrawn
 from deepsign_utils.study.processes import ordered_map
@@ -93,7 +93,7 @@ def clean(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Parameters
     ----------
     gray : np.ndarray
-        Shape (H, W), uint8, from `load_grayscale`.
+        Shape (H, W), uint8, from `load_image`.
     preprocessing : Preprocessing
         Size and manner of the canvas.
 
@@ -228,7 +228,7 @@ def clean_table(
 
 def _clean_file(root: Path, preprocessing: Preprocessing, path: str) -> Cleaned:
     try:
-        return Cleaned(path, clean(load_grayscale(root / path), preprocessing), None)
+        return Cleaned(path, clean(load_image(root / path), preprocessing), None)
     except BlankPageError as error:
         return Cleaned(path, None, f"{root / path}: {error}")
     except DeepSignError as error:

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils.preprocessing import light, lines
+from deepsign_utils.preprocessing.colour import in_gray, inks
 from deepsign_utils.preprocessing.ink import EDGE, ink_field, ink_mask, paper_levels, reduced
 from deepsign_utils.preprocessing.layers import pale_layer
 from deepsign_utils.preprocessing.text import printed_text
@@ -35,6 +36,15 @@ SHADOW = Removal("shadow_removed", "A shadow's edge crosses the paper: the light
 LINE = Removal(
     "ruled_line_removed",
     "A printed line was taken away, and the strokes that cross it were joined.",
+)
+COLOUR = Removal(
+    "other_ink_removed",
+    "Print, a stamp or a form of another colour than the signature's ink was taken away.",
+)
+TWO_INKS = Removal(
+    "two_inks",
+    "The page shows ink of two colours, and both were taken for the signature: crop the image, or "
+    "hide what is no signature.",
 )
 PALE = Removal(
     "pale_print_removed", "Print or a stamp, paler than the signature's ink, was taken away."
@@ -62,25 +72,28 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
+_PRINTED = 0.3  # by which the share of print in two inks differs, where one is the form's
 _CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
 _BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
 
 
-def plain(gray: np.ndarray) -> Plain:
+def plain(image: np.ndarray) -> Plain:
     """Take away whatever on a page is not the signature.
 
     Parameters
     ----------
-    gray : np.ndarray
-        Shape (H, W), uint8, from `load_grayscale`.
+    image : np.ndarray
+        Shape (H, W) or (H, W, 3), uint8, from `load_image` or `load_grayscale`.
 
     Returns
     -------
     Plain
-        On a page with nothing but a signature, `gray` as it was, reduced to its working size.
+        On a page with nothing but a signature, its gray levels as they were, reduced to its working
+        size.
     """
-    gray, removed = reduced(gray), []
+    image, removed = reduced(image), []
+    gray = image if image.ndim == 2 else in_gray(image)
     if min(gray.shape) < _LEAST_SIDE:
         return Plain(gray, ink_field(gray), ())
     smooth = light.undithered(gray)
@@ -91,6 +104,12 @@ def plain(gray: np.ndarray) -> Plain:
     if inside is not None:
         gray = light.cut_out(gray, inside)
         removed.append(SHEET)
+    if image.ndim == 3 and not light.is_inverted(gray):
+        if inside is not None:
+            channels = [light.cut_out(image[..., number], inside) for number in range(3)]
+            image = np.stack(channels, axis=-1)
+        gray, parted = _in_one_ink(image)
+        removed += parted
     if light.is_inverted(gray):
         gray = 255 - gray
         removed.append(INVERTED)
@@ -133,6 +152,30 @@ def has_ink(gray: np.ndarray) -> bool:
 
 
 _PASSES = 3  # a pale line shows itself where a dark one is gone
+
+
+def _in_one_ink(rgb: np.ndarray) -> tuple[np.ndarray, list[Removal]]:
+    """The page in the signature's ink alone, where it shows two, as gray levels."""
+    found = inks(rgb)
+    if len(found.layers) == 1:
+        return found.layers[0], []
+    printed = [_printed_share(layer) for layer in found.layers]
+    one, other = found.layers
+    if abs(printed[0] - printed[1]) > _PRINTED:
+        return (one if printed[0] < printed[1] else other), [COLOUR]
+    # People write in black and in blue; stamps and forms come in every colour.
+    if found.pens[0] == found.pens[1]:
+        return in_gray(rgb), [TWO_INKS]
+    return (one if found.pens[0] else other), [COLOUR]
+
+
+def _printed_share(gray: np.ndarray) -> float:
+    """Share of a page's ink that is lines, boxes and text in print."""
+    field = ink_field(gray)
+    ink = np.count_nonzero(field > EDGE)
+    gray, field, _ = _without_lines(gray, field)
+    left = (field > EDGE) & ~printed_text(field, alone=True)
+    return 1 - np.count_nonzero(left) / max(ink, 1)
 
 
 def _without_text(

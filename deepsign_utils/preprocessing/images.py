@@ -99,6 +99,37 @@ def load_grayscale(
     DeepSignError
         If the image is damaged, too large or of an unknown kind; the message names the file.
     """
+    return np.asarray(_decoded(source, name).convert("L"))
+
+
+def load_image(
+    source: Path | str | bytes | Image.Image | np.ndarray, name: str = "the image"
+) -> np.ndarray:
+    """Decode an image to gray levels, or to colours where it shows some.
+
+    Parameters
+    ----------
+    source, name
+        As for `load_grayscale`.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (H, W), or (H, W, 3) in RGB where something is coloured: uint8.
+
+    Raises
+    ------
+    DeepSignError
+        As `load_grayscale`.
+    """
+    image = _decoded(source, name)
+    if image.mode != "RGB" or not shows_colour(np.asarray(image)):
+        image = image.convert("L")
+    return np.asarray(image)
+
+
+def _decoded(source: Path | str | bytes | Image.Image | np.ndarray, name: str) -> Image.Image:
+    """The image on white paper, of the mode 1, L or RGB."""
     if isinstance(source, np.ndarray):
         source = _image_from_array(source, name)
     elif not isinstance(source, Image.Image):
@@ -110,9 +141,17 @@ def load_grayscale(
         if max(source.size) > 2 * WORKING_SIDE:
             # A JPEG photograph is decoded at half its size, in a quarter of the memory.
             source.draft(None, (source.width // 2, source.height // 2))
-        return _to_gray(ImageOps.exif_transpose(source))
+        return _on_paper(ImageOps.exif_transpose(source))
     except Exception as error:  # a damaged file can raise nearly anything while it is decoded
         raise DeepSignError(f"{name} is damaged and cannot be decoded ({error})") from error
+
+
+def shows_colour(rgb: np.ndarray) -> bool:
+    """Whether an image (H, W, 3), uint8, has ink or paper of a colour to speak of."""
+    step = max(1, rgb.shape[0] // 200), max(1, rgb.shape[1] // 400)
+    sample = rgb[:: step[0], :: step[1]].astype(np.int16)
+    chroma = sample.max(axis=2) - sample.min(axis=2)
+    return bool(np.count_nonzero(chroma - np.median(chroma) > 40) > 0.0005 * chroma.size)
 
 
 def read_image_file(path: Path) -> bytes:
@@ -164,11 +203,11 @@ def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _to_gray(image: Image.Image) -> np.ndarray:
+def _on_paper(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         # A scanner may fill 10, 12 or 16 of the bits, so the brightest level sets the scale.
         levels = np.maximum(np.nan_to_num(np.asarray(image, np.float32)), 0)
-        return np.rint(levels * (255 / max(levels.max(), 1e-6))).astype(np.uint8)
+        return Image.fromarray(np.rint(levels * (255 / max(levels.max(), 1e-6))).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = "black" if _is_light_on_clear(rgba) else "white"
@@ -177,7 +216,8 @@ def _to_gray(image: Image.Image) -> np.ndarray:
         image = image.getchannel(0)
     elif image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    return np.asarray(image.convert("L"))
+    image.load()
+    return image.convert("RGB") if image.mode == "RGBA" else image
 
 
 def _is_light_on_clear(rgba: Image.Image) -> bool:

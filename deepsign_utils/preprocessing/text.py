@@ -35,13 +35,15 @@ class _Row(NamedTuple):
     stop: int
 
 
-def printed_text(field: np.ndarray) -> np.ndarray:
+def printed_text(field: np.ndarray, alone: bool = False) -> np.ndarray:
     """Find printed text beside a signature.
 
     Parameters
     ----------
     field : np.ndarray
         Shape (H, W), uint8, from `ink.ink_field`.
+    alone : bool
+        Whether to find text on a page that shows nothing else.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def printed_text(field: np.ndarray) -> np.ndarray:
             taken |= inside
     # What is left must be a signature: larger than the letters, and not a crumb of ink.
     left = ~taken
+    if alone:
+        return np.concatenate([[False], taken])[labels]
     if not taken.any() or not left.any() or areas[left].sum() < _LEAST_REST * areas.sum():
         return nothing
     if np.ptp(boxes[left, :2], axis=1).max() < _LARGER * max(row.height for row in rows):

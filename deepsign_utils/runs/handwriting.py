@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
-from deepsign_utils.preprocessing import EDGE, Preprocessing, load_grayscale, plain
+from deepsign_utils.preprocessing import EDGE, Preprocessing, load_image, plain
 from deepsign_utils.runs.finding import _boosted
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map
@@ -34,7 +34,7 @@ _REFUSED = "refused"
 
 def _described(image: Path | np.ndarray) -> np.ndarray | None:
     """Features of an image's ink; None where there is none."""
-    ink = plain(load_grayscale(image)).field > EDGE
+    ink = plain(load_image(image)).field > EDGE
     return handwriting.describe(ink) if ink.any() else None
 
 
@@ -61,7 +61,7 @@ def _spoken(image: Path | np.ndarray) -> str:
     """What the verifier says of an image: `_REFUSED`, or codes of warnings."""
     canvas = Preprocessing()
     try:
-        page = plain(load_grayscale(image))
+        page = plain(load_image(image))
     except DeepSignError:
         return _REFUSED
     ink = page.field > EDGE

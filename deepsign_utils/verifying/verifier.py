@@ -40,7 +40,7 @@ from deepsign_utils.preprocessing import (
     Plain,
     Preprocessing,
     draw,
-    load_grayscale,
+    load_image,
     open_image,
     plain,
 )
@@ -452,7 +452,7 @@ class Verifier:
         Parameters
         ----------
         image : str, Path, bytes, open binary file, PIL.Image.Image or np.ndarray
-            As `preprocessing.load_grayscale` takes it.
+            As `preprocessing.load_image` takes it.
         name : str
             What to call it in messages, where it is not a file.
 
@@ -468,9 +468,9 @@ class Verifier:
         if isinstance(image, (str, Path, bytes)):
             image = open_image(image, name)
         paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
-        gray = load_grayscale(image, name)
+        pixels = load_image(image, name)
         try:
-            page = plain(gray)
+            page = plain(pixels)
             canvas = draw(page.field, self.preprocessing)
         except BlankPageError as error:
             raise BlankPageError(f"{name}: {error}") from error
@@ -836,7 +836,7 @@ def _faults(page: Plain, canvas: tuple[int, int], name: str) -> tuple[scan_fault
 def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
     """A file's canvas and its faults in words; None and why where it cannot be judged."""
     try:
-        page = plain(load_grayscale(file))
+        page = plain(load_image(file))
         canvas = draw(page.field, preprocessing)
         found = page.removed + _faults(page, canvas.shape, str(file))
     except BlankPageError as error:
