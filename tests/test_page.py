@@ -173,6 +173,19 @@ def test_verdict_with_its_uncertainty(browser, service, files, questioned, verdi
     assert browser.js("document.querySelectorAll('#cleaned img').length") == 3
 
 
+def test_a_name_from_the_right_stands_by_itself(browser, service, files, tmp_path) -> None:
+    named = tmp_path / "محمد 1.png"
+    named.write_bytes(files[0].read_bytes())
+    browser.open(service.url)
+
+    browser.choose("#references input", named)
+
+    direction = "getComputedStyle(document.querySelector('#references .name')).direction"
+    assert browser.js(direction) == "rtl"
+    browser.js("document.querySelector('#references .images button').click()")
+    assert text(browser, "#status") == "\u2068محمد 1.png\u2069 removed."
+
+
 def test_chart_puts_the_score_on_its_side_of_the_threshold(browser, service, files) -> None:
     places = []
     for questioned in (files[3], files[4]):

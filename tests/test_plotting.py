@@ -26,6 +26,7 @@ from traitlets.config import Config
 from deepsign_utils import DeepSignError, figures
 from deepsign_utils.figures import style
 from deepsign_utils.metrics import error_curve
+from deepsign_utils.study.names import isolated
 
 
 class Curve(NamedTuple):
@@ -705,3 +706,24 @@ def test_what_is_written_from_right_to_left_is_drawn_so():
     heights = ink[:, ink.any(axis=0)].sum(axis=0)
     third = len(heights) // 3
     assert heights[-third:].max() > 1.5 * heights[:third].max()
+
+
+def test_names_from_the_right_leave_the_order_of_what_is_around_them():
+    def left_end(text: str) -> np.ndarray:
+        figure = plt.figure(figsize=(5, 1))
+        with mpl.rc_context(style.STYLE):
+            figure.text(0.1, 0.4, text, fontsize=30)
+            content = style.render(figure)["image/png"]
+        plt.close(figure)
+        ink = np.asarray(Image.open(io.BytesIO(content)).convert("L")) < 128
+        return ink[:, np.flatnonzero(ink.any(axis=0))[0] :][:, :60]
+
+    # What comes first stands on the left, be it the name or what is said of it.
+    np.testing.assert_array_equal(left_end("שלום, 3 of 12"), left_end("שלום"))
+    np.testing.assert_array_equal(left_end("Imm, שלום, 3"), left_end("Imm"))
+
+
+def test_names_from_the_right_are_isolated_once():
+    assert isolated("'محمد', 'שלום' and 1") == "'\u2068محمد\u2069', '\u2068שלום\u2069' and 1"
+    assert isolated(isolated("محمد عبد_01.png")) == "\u2068محمد عبد_01\u2069.png"
+    assert isolated("plain, 王小明") == "plain, 王小明"

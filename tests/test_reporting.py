@@ -473,6 +473,21 @@ def test_html_written_by_a_notebook_is_disarmed(tmp_path, metrics, harm):
     assert "harm" not in make_report(tmp_path, [notebook], metrics).read_text()
 
 
+def test_names_from_the_right_keep_to_themselves(tmp_path, metrics):
+    table = pd.DataFrame({"writer": ["محمد", "שלום"], "images": [3, 4]})
+    said = "In order: محمد, שלום, 12."
+    cells = [new_markdown_cell(f"# Title\n\n{said}"), code("x", [html(table.to_html())])]
+    cells += [code("show()", figure("a", f"Caption: {said}"))]
+    notebook = write_notebook(tmp_path / "a.ipynb", cells)
+    page = parse(make_report(tmp_path, [notebook], metrics | {"dataset": "محمد"}))
+    alone = "In order: \u2068محمد\u2069, \u2068שלום\u2069, 12."
+    assert text(page.main).count(alone) == 2
+    cells = [text(cell) for cell in page.select("td")]
+    assert {"\u2068محمد\u2069", "\u2068שלום\u2069"} <= set(cells)
+    command = page.select_one("#provenance pre.text, footer pre.text")
+    assert "\u2068" not in text(command)  # it is to be typed as it stands
+
+
 def test_a_heavy_report_is_written_with_a_warning_that_names_the_figure(tmp_path, metrics):
     heavy = {"image/png": base64.b64encode(bytes(11_500_000)).decode()}
     cells = [code("show()", figure("too-heavy", data=heavy))]

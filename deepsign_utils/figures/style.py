@@ -15,11 +15,13 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.names import isolated
 
 COLOURS = {
     "genuine": "#0072B2",
@@ -125,6 +127,8 @@ def render(figure: Figure) -> dict[str, str | bytes]:
     formats = {"image/png": {"Software": None}}
     if not any(axes.images for axes in figure.axes):
         formats["image/svg+xml"] = {"Date": None, "Creator": None}
+    for text in figure.findobj(Text):
+        text.set_text(isolated(text.get_text()))
     rendered: dict[str, str | bytes] = {}
     with mpl.rc_context(STYLE):
         for mime, metadata in formats.items():

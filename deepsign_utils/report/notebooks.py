@@ -21,6 +21,7 @@ from traitlets.config import Config
 from deepsign_utils import DeepSignError
 from deepsign_utils.report.formulas import with_pictures
 from deepsign_utils.report.rendering import FIGURE_TYPES, TEMPLATE_FOLDER, picture_size
+from deepsign_utils.study.names import isolated
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -199,6 +200,9 @@ def _arrange(html: str, chapter: int, anchors: dict[str, str]) -> tuple[str, lis
         _mend_link(link, anchors)
     for table in soup.find_all("table"):
         _mend_table(table)
+    for written in soup.find_all(string=True):
+        if (alone := isolated(written)) != written:
+            written.replace_with(alone)
     return title, sections, str(soup)
 
 

@@ -14,6 +14,7 @@ import jinja2
 
 from deepsign_utils.report.words import write_bounds, write_number, write_number_bounds, write_value
 from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.names import isolated_value
 
 SIZE_LIMIT = 15_000_000  # bytes; more is slow to open and to send
 
@@ -86,6 +87,7 @@ def render(template: str, **context: Any) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATE_FOLDER),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
+        finalize=isolated_value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

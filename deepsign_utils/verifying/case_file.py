@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from deepsign_utils import __version__
 from deepsign_utils.preprocessing import open_image, read_image_file
+from deepsign_utils.study.names import isolated_value
 
 if TYPE_CHECKING:
     from deepsign_utils.verifying.verifier import Comparison, Verifier
@@ -113,6 +114,7 @@ def case_file(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=isolated_value,
     )
     style = (_TEMPLATES / "case.css").read_text(encoding="utf-8")
     return templates.get_template("case.html.j2").render(

@@ -37,11 +37,11 @@ function show(side) {
     image.src = URL.createObjectURL(file);
     item.querySelector(".name").textContent = file.name;
     const button = item.querySelector("button");
-    button.setAttribute("aria-label", `Remove ${file.name}`);
+    button.setAttribute("aria-label", `Remove \u2068${file.name}\u2069`);
     button.addEventListener("click", () => {
       chosen[side].splice(index, 1);
       show(side);
-      say(`${file.name} removed.`);
+      say(`\u2068${file.name}\u2069 removed.`);
       const next = list.querySelectorAll("button")[index] ?? $(side).querySelector("input");
       next.focus();
     });
