@@ -8,10 +8,15 @@ from copying import CHANGES
 from PIL import Image
 
 from deepsign_utils import DeepSignError, synthetic
-from deepsign_utils.preprocessing import BlankPageError
-from deepsign_utils.verifying.copies import COPY, Trace, alike, trace
+from deepsign_utils.preprocessing import BlankPageError, plain
+from deepsign_utils.verifying import copies
+from deepsign_utils.verifying.copies import COPY, Trace, alike
 
 WRITERS = 8
+
+
+def trace(gray: np.ndarray) -> Trace:
+    return copies.trace(plain(gray).field)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def deepsign(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_verify(images: Path) -> None:
-    references, questioned = [images / "0" / f"{n}.png" for n in range(3)], images / "0" / "3.png"
+    references, questioned = [images / "1" / f"{n}.png" for n in range(3)], images / "1" / "3.png"
     asked = ("--questioned", questioned, "--model", model_folder(), "--json")
 
     done = deepsign("verify", *references, *asked)

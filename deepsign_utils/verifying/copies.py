@@ -25,7 +25,8 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing import ink_box, ink_mask
+from deepsign_utils.preprocessing import ink_box
+from deepsign_utils.preprocessing.ink import EDGE
 from deepsign_utils.preprocessing.shapes import thinned
 
 if TYPE_CHECKING:  # it takes long to import, and is needed where there may be a copy
@@ -35,9 +36,9 @@ COPY = 0.0100
 """Distance up to which two traces are one signature; 1 is the root mean square distance of a
 signature's points from their centre."""
 
-_LONG, _SHORT = 1000, 256  # pixels: longer sides are reduced, shorter ones enlarged
 _QUARTILE = 1.9  # times the median's bound, which the upper quartile has to keep
 _AREA = 256 * 256  # pixels of the ink's box, in which strokes are thinned to lines
+_LONG = 1000  # pixels of that box's longer side, at most
 _FAR = 0.018  # trimmed distance after a coarse registration, beyond which there is no copy
 _CELL = 0.02  # of the table of nearest points
 _KEPT = 0.75  # share of points that registration goes by: the others may have no partner
@@ -128,33 +129,32 @@ class Trace:
         return _Table(self.points)
 
 
-def trace(gray: np.ndarray) -> Trace:
+def trace(field: np.ndarray) -> Trace:
     """Reduce a signature to its centre lines.
 
     Parameters
     ----------
-    gray : uint8 (H, W)
-        Paper bright, from `preprocessing.load_grayscale`.
+    field : uint8 (H, W)
+        Its ink, from `preprocessing.plain`.
 
     Raises
     ------
     BlankPageError
         If there is no ink.
     """
-    factor = min(max(_SHORT / min(gray.shape), 1), _LONG / max(gray.shape))
-    size = [max(1, round(side * factor)) for side in gray.shape[::-1]]
-    sized = Image.fromarray(gray).resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
-    mask = ink_mask(np.asarray(sized))
-    top, bottom, left, right = ink_box(mask)
-    mask = mask[top:bottom, left:right]
-    finer = min(np.sqrt(_AREA / mask.size), _LONG / max(mask.shape))
-    size = [max(1, round(side * finer)) for side in mask.shape[::-1]]
-    ink = np.asarray(Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BICUBIC))
+    top, bottom, left, right = ink_box(field > EDGE)
+    field = field[top:bottom, left:right]
+    finer = min(np.sqrt(_AREA / field.size), _LONG / max(field.shape))
+    size = [max(1, round(side * finer)) for side in field.shape[::-1]]
+    if finer > 1:  # where strokes grow, their edge is interpolated
+        field = np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC))
+    ink = Image.fromarray((field > EDGE) * np.uint8(255))
+    ink = np.asarray(ink.resize(size, Image.Resampling.BICUBIC))
     smooth = ndimage.uniform_filter(np.pad(ink, 2), 3)  # against spurs
     lines = thinned(smooth > 110)
     if not lines.any():  # a dot
         lines[tuple(side // 2 for side in lines.shape)] = True
-    return Trace(lines, 1 / (factor * finer))
+    return Trace(lines, 1 / finer)
 
 
 def alike(reference: Trace, questioned: Trace) -> Copy | None:

@@ -478,11 +478,7 @@ class Verifier:
             (scan_faults.SEVERAL_PAGES,) * paged + page.removed + _faults(page, canvas.shape, name)
         )
         warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
-        try:
-            trace = copies.trace(page.gray)
-        except BlankPageError:  # what little ink there is vanishes at another size
-            trace = None
-        return Signature(name, canvas, warnings, trace)
+        return Signature(name, canvas, warnings, copies.trace(page.field))
 
     def read_questioned(
         self,
