@@ -19,7 +19,6 @@ from deepsign_utils import DeepSignError, models, scoring
 from deepsign_utils.__main__ import main
 from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import BlankPageError, clean
-from deepsign_utils.preprocessing.ink import ink_field
 from deepsign_utils.study import PRETRAINED, seal
 from deepsign_utils.verifying import scan_faults
 from deepsign_utils.verifying.verifier import MODEL_FILES, References, Verifier, occlude
@@ -239,10 +238,6 @@ def _dot() -> Image.Image:
     return image
 
 
-def faults(gray: np.ndarray) -> tuple[scan_faults.Fault, ...]:
-    return scan_faults.faults(gray, ink_field(gray), 64, 128)
-
-
 @pytest.mark.parametrize(
     ("image", "code"),
     [
@@ -254,12 +249,12 @@ def faults(gray: np.ndarray) -> tuple[scan_faults.Fault, ...]:
     ],
 )
 def test_faults_are_named(image: Image.Image, code: str) -> None:
-    assert code in [fault.code for fault in faults(np.asarray(image))]
+    assert code in [fault.code for fault in scan_faults.faults(np.asarray(image), 64, 128)]
 
 
 def test_a_sound_scan_has_no_fault() -> None:
     for writer in range(20):
-        assert faults(np.asarray(signature(writer))) == ()
+        assert scan_faults.faults(np.asarray(signature(writer)), 64, 128) == ()
 
 
 def test_several_pages_are_named(verifier: Verifier, tmp_path: Path) -> None:
@@ -270,7 +265,9 @@ def test_several_pages_are_named(verifier: Verifier, tmp_path: Path) -> None:
 
 def test_real_scans_rarely_have_a_fault(real_data: Path) -> None:
     files = sorted((real_data / "bhsig260-bengali").glob("*/*.tif"))[::180]
-    found = [bool(faults(np.asarray(Image.open(f).convert("L")))) for f in files]
+    found = [
+        bool(scan_faults.faults(np.asarray(Image.open(f).convert("L")), 64, 128)) for f in files
+    ]
     assert np.mean(found) < 0.2
 
 

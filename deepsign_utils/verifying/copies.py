@@ -17,7 +17,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -28,9 +27,6 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_box
 from deepsign_utils.preprocessing.ink import EDGE
 from deepsign_utils.preprocessing.shapes import thinned
-
-if TYPE_CHECKING:  # it takes long to import, and is needed where there may be a copy
-    from scipy.spatial import KDTree
 
 COPY = 0.0100
 """Distance up to which two traces are one signature; 1 is the root mean square distance of a
@@ -117,13 +113,6 @@ class Trace:
         return points / radius, radius
 
     @cached_property
-    def tree(self) -> KDTree:
-        """For the nearest of `points`."""
-        from scipy.spatial import KDTree
-
-        return KDTree(_plane(self.points))
-
-    @cached_property
     def table(self) -> _Table:
         """For nearly the nearest of `points`, at once."""
         return _Table(self.points)
@@ -172,16 +161,15 @@ def alike(reference: Trace, questioned: Trace) -> Copy | None:
     start = _coarse(reference.points, questioned)
     if start is None:
         return None
-    from scipy.spatial import KDTree
-
     scale, shift = _registered(_every(reference.points, 400), questioned, *start)
     placed = scale * reference.points + shift
-    there = questioned.tree.query(_plane(_every(placed, 1000)))[0]
-    back = KDTree(_plane(placed)).query(_plane(_every(questioned.points, 1000)))[0]
-    median, upper = np.max([np.quantile(side, [0.5, 0.75]) for side in (there, back)], axis=0)
-    distance = float(max(median, upper / _QUARTILE))
-    if distance > COPY:
-        return None
+    distance = 0.0
+    for some, all_ in ((placed, questioned.points), (questioned.points, placed)):
+        some = _every(some, 1000)
+        median, upper = np.quantile(np.abs(some - _nearest(some, all_)), [0.5, 0.75])
+        distance = max(distance, float(median), float(upper) / _QUARTILE)
+        if distance > COPY:
+            return None
     size = abs(scale) * questioned.radius / reference.radius
     return Copy(distance, float(np.degrees(np.angle(scale))), float(size))
 
@@ -234,7 +222,7 @@ def _registered(
     points: np.ndarray, questioned: Trace, scale: complex, shift: complex
 ) -> tuple[complex, complex]:
     def nearest(placed: np.ndarray) -> np.ndarray:
-        return questioned.points[questioned.tree.query(_plane(placed))[1]]
+        return _nearest(placed[0], questioned.points)[None]
 
     scales, shifts = np.array([scale]), np.array([shift])
     for _ in range(12):
@@ -264,6 +252,15 @@ def _step(points, nearest, scales, shifts) -> tuple[np.ndarray, np.ndarray, np.n
     scales = (sources.conj() * targets).sum(axis=1) / spread
     distances = np.take_along_axis(distances, order, axis=1).mean(axis=1)
     return scales, aims - scales * centres, distances
+
+
+def _nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The nearest of some points to each of others: complex (n,)."""
+    # Minus half the squared distance, but for what is the same for all: one matrix product.
+    ones, half = np.ones(points.size), np.abs(among) ** 2 / 2
+    here = np.stack([points.real, points.imag, ones], axis=1).astype(np.float32)
+    there = np.stack([among.real, among.imag, -half]).astype(np.float32)
+    return among[(here @ there).argmax(axis=1)]
 
 
 def _plane(points: np.ndarray) -> np.ndarray:
