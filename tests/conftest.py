@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PATIENCE = 900
+"""Seconds to wait for what will come: far more than it takes, on a machine with other work too."""
+
 # A study of a minute: small canvases, few writers, two epochs.
 TINY = (
     "-p canvas_height 32 -p canvas_width 64 -p epochs 2 -p bootstrap 50 -p writers_per_batch 4 "
@@ -54,7 +57,7 @@ class Project:
             env={**os.environ, "PYTHONPATH": str(self.folder), **environment},
             capture_output=True,
             text=True,
-            timeout=800,
+            timeout=3 * PATIENCE,
             check=False,
         )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pandas as pd
+from conftest import PATIENCE
 from PIL import Image, ImageDraw
 
 from deepsign_utils import models, scoring
@@ -112,12 +113,13 @@ class Service:
                 "DEEPSIGN_MODEL": str(model_folder()),
                 "DEEPSIGN_STORE": str(store),
                 "DEEPSIGN_PORT": "0",
+                "DEEPSIGN_REQUEST_SECONDS": str(PATIENCE),  # unless a test asks how it gives up
                 **environment,
             },
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
 
     @functools.cached_property
     def port(self) -> int:
@@ -137,7 +139,7 @@ class Service:
 
     def wait(self) -> "Service":
         """Return when the model is loaded."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if self.client.get("/ready").status_code == 200:
@@ -160,7 +162,7 @@ class Service:
         """Ask it to end; return its exit status."""
         self.client.close()
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager

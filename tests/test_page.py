@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import websocket
+from conftest import PATIENCE
 from PIL import Image
 from serving import Service, serving, signature
 
@@ -50,14 +51,14 @@ class Browser:
 
         self._wait(pages)
         address = pages()[0]["webSocketDebuggerUrl"]
-        self._socket = websocket.create_connection(address, suppress_origin=True, timeout=60)
+        self._socket = websocket.create_connection(address, suppress_origin=True, timeout=PATIENCE)
         self._ids = itertools.count(1)
         self.events: list[dict] = []
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
     @staticmethod
-    def _wait(condition: Any, seconds: float = 60) -> None:
+    def _wait(condition: Any, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "the browser does not answer"
@@ -116,7 +117,7 @@ class Browser:
     def close(self) -> None:
         self._socket.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")

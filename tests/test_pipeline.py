@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -19,6 +18,12 @@ from deepsign_utils import __version__
 from deepsign_utils.study import CHAPTERS, DEMONSTRATION, room, sources
 
 pytestmark = pytest.mark.slow
+
+
+def processor_seconds() -> float:
+    """What the children of this process have worked: other work on the machine does not count."""
+    of = os.times()
+    return of.children_user + of.children_system
 
 
 def times(project: Project) -> dict[str, int]:
@@ -135,10 +140,10 @@ class TestWhatComesOut:
 class TestWhatIsRunAgain:
     def test_a_second_report_does_nothing_at_once(self, tiny_study, tiny_data):
         before = times(tiny_study)
-        started = time.perf_counter()
+        worked = processor_seconds()
         made = tiny_study.make(*report_of(tiny_data))
         assert made.returncode == 0
-        assert time.perf_counter() - started < 3
+        assert processor_seconds() - worked < 6
         assert times(tiny_study) == before
 
     def test_touching_the_figures_draws_them_again_and_nothing_else(self, tiny_study, tiny_data):

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from serving import Service, png, serving, signature, upload
 
 from deepsign_utils.verifying.service.settings import table
@@ -64,7 +65,7 @@ def proxied(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         transport = httpx.HTTPTransport(uds=f"{folder}/nginx.sock", verify=False)
         client = httpx.Client(
-            base_url="https://signatures.example.org", transport=transport, timeout=60
+            base_url="https://signatures.example.org", transport=transport, timeout=PATIENCE
         )
         while process.poll() is None:
             with contextlib.suppress(httpx.TransportError):

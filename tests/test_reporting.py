@@ -12,6 +12,7 @@ import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from conftest import PATIENCE
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from deepsign_utils import DeepSignError, report
@@ -686,7 +687,9 @@ def test_the_page_s_script_passes_its_own_policy(whole, tmp_path):
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", whole.as_uri()]
-    dump = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    dump = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
     page = BeautifulSoup(dump, "html.parser")
     assert page.html["class"] == ["js"]
     assert text(page.select_one("#chapter-1 thead button")) == "writer"

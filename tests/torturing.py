@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from conftest import Project
+from conftest import PATIENCE, Project
 
 ROLES = ("make", "execute", "kernel", "all")
 
@@ -68,7 +68,7 @@ def kill(project: Project, role: str, rng: random.Random) -> str:
     return role if victims else ""
 
 
-def wait_until_idle(project: Project, seconds: float = 30) -> None:
+def wait_until_idle(project: Project, seconds: float = PATIENCE) -> None:
     """Wait for what a killed process leaves behind to notice, and fail if it never does."""
     until = time.monotonic() + seconds
     while left := [(name, process.cmdline()) for name, process in processes(project)]:

@@ -408,7 +408,7 @@ def service(sizes: Sizes) -> dict[str, float]:
             one = best({"one": lambda: compare(running.client)}, 4 * sizes.rounds)["one"]
 
             def client_of(_: int) -> None:
-                with httpx.Client(base_url=running.url, timeout=60) as client:
+                with httpx.Client(base_url=running.url, timeout=900) as client:
                     for _ in range(sizes.requests // sizes.clients):
                         compare(client)
 

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 import torturing
-from conftest import ROOT, Project, copy_project, report_of
+from conftest import PATIENCE, ROOT, Project, copy_project, report_of
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def half_way(tiny_study, tmp_path) -> Project:
     return project
 
 
-def wait_for(condition, seconds: float = 300) -> None:
+def wait_for(condition, seconds: float = PATIENCE) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -66,7 +66,7 @@ def test_five_kills_from_training_to_report(half_way, tiny_study, tiny_data):
     kept = torturing.epochs_done(project)
     assert len(kept) == 1
     # then make stops with a line that says so
-    assert make.wait(60) != 0
+    assert make.wait(PATIENCE) != 0
     assert "05_training stopped" in log(project)
     assert "Traceback" not in log(project)
     # (and its children with it)
@@ -77,20 +77,20 @@ def test_five_kills_from_training_to_report(half_way, tiny_study, tiny_data):
     wait_for(lambda: "training" in torturing.chapter(project))
     time.sleep(1)
     assert torturing.kill(project, "all", rng)
-    make.wait(60)
+    make.wait(PATIENCE)
     make = torturing.start(project, goals)
     wait_for(lambda: "06" in torturing.chapter(project))
     assert torturing.kill(project, "execute", rng)
-    assert make.wait(60) != 0
+    assert make.wait(PATIENCE) != 0
 
     # and make itself twice, whose chapter goes on, so that the next one waits for it
     for _ in range(2):
         make = torturing.start(project, goals)
         wait_for(lambda: any(role == "execute" for role, _ in torturing.processes(project)))
         assert torturing.kill(project, "make", rng)
-        make.wait(60)
+        make.wait(PATIENCE)
     make = torturing.start(project, goals)
-    assert make.wait(600) == 0, log(project)
+    assert make.wait(PATIENCE) == 0, log(project)
 
     # then nothing tells that run from one that nobody disturbed
     torturing.wait_until_idle(project)
@@ -128,7 +128,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
         workers = psutil.Process(pool.pid).children(recursive=True)
         assert len(workers) >= 2
         pool.kill()
-    _, left = psutil.wait_procs(workers, timeout=10)
+    _, left = psutil.wait_procs(workers, timeout=PATIENCE)
     assert left == []
 
 
