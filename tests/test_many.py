@@ -1,0 +1,133 @@
+"""Many images and pairs: streamed in blocks, gone on with after a kill, spread over machines."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import LocalCluster
+from serving import ROOT, model_folder, signature
+
+from deepsign_utils import DeepSignError
+from deepsign_utils.verifying import many
+from deepsign_utils.verifying.verifier import Verifier
+
+BLOCK = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty images, one of them blank, and a table of pairs of them, each with a note."""
+    folder = tmp_path_factory.mktemp("images")
+    for n in range(40):
+        signature(n % 5, n, 6).save(folder / f"{n:02}.png")
+    (folder / "07.png").write_bytes(b"no image")
+    with (folder / "pairs.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["left", "right", "note"])
+        rows.writerows((f"{n % 7:02}.png", f"{n:02}.png", f"é,{n}") for n in range(40))
+    return folder
+
+
+def embed(folder: Path, output: Path, **more: object) -> list[str]:
+    return many.embed_images(model_folder(), many.image_files([folder]), output, **more)
+
+
+def table(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file) as kept:
+        return dict(kept)
+
+
+def test_blocks_leave_no_trace_in_the_output(folder: Path, tmp_path: Path) -> None:
+    for name in ("whole.npz", "blocks.npz", "blocks.parquet"):
+        left_out = embed(folder, tmp_path / name, block=64 if name == "whole.npz" else BLOCK)
+        assert len(left_out) == 1
+        assert "07.png" in left_out[0]
+
+    whole, blocks = table(tmp_path / "whole.npz"), table(tmp_path / "blocks.npz")
+    parquet = pd.read_parquet(tmp_path / "blocks.parquet")
+    assert whole["path"].tolist() == blocks["path"].tolist() == parquet["path"].tolist()
+    assert np.array_equal(whole["embedding"], np.stack(parquet["embedding"]))
+    # Another number of canvases in a pass may move a last digit.
+    assert np.allclose(whole["embedding"], blocks["embedding"], atol=1e-6)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "blocks.npz", "blocks.parquet", "whole.npz",
+    ]  # fmt: skip
+
+
+def test_embed_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
+    output, parts = tmp_path / "killed.npz", tmp_path / ".killed.npz.parts"
+    code = f"""
+from pathlib import Path
+from deepsign_utils.verifying import many
+files = many.image_files([Path({str(folder)!r})])
+many.embed_images(Path({str(model_folder())!r}), files, Path({str(output)!r}), block={BLOCK})
+"""
+    command = [sys.executable, "-c", code]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=ROOT, **quiet)
+    while len(list(parts.glob("*.npz"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    kept = {file: file.stat().st_mtime_ns for file in parts.glob("0*.npz")}
+    assert 2 <= len(kept) < 5
+
+    changed = folder / "00.png"  # in the first block, which then no longer holds
+    os.utime(changed, ns=(0, 0))
+    process = subprocess.Popen(command, cwd=ROOT, **quiet)
+    again: dict[Path, int] = {}
+    while process.poll() is None:
+        again |= {file: file.stat().st_mtime_ns for file in kept if file.exists()}
+        time.sleep(0.01)
+
+    assert process.returncode == 0
+    assert again == kept  # not made again
+    embed(folder, tmp_path / "whole.npz", block=BLOCK)
+    unbroken, resumed = table(tmp_path / "whole.npz"), table(output)
+    assert unbroken["path"].tolist() == resumed["path"].tolist()
+    assert np.array_equal(unbroken["embedding"], resumed["embedding"])
+    assert not parts.exists()
+
+
+def test_pairs_are_judged_as_one_by_one(folder: Path, tmp_path: Path) -> None:
+    for name in ("judged.csv", "judged.parquet"):
+        decisions, problems = many.compare_pairs(
+            model_folder(), folder / "pairs.csv", tmp_path / name, block=BLOCK
+        )
+        assert decisions[""] == len(problems) == 1
+
+    judged = pd.read_csv(tmp_path / "judged.csv", keep_default_na=False)
+    parquet = pd.read_parquet(tmp_path / "judged.parquet")
+    assert list(judged) == list(parquet) == ["left", "right", "note", *many.ADDED]
+    assert judged["note"].tolist() == parquet["note"].tolist()
+    assert judged["decision"].tolist() == parquet["decision"].tolist()
+    assert np.isnan(parquet["score"][7])
+    verifier = Verifier.load(model_folder())
+    for row in judged[judged["decision"] != ""][::9].itertuples():
+        expected = verifier.compare([folder / row.left], folder / row.right)
+        assert float(row.score) == pytest.approx(expected.score, abs=1e-5)
+        assert row.decision == expected.decision
+
+
+def test_a_cluster_embeds_the_same(folder: Path, tmp_path: Path) -> None:
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        embed(folder, tmp_path / "far.npz", scheduler=cluster.scheduler_address, block=BLOCK)
+    embed(folder, tmp_path / "here.npz", block=BLOCK)
+
+    far, here = table(tmp_path / "far.npz"), table(tmp_path / "here.npz")
+    assert far["path"].tolist() == here["path"].tolist()
+    assert np.allclose(far["embedding"], here["embedding"], atol=1e-6)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeepSignError, match="No Dask scheduler answers at --scheduler nonsense"):
+        embed(folder, tmp_path / "e.npz", scheduler="nonsense://1")
