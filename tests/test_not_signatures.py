@@ -164,6 +164,7 @@ def test_the_trees_that_ship_can_be_trained_and_measured_again(
 ) -> None:
     handwriting.main(["train", "--images", "24", "--output", str(tmp_path / "trees.json")])
     assert (tmp_path / "trees.json").stat().st_size > 1000
-    handwriting.main(["measure", "--images", "2"])
+    synthetic.write_dataset(tmp_path / "set", 2, 2, 2, progress=False)
+    handwriting.main(["measure", "--images", "2", f"mine={tmp_path / 'set'}"])
     told = capsys.readouterr().out
-    assert all(kind in told for kind in [*KINDS, "synthetic writers"])
+    assert all(kind in told for kind in [*KINDS, "synthetic writers", "two signatures", "mine"])

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
-from deepsign_utils.preprocessing import EDGE, Preprocessing, load_image, plain
+from deepsign_utils.preprocessing import EDGE, Preprocessing, ink_box, ink_mask, load_image, plain
 from deepsign_utils.runs.finding import _boosted
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map
@@ -71,8 +72,39 @@ def _spoken(image: Path | np.ndarray) -> str:
     return _REFUSED if any(one.stops for one in found) else ",".join(one.code for one in found)
 
 
+def _two(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Side by side, as far apart as the higher one is high, each on paper of its own."""
+    height = max(len(one), len(other))
+    both = [
+        np.pad(image, ((0, height - len(image)), (0, height)), constant_values=int(image.max()))
+        for image in (one, other)
+    ]
+    return np.hstack(both)
+
+
+def _cut(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Without the right quarter of its ink."""
+    _, _, left, right = ink_box(ink_mask(one))
+    return one[:, : right - (right - left) // 4]
+
+
+def _coarse(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The ink's longer side in 64 pixels."""
+    top, bottom, left, right = ink_box(ink_mask(one))
+    factor = 64 / max(bottom - top, right - left)
+    size = [max(3, round(side * factor)) for side in one.shape[::-1]]
+    return np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX))
+
+
+_SPOILT = {"two signatures": _two, "a quarter cut off": _cut, "64 pixels wide": _coarse}
+
+
 def measure(
-    folders: Iterable[tuple[str, Path]], drawn: int, seed: int, fonts: Path | None
+    folders: Iterable[tuple[str, Path]],
+    drawn: int,
+    seed: int,
+    fonts: Path | None,
+    most: int | None = None,
 ) -> pd.DataFrame:
     """How often the verifier refuses or warns.
 
@@ -81,10 +113,12 @@ def measure(
     folders : iterable of (str, Path)
         Datasets of signatures, and what to call them.
     drawn : int
-        How many of each kind are drawn, and of synthetic signatures.
+        How many of each kind are drawn, of synthetic signatures, and of such spoilt.
     seed : int
         None that `train` used.
     fonts : Path, optional
+    most : int, optional
+        Images of a dataset, evenly taken; all if not given.
 
     Returns
     -------
@@ -97,14 +131,15 @@ def measure(
             _spoken(draw(np.random.default_rng([seed, number, one]), fonts))
             for one in tqdm(range(drawn), name)
         ]
-    said["synthetic writers"] = [
-        _spoken(image)
-        for writer in tqdm(range(drawn), "synthetic writers")
-        for image in draw_writer(seed, writer, 2, 1).genuine
-    ]
+    signed = [draw_writer(seed, writer, 1, 0).genuine[0] for writer in range(drawn)]
+    said["synthetic writers"] = [_spoken(image) for image in tqdm(signed, "synthetic writers")]
+    for name, spoil in _SPOILT.items():
+        spoilt = (spoil(signed[one], signed[one - 1]) for one in range(drawn))
+        said[name] = [_spoken(image) for image in tqdm(spoilt, name, drawn)]
     for name, folder in folders:
-        paths = datasets.read_dataset(folder)["path"]
-        files = [folder / path for path in paths]
+        signatures, _ = datasets.read_dataset(folder)
+        files = [folder / path for path in signatures["path"]]
+        files = files[:: max(1, len(files) // most)] if most else files
         said[name] = list(ordered_map(_spoken, files, None, True, name))
     rows = []
     for name, codes in said.items():
@@ -133,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name == "train":
             command.add_argument("--output", type=Path, default=handwriting.MODEL)
         else:
+            command.add_argument("--most", type=int, help="images of a set; default: all")
             command.add_argument("sets", nargs="*", help="NAME=FOLDER of real signatures")
     options = parser.parse_args(arguments)
     if options.command == "train":
@@ -140,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     named = [one.partition("=") for one in options.sets]
     folders = [(name, Path(folder)) for name, _, folder in named]
-    found = measure(folders, options.images, options.seed, options.fonts)
+    found = measure(folders, options.images, options.seed, options.fonts, options.most)
     shares = dict.fromkeys(("refused", "warned"), "{:.2%}".format)
     print(found.to_string(index=False, formatters=shares, max_colwidth=None))
 

@@ -104,6 +104,11 @@ class Trace:
         """Points as complex numbers, complex128 (n,): their centre at 0, their radius 1."""
         return self._placed[0]
 
+    @property
+    def axis(self) -> float:
+        """Angle of the longer axis in degrees, anticlockwise, from -90 to 90."""
+        return float(np.degrees(_axis(self.points)))
+
     @cached_property
     def _placed(self) -> tuple[np.ndarray, float]:
         rows, columns = np.nonzero(self.lines)

@@ -164,13 +164,13 @@ def is_mark(mask: np.ndarray, features: np.ndarray) -> bool:
     found = dict(zip(FEATURES, features, strict=True))
     if found["pieces"] > _MARK_PIECES or found["ends"] > _MARK_ENDS:
         return False
-    met = _crossings(mask)
+    met = crossings(mask)
     return met < _STROKE_CROSSINGS or (
         met < _CROSS_CROSSINGS and bool(found["entropy"] < _CROSS_ENTROPY)
     )
 
 
-def _crossings(mask: np.ndarray) -> float:
+def crossings(mask: np.ndarray) -> float:
     """How often a row and a column through the ink meet a stroke, on average, together."""
     top, bottom, left, right = ink_box(mask)
     ink = np.pad(mask[top:bottom, left:right], 1)

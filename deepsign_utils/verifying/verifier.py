@@ -47,7 +47,7 @@ from deepsign_utils.preprocessing import (
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
-from deepsign_utils.verifying import copies, enrolment, scan_faults
+from deepsign_utils.verifying import copies, enrolment, misfit, scan_faults
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import from_page
 
@@ -99,12 +99,15 @@ class Signature:
     warnings : tuple of Remark
     trace : copies.Trace or None
         Its centre lines, by which a copy is known.
+    ink : uint8 (h, w) or None
+        From `misfit.kept`, to be levelled.
     """
 
     name: str
     canvas: np.ndarray
     warnings: tuple[Remark, ...] = ()
     trace: copies.Trace | None = None
+    ink: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -478,7 +481,8 @@ class Verifier:
             (scan_faults.SEVERAL_PAGES,) * paged + page.removed + _faults(page, canvas.shape, name)
         )
         warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
-        return Signature(name, canvas, warnings, copies.trace(page.field))
+        trace, ink = copies.trace(page.field), misfit.kept(page.field)
+        return Signature(name, canvas, warnings, trace, ink)
 
     def read_questioned(
         self,
@@ -713,6 +717,7 @@ class Verifier:
         rule, score = self.scoring.rule(threshold, k), float(scores[0])
         operation = self.scoring.operation(k)
         copy = _copy_of(references, signature)
+        misfits = () if copy else self._misfits(references, signature, rule, score)
         return Comparison(
             decision="referred" if copy else str(rule.decide(score)),
             score=score,
@@ -731,9 +736,44 @@ class Verifier:
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
-            warnings=references.warnings + signature.warnings + _unchecked(references),
+            warnings=references.warnings + signature.warnings + misfits + _unchecked(references),
             copy_of=copy,
         )
+
+    def _misfits(
+        self, references: References, signature: Signature, rule: scoring.Rule, score: float
+    ) -> tuple[Remark, ...]:
+        """That a questioned signature is of another kind than the references, or leans where level
+        it would be accepted."""
+        traces = [trace for trace in references.traces if trace]
+        if not traces or signature.trace is None:
+            return ()
+        found = []
+        times = misfit.amount(traces, signature.trace)
+        if max(times, 1 / times) > misfit.AMOUNT:
+            more, less = (
+                ("It has", "the references") if times > 1 else ("The references have", "it")
+            )
+            message = (
+                f"{more} far more writing than {less}: initials, or a part of a signature, cannot "
+                "be compared with a full one. Compare like with like."
+            )
+            found.append(Remark(signature.name, "other_kind", message))
+        lean = misfit.lean(traces, signature.trace)
+        leans = misfit.LEAN <= abs(lean) <= misfit.MOST_LEAN and signature.ink is not None
+        if leans and rule.decide(score) != "accepted":
+            canvas = draw(misfit.levelled(signature.ink, lean), self.preprocessing)
+            level = float(self.score(references, self.embed(canvas[None]))[0])
+            if rule.decide(level) == "accepted":
+                turned, back = ("anticlockwise", "clockwise")[:: 1 if lean > 0 else -1]
+                message = (
+                    f"It is turned by about {abs(lean):.0f}° {turned} against the references; "
+                    f"level, its score would be {level:.3f}, and accepted. If the page lay askew, "
+                    f"turn the image {back} and give it again. If it lay straight, the verdict "
+                    "holds: forgers' signatures lean more often than people's own."
+                )
+                found.append(Remark(signature.name, "askew", message))
+        return tuple(found)
 
     def _scored(
         self, references: References, embeddings: np.ndarray

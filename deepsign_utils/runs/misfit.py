@@ -1,0 +1,123 @@
+"""Measure how often a verdict tells that a signature leans, or is of another kind.
+
+``python -m deepsign_utils.runs.misfit NAME=FOLDER …`` judges genuine and forged signatures as they
+are and turned, and the left third of genuine ones, which stands for initials.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from deepsign_utils import DeepSignError, datasets
+from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
+from deepsign_utils.synthetic.draw import draw_writer
+from deepsign_utils.verifying.verifier import References, Verifier
+
+TURNS = (0, 5, 8, 10, 15)
+"""Degrees, to either side in turn."""
+
+_REFERENCES = (1, 5)
+_QUESTIONED = 3  # genuine, and forged, of each writer
+_THIRD = 0.35
+
+
+def turned(gray: np.ndarray, degrees: float) -> np.ndarray:
+    """A page turned anticlockwise on paper of its own shade."""
+    if not degrees:
+        return gray
+    paper = int(np.median(gray))
+    image = Image.fromarray(gray)
+    return np.asarray(image.rotate(degrees, Image.Resampling.BICUBIC, True, fillcolor=paper))
+
+
+def left_part(gray: np.ndarray) -> np.ndarray:
+    """The left third of a signature, somewhat more."""
+    _, _, left, right = ink_box(ink_mask(gray))
+    return gray[:, : left + round(_THIRD * (right - left))]
+
+
+def synthetic_writers(number: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Genuine and forged signatures of writers that no shipped model has learnt from."""
+    for writer in range(number):
+        drawn = draw_writer(505, writer, max(_REFERENCES) + _QUESTIONED, _QUESTIONED)
+        yield drawn.genuine, drawn.forgeries
+
+
+def people(folder: Path, number: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """The same of a dataset's first writers with enough signatures."""
+    signatures, _ = datasets.read_dataset(folder)
+    for _, own in list(signatures.groupby("writer", sort=False))[:number]:
+        kinds = [own.loc[own["kind"] == kind, "path"] for kind in ("genuine", "forgery")]
+        if len(kinds[0]) > max(_REFERENCES) and len(kinds[1]):
+            yield tuple(
+                [load_grayscale(folder / path) for path in paths[:most]]
+                for paths, most in zip(
+                    kinds, (max(_REFERENCES) + _QUESTIONED, _QUESTIONED), strict=True
+                )
+            )
+
+
+def judged(verifier: Verifier, genuine: list[np.ndarray], forged: list[np.ndarray]) -> list[dict]:
+    """Judge a writer's signatures: a row a verdict."""
+    read = [verifier.read(image) for image in genuine[: max(_REFERENCES)]]
+    embedded = verifier.embed(np.stack([one.canvas for one in read]))
+    rows = []
+    for k in _REFERENCES:
+        traces = tuple(one.trace for one in read[:k])
+        known = References(embedded[:k], verifier.identity, (), traces)
+        questioned = [("genuine", image) for image in genuine[max(_REFERENCES) :]]
+        questioned += [("forged", image) for image in forged]
+        cases = [
+            (kind, turn, turned(image, turn * (-1) ** number))
+            for number, (kind, image) in enumerate(questioned)
+            for turn in TURNS
+        ]
+        cases += [("part", 0, left_part(image)) for kind, image in questioned if kind == "genuine"]
+        for kind, turn, image in cases:
+            row = {"references": k, "kind": kind, "turned": turn}
+            try:
+                comparison = verifier.compare(known, image)
+            except DeepSignError:
+                rows.append(row | {"decision": "not judged", "codes": ""})
+                continue
+            codes = ",".join(warning.code for warning in comparison.warnings)
+            rows.append(row | {"decision": comparison.decision, "codes": codes})
+    return rows
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Shares by number of references, kind and turn: refused, and told of each misfit."""
+    groups = rows.groupby(["references", "kind", "turned"])
+    shares = {
+        "refused": groups["decision"].agg(lambda some: (some != "accepted").mean()),
+        "told askew": groups["codes"].agg(lambda some: some.str.contains("askew").mean()),
+        "told other kind": groups["codes"].agg(lambda some: some.str.contains("other_kind").mean()),
+    }
+    return pd.DataFrame({"verdicts": groups.size(), **shares}).reset_index()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: see the module."""
+    parser = argparse.ArgumentParser(prog="python -m deepsign_utils.runs.misfit")
+    parser.add_argument("--writers", type=int, default=20, help="of each; default: %(default)s")
+    parser.add_argument("sets", nargs="*", help="NAME=FOLDER of real signatures")
+    options = parser.parse_args(arguments)
+    verifier = Verifier.load()
+    sources = {"synthetic": synthetic_writers(options.writers)}
+    for one in options.sets:
+        name, _, folder = one.partition("=")
+        sources[name] = people(Path(folder), options.writers)
+    for name, writers in sources.items():
+        rows = [row for one in tqdm(writers, name) for row in judged(verifier, *one)]
+        print(f"{name}:\n{summary(pd.DataFrame(rows)).round(3).to_string(index=False)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What is odd about a questioned signature beside its references: it leans, or is of another kind.
+
+Neither changes a verdict. People's own signatures seldom lean by six degrees against one another,
+and forgers' often do: a lean is evidence, and to level every image would give that away. But a page
+that lay askew looks the same, so that somebody has to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from deepsign_utils.preprocessing import EDGE, ink_box
+from deepsign_utils.verifying.copies import Trace
+from deepsign_utils.verifying.handwriting import crossings
+
+LEAN = 6.0
+"""Degrees, from which a signature leans against its references."""
+
+MOST_LEAN = 20.0
+"""Degrees, beyond which its longer side is another one."""
+
+AMOUNT = 2.2
+"""Times the writing, from which one signature is full and the other is initials, or a part."""
+
+_SIDE = 512  # pixels of the longer side, in which ink is kept
+
+
+def lean(references: Sequence[Trace], questioned: Trace) -> float:
+    """Degrees, anticlockwise, by which a signature's longer axis is turned against the references'.
+
+    Parameters
+    ----------
+    references : sequence of Trace
+        At least one.
+    questioned : Trace
+
+    Returns
+    -------
+    float
+        From -90 to 90; against the middle one of the references.
+    """
+    turns = [questioned.axis - reference.axis for reference in references]
+    return float(np.median((np.array(turns) + 90) % 180 - 90))
+
+
+def amount(references: Sequence[Trace], questioned: Trace) -> float:
+    """How many times the references' writing a signature has, by the middle one of them.
+
+    The amount of writing is how often rows and columns meet a stroke, times width over height.
+    """
+    return float(_writing(questioned) / np.median([_writing(one) for one in references]))
+
+
+def _writing(trace: Trace) -> float:
+    top, bottom, left, right = ink_box(trace.lines)
+    return crossings(trace.lines) * (right - left) / (bottom - top)
+
+
+def kept(field: np.ndarray) -> np.ndarray:
+    """The ink of a field, cropped and reduced, so that it can be turned later.
+
+    Parameters
+    ----------
+    field : uint8 (H, W)
+        From `preprocessing.plain`.
+
+    Returns
+    -------
+    uint8 (h, w)
+        At most 512 pixels a side.
+    """
+    top, bottom, left, right = ink_box(field > EDGE)
+    image = Image.fromarray(field[top:bottom, left:right])
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.HAMMING)
+    return np.asarray(image)
+
+
+def levelled(ink: np.ndarray, lean: float) -> np.ndarray:
+    """Ink from `kept` turned back by a lean, in degrees: uint8 (h, w)."""
+    return np.asarray(Image.fromarray(ink).rotate(-lean, Image.Resampling.BICUBIC, expand=True))

@@ -1,0 +1,79 @@
+"""A questioned signature that leans, or is of another kind than the references, is told."""
+
+import re
+
+import numpy as np
+import pytest
+
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.runs.misfit import judged, left_part, turned
+from deepsign_utils.verifying.copies import trace
+from deepsign_utils.verifying.misfit import amount, lean
+from deepsign_utils.verifying.verifier import Comparison, Verifier
+
+WRITERS = 6
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Verifier:
+    return Verifier.load()
+
+
+@pytest.fixture(scope="module")
+def writers() -> list[list[np.ndarray]]:
+    return [synthetic.draw_writer(31, writer, 4, 0).genuine for writer in range(WRITERS)]
+
+
+def codes(comparison: Comparison) -> set[str]:
+    return {warning.code for warning in comparison.warnings}
+
+
+def test_lean_and_amount_are_those_of_the_drawing(writers) -> None:
+    for own in writers[:4]:
+        level = trace(own[0])
+        for degrees in (-14, 7):
+            assert lean([level], trace(turned(own[0], degrees))) == pytest.approx(degrees, abs=1)
+        assert amount([level], trace(own[0])) == pytest.approx(1)
+        assert amount([level], trace(left_part(own[0]))) < 0.6
+
+
+def test_a_turned_signature_that_is_refused_is_told_which_way_to_turn_it(verifier, writers) -> None:
+    refused = told = 0
+    for own in writers:
+        known = verifier.enrol(own[:3])
+        for degrees, turned_to, back in (
+            (14, "anticlockwise", "clockwise"),
+            (-14, "clockwise", "anticlockwise"),
+        ):
+            level = verifier.compare(known, own[3])
+            askew = verifier.compare(known, turned(own[3], degrees))
+            assert "askew" not in codes(level)
+            assert not (askew.accepted and "askew" in codes(askew))
+            if level.accepted and askew.decision == "rejected":
+                refused += 1
+                notes = [w.message for w in askew.warnings if w.code == "askew"]
+                told += bool(notes)
+                way = rf"turned by about 1\d° {turned_to} .* the image {back} and"
+                assert not notes or re.search(way, notes[0])
+    assert refused >= WRITERS // 3
+    assert told >= 0.6 * refused
+
+
+def test_a_part_of_a_signature_is_told_from_a_full_one(verifier, writers) -> None:
+    parts = whole = 0
+    for own in writers:
+        known = verifier.enrol(own[:3])
+        try:
+            parts += "other_kind" in codes(verifier.compare(known, left_part(own[3])))
+        except DeepSignError:  # too little to judge at all
+            parts += 1
+        whole += "other_kind" in codes(verifier.compare(known, own[3]))
+    assert parts >= 0.7 * WRITERS
+    assert whole <= 1
+
+
+def test_the_measurement_counts_verdicts(verifier) -> None:
+    drawn = synthetic.draw_writer(505, 0, 6, 1)
+    rows = judged(verifier, drawn.genuine, drawn.forgeries)
+    assert {row["kind"] for row in rows} == {"genuine", "forged", "part"}
+    assert {row["references"] for row in rows} == {1, 5}
