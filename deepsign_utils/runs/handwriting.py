@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
-from deepsign_utils.preprocessing import EDGE, Preprocessing, ink_box, ink_mask, load_image, plain
+from deepsign_utils.preprocessing import EDGE, ink_box, ink_mask, load_image, plain
 from deepsign_utils.runs.finding import _boosted
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.synthetic.draw import draw_writer
 from deepsign_utils.synthetic.not_signatures import KINDS
-from deepsign_utils.verifying import handwriting, scan_faults
+from deepsign_utils.verifying import handwriting
+from deepsign_utils.verifying.verifier import Verifier
 
 _PRINTED = {"typed name": 0.65, "text": 0.15, "matrix code": 0.1, "bar code": 0.1}
 _TREES = 120
@@ -58,18 +59,17 @@ def train(examples: int, seed: int, fonts: Path | None) -> str:
     return json.dumps(trees.to_dict()) + "\n"
 
 
+@cache
+def _verifier() -> Verifier:
+    return Verifier.load()
+
+
 def _spoken(image: Path | np.ndarray) -> str:
     """What the verifier says of an image: `_REFUSED`, or codes of warnings."""
-    canvas = Preprocessing()
     try:
-        page = plain(load_image(image))
+        return ",".join(warning.code for warning in _verifier().read(image).warnings)
     except DeepSignError:
         return _REFUSED
-    ink = page.field > EDGE
-    if not ink.any():
-        return _REFUSED
-    found = scan_faults.faults(page.gray, canvas.canvas_height, canvas.canvas_width, ink)
-    return _REFUSED if any(one.stops for one in found) else ",".join(one.code for one in found)
 
 
 def _two(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -646,11 +646,15 @@ def _apart(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 class Looked(NamedTuple):
-    """A page looked at: its signatures from top to bottom, and whether it is a page at all: a
-    signature alone has little beside it."""
+    """A page looked at: its signatures from top to bottom, and how many letters of print it has."""
 
     signatures: list[Found]
-    is_page: bool
+    letters: int
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a page at all: a signature alone has little beside it."""
+        return self.letters >= _PAGE_LETTERS
 
 
 def look(page: np.ndarray, models: Models | None = None) -> Looked:
@@ -667,7 +671,7 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
     ink = _read_ink(page)
     pieces = _pieces(ink)
     if not len(pieces.boxes):
-        return Looked([], False)
+        return Looked([], 0)
     likely = models.pieces.probability(pieces.features)
     groups = _groups(pieces, likely)
     found, lettered = [], likely < 0.05
@@ -684,7 +688,7 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
     found.sort(key=lambda one: (one.box[1], one.box[0]))
     height = pieces.boxes[:, 3] - pieces.boxes[:, 1]
     letters = lettered & (np.abs(np.log(height / pieces.text)) < 0.7)
-    return Looked(found, bool(letters.sum() >= _PAGE_LETTERS))
+    return Looked(found, int(letters.sum()))
 
 
 def find_signatures(page: np.ndarray, models: Models | None = None) -> list[Found]:

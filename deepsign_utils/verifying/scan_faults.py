@@ -79,12 +79,17 @@ _GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the hig
 _PRINT = 0.7  # likeness, from which ink is print: fewer than 1 in 300 signatures have it
 _LIKE_PRINT = 0.25
 _PAGE_PIECES = 30  # from which an image is looked at as a page
+_PAGE_LETTERS = 120  # of print, from which it is one: a form's cutting has fewer
 _SHADE = 0.2  # of the brightest paper's level, by which other paper is darker
 _CELL = 16  # pixels across, over which paper is averaged
 
 
 def faults(
-    gray: np.ndarray, canvas_height: int, canvas_width: int, ink: np.ndarray | None = None
+    gray: np.ndarray,
+    canvas_height: int,
+    canvas_width: int,
+    ink: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> tuple[Fault, ...]:
     """Find what is wrong with the image of a signature.
 
@@ -96,6 +101,8 @@ def faults(
         Size of the canvas that the model sees, in pixels.
     ink : bool (H, W), optional
         Where there is ink, if that is known.
+    before : uint8 (H, W) or (H, W, 3), optional
+        The image before printed text was taken away from it.
 
     Returns
     -------
@@ -112,7 +119,8 @@ def faults(
         return (MERE_MARK,)
     if likeness > _PRINT:
         return (NOT_HANDWRITTEN,)
-    if handwriting.pieces(described) >= _PAGE_PIECES and look(gray).is_page:
+    may_be_page = before is not None or handwriting.pieces(described) >= _PAGE_PIECES
+    if may_be_page and look(gray if before is None else before).letters >= _PAGE_LETTERS:
         return (WHOLE_PAGE,)
     factor = -(-max(gray.shape) // _WORKING_SIDE)
     small = gray

@@ -39,11 +39,13 @@ from deepsign_utils.preprocessing import (
     BlankPageError,
     Plain,
     Preprocessing,
+    Removal,
     draw,
     load_image,
     open_image,
     plain,
 )
+from deepsign_utils.preprocessing.form import TEXT
 from deepsign_utils.study.artefacts import check_seal, write_atomically
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
@@ -477,9 +479,7 @@ class Verifier:
             canvas = draw(page.field, self.preprocessing)
         except BlankPageError as error:
             raise BlankPageError(f"{name}: {error}") from error
-        found = (
-            (scan_faults.SEVERAL_PAGES,) * paged + page.removed + _faults(page, canvas.shape, name)
-        )
+        found = (scan_faults.SEVERAL_PAGES,) * paged + _faults(pixels, page, canvas.shape, name)
         warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
         trace, ink = copies.trace(page.field), misfit.kept(page.field)
         return Signature(name, canvas, warnings, trace, ink)
@@ -860,21 +860,26 @@ class Verifier:
         return result
 
 
-def _faults(page: Plain, canvas: tuple[int, int], name: str) -> tuple[scan_faults.Fault, ...]:
-    """Faults of an image that can be judged all the same; DeepSignError where it cannot."""
-    found = scan_faults.faults(page.gray, *canvas, page.field > EDGE)
+def _faults(
+    image: np.ndarray, page: Plain, canvas: tuple[int, int], name: str
+) -> tuple[Removal | scan_faults.Fault, ...]:
+    """What was taken away from an image that can be judged, and its faults; DeepSignError where it
+    cannot be."""
+    before = image if TEXT in page.removed else None
+    found = scan_faults.faults(page.gray, *canvas, page.field > EDGE, before)
     for fault in found:
         if fault.stops:
             raise DeepSignError(f"{name}: {fault.message}")
-    return found
+    return page.removed + found
 
 
 def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
     """A file's canvas and its faults in words; None and why where it cannot be judged."""
     try:
-        page = plain(load_image(file))
+        image = load_image(file)
+        page = plain(image)
         canvas = draw(page.field, preprocessing)
-        found = page.removed + _faults(page, canvas.shape, str(file))
+        found = _faults(image, page, canvas.shape, str(file))
     except BlankPageError as error:
         return None, f"{file}: {error}"
     except DeepSignError as error:
