@@ -130,7 +130,7 @@ class _Commands:
         "serve": ("serve",),
         "studies, as make runs them": (
             *("synthesize", "parameters", "execute", "alone", "report", "matrix", "publish"),
-            *("reproduce", "sweep"),
+            *("document", "reproduce", "sweep"),
         ),
         "shell": ("completion",),
     }
@@ -309,6 +309,14 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     publish.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     publish.add_argument("--run", dest="run_name", help="output folder; default: the study's")
     publish.set_defaults(run=_publish)
+
+    document = commands.add_parser(
+        "document",
+        help="write the tables of README and docs",
+        description="Write the tables of README.md and docs from what was measured: the shipped "
+        "model's card, published studies and the table of parameters.",
+    )
+    document.set_defaults(run=_document)
 
     reproduce = commands.add_parser(
         "reproduce",
@@ -809,9 +817,16 @@ def _publish(options: argparse.Namespace) -> None:
     from deepsign_utils import report
     from deepsign_utils.runs import reproduce
 
-    metrics = report.read_metrics(Study(options.run_name or options.study).metrics)
+    metrics = report.read_json(Study(options.run_name or options.study).metrics)
     file = reproduce.publish(metrics, options.study)
     print(f"Published: {file.relative_to(ROOT)}")
+
+
+def _document(options: argparse.Namespace) -> None:
+    from deepsign_utils.runs.document import document
+
+    for file in document():
+        print(f"Written: {file.relative_to(ROOT)}")
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -819,14 +834,14 @@ def _reproduce(options: argparse.Namespace) -> int:
     from deepsign_utils.runs import reproduce
 
     first, run = Study(options.study), Study(options.run_name or options.study)
-    found = report.read_metrics(run.metrics)
+    found = report.read_json(run.metrics)
     comparison = reproduce.compare(reproduce.read_published(options.study), found)
     print(f"\n{run.name}, compared with what was published of {options.study}.")
     print(*comparison.in_words(), sep="\n")
     same = comparison.same
     if run.name != first.name and first.metrics.is_file():
         print(f"\nThe notebooks of {run.name}, compared with those of {first.name}.")
-        numbers = reproduce.compare(report.read_metrics(first.metrics), found)
+        numbers = reproduce.compare(report.read_json(first.metrics), found)
         if numbers.made_with or numbers.differences:
             print("Not compared: that run has other numbers, or was made with other versions.")
         else:

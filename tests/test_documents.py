@@ -1,12 +1,13 @@
-"""README and docs: links that lead somewhere, commands that exist, numbers that are ours."""
+"""README and docs: links that lead somewhere, tables that a command wrote."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from deepsign_utils import __main__ as command_line
+from deepsign_utils import DeepSignError
+from deepsign_utils.runs import document
+from deepsign_utils.runs.document import written
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
@@ -15,22 +16,6 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / folder / "README.md" for folder in ("data", "reports", "notebooks", "deepsign_utils")),
 ]
-
-
-def blocks(document: Path) -> list[str]:
-    """Lines of the code blocks without a language: what a reader types in a shell."""
-    text = document.read_text(encoding="utf-8")
-    lines = "\n".join(re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    return lines.replace("\\\n", " ").splitlines()
-
-
-def commands(program: str) -> list[tuple[str, str]]:
-    return [
-        (str(document.relative_to(ROOT)), line.split("#")[0].strip())
-        for document in DOCUMENTS
-        for line in blocks(document)
-        if line.startswith(f"{program} ")
-    ]
 
 
 def test_the_readme_is_one_page():
@@ -46,30 +31,32 @@ def test_every_link_leads_to_a_file(document):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-@pytest.mark.parametrize(("document", "line"), commands("deepsign"))
-def test_every_deepsign_command_is_one(document, line):
-    words = shlex.split(re.sub(r"\s…(?=\s|$)", "", line))[1:]
-
-    options = command_line._parser().parse_args(words)
-
-    assert callable(options.run)
+@pytest.mark.parametrize("document", document.DOCUMENTS, ids=lambda file: file.name)
+def test_every_table_is_the_one_that_the_command_writes(document):
+    text = document.read_text(encoding="utf-8")
+    assert written(text) == text, "run: deepsign document"
 
 
-@pytest.mark.parametrize(("document", "line"), commands("make"))
-def test_every_make_goal_is_one(document, line):
-    goals = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert shlex.split(line)[1] in goals
+def test_a_table_is_written_between_its_marks_and_nowhere_else():
+    text = "before\n<!-- deepsign document: promised -->\nold\n<!-- end -->\nafter | 12.3 |\n"
+    new = written(text)
+    assert new.startswith("before\n<!-- deepsign document: promised -->\n\n| references |")
+    assert new.endswith("|\n\n<!-- end -->\nafter | 12.3 |\n")
+    assert "\nold\n" not in new
+    assert written(new) == new
 
 
-def test_the_readmes_results_are_those_of_the_card():
-    def rows(file: Path) -> list[list[str]]:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def test_a_table_that_nobody_writes_is_refused():
+    with pytest.raises(DeepSignError, match=r"No table is called risults: parameters, "):
+        written("<!-- deepsign document: risults -->\n<!-- end -->")
 
-    shown = [
-        row for row in rows(ROOT / "README.md") if row[0].startswith(("BHSig", "CEDAR", "ICD"))
-    ]
-    card = [row[:6] for row in rows(ROOT / "deepsign_utils" / "pretrained" / "card.md")]
 
-    assert len(shown) == 6
-    assert all(row in card for row in shown)
+def test_results_are_written_and_not_typed():
+    """On the page of results no rate stands outside the marks."""
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    typed = document._PLACE.sub("", text)
+    assert re.findall(r"\d+\.\d+(?= |\n|,)", typed.replace("AUC of 0.5", "")) == []
+    assert set(document.TABLES) - set(re.findall(r"deepsign document: ([\w-]+)", text)) == {
+        "parameters",
+        "judged-briefly",
+    }
