@@ -175,11 +175,11 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 	$(filter-out %/06_evaluation.json,$(USED))
 
 # The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
-OF_ALL := chapter figures layouts preprocessing study __init__
-OF_MODEL := models losses scoring metrics tfrecords batches training
-$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) datasets duplicates manifests metrics pairing report shortcuts)
+OF_ALL := chapter figures layouts metrics preprocessing study __init__
+OF_MODEL := models losses scoring tfrecords batches training
+$(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) datasets duplicates manifests pairing report shortcuts)
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
-$(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) shortcuts metrics tfrecords)
+$(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) shortcuts tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) models losses synthetic)
 $(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder synthetic)
 $(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder pairing report \

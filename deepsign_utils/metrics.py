@@ -13,8 +13,8 @@ only the writers seen: where no error was seen, it has no width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import logit
@@ -34,6 +34,54 @@ TAILS = (0.025, 0.975)
 
 # Elements of one block of each of the bootstrap's arrays: 2 MiB of float64, which a cache holds.
 _BLOCK_ELEMENTS = 1 << 18
+
+
+def format_rate(interval: Mapping[str, float | None] | None) -> str:
+    """Write a rate as a percentage with its interval.
+
+    Parameters
+    ----------
+    interval : mapping or None
+        ``value``, ``low`` and ``high`` as fractions; the bounds, or all of it, may be None.
+
+    Returns
+    -------
+    str
+        For example "12.3 % [10.1, 14.6]" (no-break spaces inside number and brackets), two decimals
+        where the whole interval lies below 1 %, and "not measured" for None.
+    """
+    if interval is None:
+        return "not measured"
+    return f"{write_value(interval)} {write_bounds(interval)}".rstrip()
+
+
+def write_value(interval: Mapping[str, float | None]) -> str:
+    """The first half of `format_rate`."""
+    return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"
+
+
+def write_bounds(interval: Mapping[str, float | None]) -> str:
+    """The second half of `format_rate`, empty where there are no bounds."""
+    if interval["low"] is None:
+        return ""
+    low, high = (f"{100 * interval[key]:.{_decimals(interval)}f}" for key in ("low", "high"))
+    return f"[{low},\u00a0{high}]"
+
+
+def _decimals(interval: Mapping[str, float | None]) -> int:
+    return 2 if max(interval["value"], interval["high"] or 0) < 0.01 else 1
+
+
+def opponent(measured: Mapping[str, Any]) -> str:
+    """The kind of forgery that decides: skilled, or random where there are no skilled.
+
+    Parameters
+    ----------
+    measured : mapping
+        By kind, whatever was measured or counted; None or NaN where there was nothing.
+    """
+    skilled = measured["skilled"]
+    return "random" if skilled is None or skilled != skilled else "skilled"
 
 
 class ErrorCurve(NamedTuple):

@@ -738,7 +738,8 @@ def fit_scoring(
         writer only.
     """
     counts = sorted(set.intersection(*(set(tables) for tables in sets.values())))
-    opponent = _opponent([tables[counts[0]] for tables in sets.values()])
+    skilled = sum((tables[counts[0]]["kind"] == "skilled").sum() for tables in sets.values())
+    opponent = metrics.opponent({"skilled": skilled or None})
     operations: dict[int, Operation] = {}
     inferences: dict[int, Inference] = {}
     accepted = 1.0
@@ -771,11 +772,6 @@ def fit_scoring(
         if opponent == "skilled":
             inferences[k] = _infer(tables, rng, resamples)
     return Scoring(population, opponent, measured_on, operations, inferences)
-
-
-def _opponent(tables: Sequence[pd.DataFrame]) -> str:
-    """The kind of forgery to hold out against: skilled, or random where there are no skilled."""
-    return "skilled" if any((table["kind"] == "skilled").any() for table in tables) else "random"
 
 
 def _classes(tables: Sequence[pd.DataFrame], kind: str) -> tuple[list, list]:

@@ -22,7 +22,7 @@ import pandas as pd
 from keras import ops
 from tqdm import tqdm
 
-from deepsign_utils import scoring
+from deepsign_utils import metrics, scoring
 from deepsign_utils.batches import Augmentation, Settings, augment, batches
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.models import embed, training_network
@@ -193,14 +193,6 @@ def nothing_learnt(history: pd.DataFrame) -> str:
     )
 
 
-def validation_errors(
-    encoder: keras.Model, data: Canvases, pairs: pd.DataFrame
-) -> dict[str, float]:
-    """EER of the validation pairs, by kind of forgery; NaN where a kind has no pairs."""
-    errors = scoring.pair_errors(embed(encoder, data.canvas), data.signature_id, pairs)
-    return {f"validation_eer_{kind}": error for kind, error in errors.items()}
-
-
 class _Checkpoint(keras.callbacks.Callback):
     """After every epoch: validation EER, early stopping, history, and the state to resume from."""
 
@@ -219,10 +211,10 @@ class _Checkpoint(keras.callbacks.Callback):
         return sum(row["epoch"] > 0 for row in self.history)
 
     def _record(self, epoch: int, loss: float, seconds: float) -> None:
-        errors = validation_errors(self.encoder, self.validation, self.pairs)
-        # Without forgeries to validate on, random forgeries decide.
-        decisive = errors["validation_eer_skilled"]
-        decisive = errors["validation_eer_random"] if math.isnan(decisive) else decisive
+        seen = self.validation
+        embeddings = embed(self.encoder, seen.canvas)
+        errors = scoring.pair_errors(embeddings, seen.signature_id, self.pairs)
+        decisive = errors[metrics.opponent(errors)]
         if not self.history or decisive < min(row["validation_eer"] for row in self.history):
             self.best = self.encoder.get_weights()
         rate = float(self.model.optimizer.learning_rate)
@@ -231,7 +223,7 @@ class _Checkpoint(keras.callbacks.Callback):
                 "epoch": epoch,
                 "loss": loss,
                 "validation_eer": decisive,
-                **errors,
+                **{f"validation_eer_{kind}": error for kind, error in errors.items()},
                 "learning_rate": rate,
                 "seconds": seconds,
             }

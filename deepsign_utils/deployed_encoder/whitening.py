@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from deepsign_utils import DeepSignError, scoring
+from deepsign_utils import DeepSignError, metrics, scoring
 
 # Shares of an even spread mixed into the measured one; infinite: nothing is whitened.
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 1.0, math.inf)
@@ -145,7 +145,7 @@ def whitening_errors(
 
 def decisive_errors(errors: pd.DataFrame) -> pd.Series:
     """EER by shrinkage against skilled forgeries, or random ones where there are no others."""
-    return errors["skilled"] if errors["skilled"].notna().any() else errors["random"]
+    return errors[metrics.opponent(errors.iloc[0])]
 
 
 def choose_shrinkage(errors: pd.DataFrame) -> float:

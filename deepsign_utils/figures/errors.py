@@ -39,6 +39,7 @@ from deepsign_utils.figures.style import (
     require,
     require_columns,
 )
+from deepsign_utils.metrics import format_rate
 from deepsign_utils.preprocessing import ink_box
 
 # Ink of two signatures laid over each other: no kind's colour, 3 : 1 against white, and apart from
@@ -549,10 +550,8 @@ def _interval(rate: Rate) -> tuple[float, float, float]:
 
 
 def _written(rate: Rate) -> str:
-    value, low, high = (100 * number for number in _interval(rate))
-    digits = 1 if value >= 1 else 2
-    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if isinstance(rate, Mapping) else ""
-    return f"{value:.{digits}f} %{interval}"
+    interval = rate if isinstance(rate, Mapping) else {"value": rate, "low": None, "high": None}
+    return format_rate(interval).replace("\u00a0", " ")
 
 
 def _looks(

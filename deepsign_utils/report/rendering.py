@@ -12,7 +12,8 @@ from typing import Any
 
 import jinja2
 
-from deepsign_utils.report.words import write_bounds, write_number, write_number_bounds, write_value
+from deepsign_utils.metrics import write_bounds, write_value
+from deepsign_utils.report.words import write_number, write_number_bounds
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.names import isolated_value
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepsign_utils.metrics import format_rate
 from deepsign_utils.report.numbers import Interval, as_mapping, is_finite, read_interval
 from deepsign_utils.shortcuts import probe_name
 
@@ -17,32 +18,13 @@ STAGES = {"raw": "raw files", "canvas": "cleaned canvas"}
 CHANCE_AUC = 0.55  # a probe that stays below is at chance, one that stays above is flagged
 
 
-def format_rate(interval: Interval | None) -> str:
-    """Write a rate as a percentage with its interval.
-
-    Parameters
-    ----------
-    interval
-        ``value``, ``low`` and ``high`` as fractions; the bounds, or all of it, may be None.
-
-    Returns
-    -------
-    str
-        For example "12.3 % [10.1, 14.6]" (no-break spaces inside number and brackets), two decimals
-        where the whole interval lies below 1 %, and "not measured" for None.
-    """
-    if interval is None:
-        return "not measured"
-    return f"{write_value(interval)} {write_bounds(interval)}".rstrip()
-
-
 def format_number(interval: Interval | None) -> str:
     """Write a plain number with its interval, such as "0.41 [0.36, 0.47]".
 
     Parameters
     ----------
     interval
-        As in `format_rate`.
+        As in `metrics.format_rate`.
     """
     if interval is None:
         return "not measured"
@@ -57,21 +39,6 @@ def write_number_bounds(interval: Interval) -> str:
     if interval["low"] is None:
         return ""
     return f"[{interval['low']:.2f},\u00a0{interval['high']:.2f}]"
-
-
-def _decimals(interval: Interval) -> int:
-    return 2 if max(interval["value"], interval["high"] or 0) < 0.01 else 1
-
-
-def write_value(interval: Interval) -> str:
-    return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"
-
-
-def write_bounds(interval: Interval) -> str:
-    if interval["low"] is None:
-        return ""
-    low, high = (f"{100 * interval[key]:.{_decimals(interval)}f}" for key in ("low", "high"))
-    return f"[{low},\u00a0{high}]"
 
 
 def answer(metrics: Mapping[str, Any]) -> str:

@@ -142,7 +142,7 @@ def _cell(trained: str, tested: str, about: dict[str, Any]) -> dict[str, Any] | 
     rng, threshold = study.stream("bootstrap"), chosen.threshold("eer", 1)
     llr = chosen.llr(scores["score"].to_numpy(), 1)
     rates = metrics.evaluate(scores.assign(llr=llr), threshold, rng, about["bootstrap"])
-    opponent = "skilled" if rates["eer"]["skilled"] else "random"
+    opponent = metrics.opponent(rates["eer"])
     counts = scores["kind"].value_counts()
     return {
         "eer": rates["eer"][opponent],
