@@ -18,7 +18,9 @@ _SHARE = 0.2  # of the densest ink's
 _COLOURED, _GRAY = 0.45, 0.3  # saturation of density, from which ink is coloured, and below gray
 _LEAST_SHARE = 0.04  # of the inked area, that is a second ink
 _APART = 0.25  # cosine distance of two coloured inks
-_TOGETHER = 0.4  # of each ink's area, that lies beside the other where the two are one
+_TOGETHER = (
+    0.4  # of two inks' area, as a geometric mean, that lies beside the other where they are one
+)
 _COLOUR_ALONE = 0.5  # of the ink's density, that its gray shows at least where gray will do
 
 
@@ -120,7 +122,7 @@ def _run_together(core: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
     beside = [
         ndimage.maximum_filter(mask, 7)[another].mean() for mask, another in (masks, masks[::-1])
     ]
-    return min(beside) > _TOGETHER
+    return float(np.prod(beside)) > _TOGETHER**2
 
 
 def _two_hues(coloured: np.ndarray, enough: float) -> list[np.ndarray]:

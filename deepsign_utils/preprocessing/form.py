@@ -12,7 +12,15 @@ from scipy import ndimage
 
 from deepsign_utils.preprocessing import light, lines
 from deepsign_utils.preprocessing.colour import in_gray, inks
-from deepsign_utils.preprocessing.ink import EDGE, ink_field, ink_mask, paper_levels, reduced
+from deepsign_utils.preprocessing.ink import (
+    EDGE,
+    Pieces,
+    ink_field,
+    ink_in_pieces,
+    ink_mask,
+    paper_levels,
+    reduced,
+)
 from deepsign_utils.preprocessing.layers import pale_layer
 from deepsign_utils.preprocessing.text import printed_text
 
@@ -117,13 +125,14 @@ def plain(image: np.ndarray) -> Plain:
     if level is not None:
         gray = level
         removed.append(SHADOW)
-    gray, field, written = _without_text(gray, ink_field(gray))
+    field, pieces = ink_in_pieces(gray)
+    gray, field, written = _without_text(gray, field, pieces)
     gray, field, pale = _without_pale(gray, field)
     gray, field, drawn = _without_lines(gray, field)
     if drawn and not pale:
         gray, field, pale = _without_pale(gray, field)
     if pale or drawn:
-        gray, field, more = _without_text(gray, field)
+        gray, field, more = _without_text(gray, *ink_in_pieces(gray))
         written = written or more
     return Plain(gray, field, (*removed, *written, *pale, *drawn))
 
@@ -173,16 +182,20 @@ def _printed_share(gray: np.ndarray) -> float:
     """Share of a page's ink that is lines, boxes and text in print."""
     field = ink_field(gray)
     ink = np.count_nonzero(field > EDGE)
-    gray, field, _ = _without_lines(gray, field)
-    left = (field > EDGE) & ~printed_text(field, alone=True)
+    gray, _, _ = _without_lines(gray, field)
+    field, pieces = ink_in_pieces(gray)
+    left = field > EDGE
+    text = printed_text(field, pieces, alone=True)
+    if text is not None:
+        left &= ~text
     return 1 - np.count_nonzero(left) / max(ink, 1)
 
 
 def _without_text(
-    gray: np.ndarray, field: np.ndarray
+    gray: np.ndarray, field: np.ndarray, pieces: Pieces
 ) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
-    text = printed_text(field)
-    if not text.any():
+    text = printed_text(field, pieces)
+    if text is None:
         return gray, field, []
     return *_painted_over(gray, text), [TEXT]
 

@@ -149,8 +149,10 @@ def _decoded(source: Path | str | bytes | Image.Image | np.ndarray, name: str) -
 def shows_colour(rgb: np.ndarray) -> bool:
     """Whether an image (H, W, 3), uint8, has ink or paper of a colour to speak of."""
     step = max(1, rgb.shape[0] // 200), max(1, rgb.shape[1] // 400)
-    sample = rgb[:: step[0], :: step[1]].astype(np.int16)
-    chroma = sample.max(axis=2) - sample.min(axis=2)
+    red, green, blue = (rgb[:: step[0], :: step[1], channel] for channel in range(3))
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    if chroma.max() <= 40:
+        return False
     return bool(np.count_nonzero(chroma - np.median(chroma) > 40) > 0.0005 * chroma.size)
 
 

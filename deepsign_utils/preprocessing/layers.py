@@ -5,6 +5,7 @@ the paler is another ink.
 """
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
@@ -39,9 +40,12 @@ def pale_layer(gray: np.ndarray, field: np.ndarray) -> np.ndarray | None:
         Shape (H, W), bool: what is paler, with its edges, and no part of the darker strokes; None
         where there is one ink.
     """
+    sample = gray[:: max(1, gray.shape[0] // 64)]
+    if not ((sample > 8) & (sample < 247)).any():
+        return None  # black and white
     # Coarsely first: nearly every page has one ink.
     coarse = cell_minima(gray, _CELL)
-    inked = cell_minima(255 - field, _CELL) < 255 - EDGE
+    inked = np.asarray(Image.fromarray(field).reduce(_CELL)) > EDGE
     if not inked.any() or _two_inks(255 - coarse[inked], _COARSE_DIP) is None:
         return None
     darkness = np.clip(255 - gray * (255 / paper_levels(gray)), 0, 255).astype(np.uint8)

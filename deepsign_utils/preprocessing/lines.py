@@ -77,7 +77,8 @@ def _ridges(ink: np.ndarray) -> tuple[np.ndarray, int, int]:
     width; how far "nearby" is."""
     height, width = ink.shape
     strip = max(6, width // _STRIPS)
-    image = Image.fromarray(ink[:, : width // strip * strip] * np.uint8(255))
+    ink = np.ascontiguousarray(ink[:, : width // strip * strip])
+    image = Image.fromarray(ink.view(np.uint8) * np.uint8(255))
     share = np.asarray(image.reduce((strip, 1)), np.float32).T / 255
     near = max(4, min(max(5, round(0.008 * width) + 3), height // 6))
     padded = np.pad(share, ((0, 0), (near, near)))

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from deepsign_utils.preprocessing.ink import EDGE
+from deepsign_utils.preprocessing.ink import EDGE, Pieces
 
 _LEAST_LETTERS = 5  # a row of fewer may be a hand's
 _MANY_LETTERS = 7  # a row of so many has letters of three heights
@@ -35,29 +35,32 @@ class _Row(NamedTuple):
     stop: int
 
 
-def printed_text(field: np.ndarray, alone: bool = False) -> np.ndarray:
+def printed_text(field: np.ndarray, pieces: Pieces, alone: bool = False) -> np.ndarray | None:
     """Find printed text beside a signature.
 
     Parameters
     ----------
     field : np.ndarray
-        Shape (H, W), uint8, from `ink.ink_field`.
+        Shape (H, W), uint8, and
+    pieces : Pieces
+        from `ink.ink_in_pieces`.
     alone : bool
         Whether to find text on a page that shows nothing else.
 
     Returns
     -------
-    np.ndarray
-        Shape (H, W), bool: the ink of the text; nowhere true where there is none, or nothing else.
+    np.ndarray or None
+        Shape (H, W), bool: the ink of the text; None where there is none, or nothing else.
     """
-    labels, count = ndimage.label(field > EDGE, structure=np.ones((3, 3)))
-    nothing = np.zeros(field.shape, bool)
+    count = np.count_nonzero(pieces.areas)
     if not _LEAST_LETTERS < count <= _MOST_PIECES:
-        return nothing
-    pieces = ndimage.find_objects(labels)
-    boxes = _boxes(pieces)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    letters = _letters(field, labels, pieces, boxes)
+        return None
+    numbers = np.flatnonzero(pieces.areas)
+    areas = pieces.areas[numbers]
+    found = ndimage.find_objects(pieces.labels)
+    boxes = _boxes([found[number - 1] for number in numbers])
+    levels = field[pieces.top :, pieces.left :]
+    letters = _letters(levels, pieces.labels, numbers, boxes)
     rows, taken = [], np.zeros(count, bool)
     for group in _groups(letters):
         row = _row(letters[group])
@@ -67,26 +70,36 @@ def printed_text(field: np.ndarray, alone: bool = False) -> np.ndarray:
         if _is_dense(row, letters[group], areas[inside].sum()):
             rows.append(row)
             taken |= inside
-    # What is left must be a signature: larger than the letters, and not a crumb of ink.
-    left = ~taken
-    if alone:
-        return np.concatenate([[False], taken])[labels]
-    if not taken.any() or not left.any() or areas[left].sum() < _LEAST_REST * areas.sum():
-        return nothing
-    if np.ptp(boxes[left, :2], axis=1).max() < _LARGER * max(row.height for row in rows):
-        return nothing
-    return np.concatenate([[False], taken])[labels]
+    if not taken.any():
+        return None
+    if not alone:
+        # What is left must be a signature: larger than the letters, and not a crumb of ink.
+        left = ~taken
+        if not left.any() or areas[left].sum() < _LEAST_REST * areas.sum():
+            return None
+        if np.ptp(boxes[left, :2], axis=1).max() < _LARGER * max(row.height for row in rows):
+            return None
+    text = np.zeros(field.shape, bool)
+    height, width = pieces.labels.shape
+    text[pieces.top : pieces.top + height, pieces.left : pieces.left + width] = np.isin(
+        pieces.labels, numbers[taken]
+    )
+    return text
 
 
-def _letters(field: np.ndarray, labels: np.ndarray, pieces: list, boxes: np.ndarray) -> np.ndarray:
+def _letters(
+    levels: np.ndarray, labels: np.ndarray, numbers: np.ndarray, boxes: np.ndarray
+) -> np.ndarray:
     """Boxes of the pieces, those that may be letters grown together cut apart where ink is pale."""
     height, width = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
     together = (width > 1.1 * height) & (height >= _LEAST_HEIGHT)
     together &= height * _LARGER < height.max()
     found = [boxes[~together]]
     for number in np.flatnonzero(together):
-        levels = np.where(labels[pieces[number]] == number + 1, field[pieces[number]], 0)
-        core = levels > EDGE + _CORE * (int(levels.max()) - EDGE)
+        top, bottom, left, right = boxes[number]
+        box = np.s_[top:bottom, left:right]
+        piece = np.where(labels[box] == numbers[number], levels[box], 0)
+        core = piece > EDGE + _CORE * (int(piece.max()) - EDGE)
         parts = ndimage.find_objects(ndimage.label(core, structure=np.ones((3, 3)))[0])
         found.append(_boxes(parts) + boxes[number, [0, 0, 2, 2]])
     return np.concatenate(found)
