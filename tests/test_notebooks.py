@@ -4,12 +4,15 @@ import ast
 import itertools
 import json
 import re
+import shlex
 
 import pytest
 from conftest import ROOT
 
+from deepsign_utils import __main__ as command_line
 from deepsign_utils.report import formulas
-from deepsign_utils.study import CHAPTERS, DEMONSTRATION
+from deepsign_utils.study import CHAPTERS, DEMONSTRATION, check_values
+from deepsign_utils.study.yaml_1_2 import read_yaml
 
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in (*CHAPTERS, DEMONSTRATION)]
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
@@ -95,6 +98,23 @@ def test_each_says_what_to_try_and_where_its_ideas_come_from(notebook):
     assert len(re.findall(r"^- ", tries[0], re.M)) >= 3
     assert re.search(r"`(make|deepsign) [^`]+`", tries[0])
     assert re.search(r"\[[^]]+\]\(https://[^)]+\)", "".join(markdown(notebook)))
+
+
+@every_notebook
+def test_what_is_to_be_tried_can_be(notebook):
+    (prose,) = (prose for prose in markdown(notebook) if prose.startswith("## Try\n"))
+    tried = re.findall(r"`([^`]+)`", prose)
+    passed = [
+        dict(re.findall(r"-p (\w+) ('[^']*'|[^\s\"]+)", one)) for one in tried if "-p " in one
+    ]
+    for values in passed:
+        assert values
+        assert check_values({n: read_yaml(v.strip("'"), "") for n, v in values.items()}, "Try")
+    goals = {shlex.split(one)[1] for one in tried if one.startswith("make ")}
+    assert goals <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for one in tried:
+        if one.startswith("deepsign "):
+            assert callable(command_line._parser().parse_args(shlex.split(one)[1:]).run)
 
 
 @every_notebook
