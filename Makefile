@@ -212,12 +212,15 @@ capture: $(VENV)/.installed ## signatures on forms, by camera, fax and other pen
 		$(if $(WRITERS),--writers $(WRITERS)) $(if $(ONLY),--only '$(ONLY)')
 
 # ------------------------------------------------------------------------------- everyday use
-# JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news.
+# JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news. A user's own
+# settings of JupyterLab (theme, keys) stay; the kernels see none of their IPython's.
 LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 lab: $(VENV)/.installed ## the notebooks in JupyterLab
 	@mkdir -p $(LAB_SETTINGS)
 	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
-	@env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/README.md
+	@env -u JUPYTER_PATH -u MPLBACKEND -u JPY_SESSION_NAME JUPYTER_PREFER_ENV_PATH=1 \
+		IPYTHONDIR='$(CURDIR)/data/built/.settings/ipython' \
+		$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/README.md
 
 serve: $(VENV)/.installed-serve ## verify signatures over HTTP, with a page at http://127.0.0.1:8000
 	@$(PY) -m deepsign_utils serve

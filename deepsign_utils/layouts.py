@@ -148,6 +148,7 @@ class NamedFiles(Layout):
     unpadded = False  # whether writers lose leading zeros: published lists of them have none
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         patterns = [re.compile(text, re.IGNORECASE | re.ASCII) for text in self.patterns]
         told = {}
         for path in tree.images:
@@ -200,6 +201,8 @@ def _in_one_form(told: dict[str, Told]) -> dict[str, Told]:
 
 
 class Bhsig260(NamedFiles):
+    """BHSig260: a letter for the script, then G or F in each name."""
+
     name = "bhsig260"
     datasets = "BHSig260, Bengali (`B-`) or Hindi (`H-`)"
     patterns = (r"(?P<set>[BH])-S-(?P<writer>[0-9]+)-(?:G|(?P<forged>F))-[0-9]+",)
@@ -214,6 +217,8 @@ class Bhsig260(NamedFiles):
 
 
 class Cedar(NamedFiles):
+    """CEDAR: original or forgeries in each name."""
+
     name = "cedar"
     datasets = "CEDAR"
     patterns = (r"(?:original|(?P<forged>forger(?:y|ies)))_(?P<writer>[0-9]+)_[0-9]+",)
@@ -227,6 +232,8 @@ class Cedar(NamedFiles):
 
 
 class Gpds(NamedFiles):
+    """GPDS: c or cf in each name."""
+
     name = "gpds"
     datasets = "GPDS-960, its parts, and GPDS Synthetic"
     patterns = (r"c(?P<forged>f)?-(?P<writer>[0-9]+)-[0-9]+",)
@@ -239,6 +246,8 @@ class Gpds(NamedFiles):
 
 
 class Mcyt(NamedFiles):
+    """MCYT-75: v or f in each name."""
+
     name = "mcyt"
     datasets = "MCYT-75"
     patterns = (r"(?:(?P<forger>[0-9]{4})_)?(?P<writer>[0-9]{4})(?:v|(?P<forged>f))[0-9]{2}",)
@@ -251,6 +260,8 @@ class Mcyt(NamedFiles):
 
 
 class SigComp2009(NamedFiles):
+    """SigComp 2009: who signed stands before in whose name."""
+
     name = "sigcomp2009"
     datasets = (
         "SigComp 2009, training (`NISDCC-`) or evaluation (`NFI-`); copies without the prefix"
@@ -268,6 +279,8 @@ class SigComp2009(NamedFiles):
 
 
 class SigComp2011(NamedFiles):
+    """SigComp 2011: a forger's number stands before the writer's."""
+
     name = "sigcomp2011"
     datasets = "SigComp 2011 as issued, Dutch or Chinese, training and test set"
     patterns = (
@@ -287,6 +300,7 @@ class SigComp2011(NamedFiles):
     _ISSUED = re.compile(r"(offline (genuine|forger)|ref(erence)?\(|questioned\()", re.IGNORECASE)
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         # Names of digits alone are common: forgers' numbers or the folders have to bear them out.
         told = super().tell(tree)
         issued = any(one.forger for one in told.values()) or any(map(self._ISSUED.search, told))
@@ -314,6 +328,7 @@ class Idcar(Layout):
         """
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         beside = defaultdict(list)
         for folder in tree.folders:
             above, _, name = folder.rpartition("/")
@@ -405,6 +420,7 @@ class FourNSigComp(Layout):
     _NAME = re.compile("[a-z]+[0-9]{1,3}[a-z]*", re.IGNORECASE)
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         told = {}
         for path in tree.images:
             folders, stem = _split(path)
@@ -442,6 +458,7 @@ class GenuineForged(Layout):
         """
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         marked = []
         for path in tree.images:
             folders, stem = _split(path)
@@ -518,6 +535,7 @@ class GenuineOnly(Layout):
         """
 
     def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
         # A word for forgeries anywhere means that not all of them are genuine.
         if any(re.search(r"forg|fake|simul|skilled", path, re.IGNORECASE) for path in tree.images):
             return {}

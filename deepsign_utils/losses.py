@@ -50,6 +50,7 @@ class SigmoidPairLoss(keras.losses.Loss):
     """Logistic loss of every pair's log odds (n, n); see ``models.PairwiseLogits``."""
 
     def call(self, y_true, y_pred):
+        """Loss of a batch."""
         genuine, skilled, random = pair_masks(y_true)
         reject = ops.softplus(y_pred)
         return (
@@ -72,6 +73,7 @@ class ContrastivePairLoss(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
+        """Loss of a batch."""
         genuine, skilled, random = pair_masks(y_true)
         reject = ops.square(ops.maximum(self.margin - y_pred, 0.0))
         return (
@@ -81,6 +83,7 @@ class ContrastivePairLoss(keras.losses.Loss):
         )
 
     def get_config(self):
+        """What rebuilds it from a file."""
         return {**super().get_config(), "margin": self.margin}
 
 

@@ -101,7 +101,7 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
 
 
 def kind_of(text: str) -> str | None:
-    """genuine or forgery, however it is spelt: real, original, forged, fake, skilled forgery …"""
+    """Kind that a text names, however it is spelt: real, original, forged, fake, forgery."""
     return _LETTERS.get(text.strip().lower()) or _said(text)
 
 

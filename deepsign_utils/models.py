@@ -214,6 +214,7 @@ class EmbeddingDistance(layers.Layer):
     """Euclidean distance of two embeddings: (n, d) and (n, d) to (n,), from 0 to 2."""
 
     def call(self, left, right):
+        """Distance of each pair."""
         # The small constant keeps the square root's gradient finite for equal embeddings.
         return ops.sqrt(ops.sum(ops.square(left - right), axis=-1) + 1e-12)
 
@@ -223,6 +224,7 @@ class PairwiseDistances(layers.Layer):
     """Euclidean distances between all embeddings of a batch: (n, d) to (n, n), from 0 to 2."""
 
     def call(self, embeddings):
+        """Apply the layer."""
         cosines = ops.matmul(embeddings, ops.transpose(embeddings))
         return ops.sqrt(ops.maximum(2.0 - 2.0 * cosines, 0.0) + 1e-12)
 
@@ -237,6 +239,7 @@ class PairwiseLogits(layers.Layer):
     """
 
     def build(self, shape):
+        """Make the weights for this shape."""
         self.log_scale = self.add_weight(
             name="log_scale", shape=(), initializer=keras.initializers.Constant(2.3)
         )
@@ -245,6 +248,7 @@ class PairwiseLogits(layers.Layer):
         )
 
     def call(self, embeddings):
+        """Apply the layer."""
         cosines = ops.matmul(embeddings, ops.transpose(embeddings))
         return ops.exp(self.log_scale) * cosines + self.bias
 

@@ -453,7 +453,7 @@ class Rule:
     accept_from: float
 
     def decide(self, score: np.ndarray) -> np.ndarray:
-        """ "accepted", "rejected" or "referred" for each score."""
+        """Decision on each score: "accepted", "rejected" or "referred"."""
         score = np.asarray(score, np.float64)
         low = np.where(score < self.reject_below, "rejected", "referred")
         return np.where(score >= self.accept_from, "accepted", low)

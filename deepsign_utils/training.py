@@ -78,6 +78,7 @@ class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.steps = steps
 
     def __call__(self, step):
+        """Learning rate at a step."""
         step = ops.cast(step, "float32")
         warm_up = max(1.0, WARM_UP * self.steps)
         progress = ops.clip((step - warm_up) / max(1.0, self.steps - warm_up), 0.0, 1.0)
@@ -85,6 +86,7 @@ class WarmUpThenCosine(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * ops.minimum((step + 1.0) / warm_up, falling)
 
     def get_config(self) -> dict:
+        """What rebuilds it from a file."""
         return {"peak": self.peak, "steps": self.steps}
 
 
@@ -100,6 +102,7 @@ class FusedBatchNormalization(keras.layers.Layer):
         self.inside = inside
 
     def call(self, maps, training=None, mask=None):
+        """Apply the layer."""
         if not training:
             return self.inside(maps, training=False)
         inside = self.inside

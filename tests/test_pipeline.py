@@ -248,7 +248,7 @@ class TestOtherReports:
 
 class TestOutputsAreReproducible:
     def test_executed_notebooks_give_the_same_outputs_again(self, tiny_study):
-        """nbval runs the executed copies, with their parameters, and compares what comes out."""
+        """The executed copies run again by nbval, and what comes out is compared."""
         before = times(tiny_study)
         executed = tiny_study.folder / "reports/tiny/notebooks"
         done = tiny_study.python(

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ROOT, Project, copy_project, report_of
 from serving import model_folder, signature
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study import surroundings
+from deepsign_utils.runs import sweep
+from deepsign_utils.study import Study, surroundings
 from deepsign_utils.study.relocation import relocate
 
 
@@ -86,6 +89,48 @@ def test_a_study_is_the_same_to_the_last_digit(tiny_study, tiny_data, tmp_path: 
         assert file.name == "storage.svg" or again.read_bytes() == file.read_bytes(), file.name
     for told in ("STUDY is set", "EPOCHS is set"):  # the others are given to make here
         assert told in said
+
+
+@pytest.mark.slow
+def test_a_bare_papermill_works_as_typed(tiny_data, tmp_path: Path):
+    page = (ROOT / "docs" / "parameters.md").read_text()
+    commands = re.findall(r"^\.venv/bin/papermill .*$", page, re.M)
+    assert len(commands) == 2
+    project, home = copy_project(tmp_path / "copy"), tmp_path / "home"
+    home.mkdir()
+    (home / "signatures").symlink_to(tiny_data)
+    for command in commands:
+        made = project.run("sh", "-c", command, HOME=str(home))
+        assert made.returncode == 0, made.stdout + made.stderr
+    split = project.folder / "data/built/mine/split.parquet"
+    assert (pd.read_parquet(split)["split"] == "test").sum() == 2  # of ten, the second fifth
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_a_tilde_is_a_home_everywhere(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "signatures").mkdir()
+    assert Study("mine", data_root="~/signatures").data_root == tmp_path / "signatures"
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("studies: [cedar]\nseeds: [0]\ndata: {cedar: ~/signatures}\n")
+    assert {run.images for run in sweep.read_sweep(grid).runs} == {tmp_path / "signatures"}
+    project = copy_project(tmp_path / "copy")
+    made = project.make("data/built/mine/parameters/01_eda.yaml", "RUN=mine", "DATA=~/signatures")
+    assert made.returncode == 0, made.stderr
+    written = (project.folder / "data/built/mine/parameters/01_eda.yaml").read_text()
+    assert f'data_root: "{tmp_path / "signatures"}"' in written
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_lab_keeps_a_users_lab_settings_and_not_their_ipython():
+    made = subprocess.run(
+        ["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    line = " ".join(made.stdout.replace("\\\n", " ").split())
+    assert f"IPYTHONDIR='{ROOT}/data/built/.settings/ipython'" in line
+    assert "-u MPLBACKEND" in line
+    for own in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTER_NO_CONFIG"):
+        assert own not in line
 
 
 def test_metrics_tell_on_what_keras_computed(tiny_study):

@@ -23,7 +23,7 @@ def canvases() -> np.ndarray:
 
 
 def views_of(encoder, canvases) -> np.ndarray:
-    """(n, v, 128)"""
+    """Embeddings of every view, (n, v, 128)."""
     seen = models.embed(views.view_encoder(encoder), np.ascontiguousarray(canvases))
     return seen.reshape(len(canvases), len(EVERY), 128)
 

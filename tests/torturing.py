@@ -20,7 +20,7 @@ ROLES = ("make", "execute", "kernel", "all")
 
 
 def processes(project: Project) -> Iterator[tuple[str, psutil.Process]]:
-    """Each process that works in the project's folder, with its part: make, execute, kernel, …"""
+    """Each process that works in the project's folder, with its part, such as make."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if Path(process.cwd()) != project.folder or process.status() == "zombie":

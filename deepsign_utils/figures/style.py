@@ -205,16 +205,19 @@ def _write(rendered: Mapping[str, str | bytes], folder: Path, name: str) -> None
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise a `DeepSignError` with this message unless the condition holds."""
     if not condition:
         raise DeepSignError(message)
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
+    """Raise a `DeepSignError` that names the columns which a table lacks."""
     missing = [column for column in columns if column not in table]
     require(not missing, f"The {name} lacks the columns {missing}; it has {list(table.columns)}.")
 
 
 def require_same_length(name: str, **sequences: Sequence) -> None:
+    """Raise a `DeepSignError` that names sequences of unequal length."""
     lengths = {key: len(value) for key, value in sequences.items()}
     same = len(set(lengths.values())) == 1
     require(same, f"{name} takes sequences of one length, not {lengths}.")
@@ -222,6 +225,7 @@ def require_same_length(name: str, **sequences: Sequence) -> None:
 
 
 def new_axes(height: float) -> tuple[Figure, Axes]:
+    """One pair of axes in a figure of the usual width, `height` inches high."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
 
@@ -260,6 +264,7 @@ def name_places(axes: Axes, names: Sequence[str], noun: str, order: str) -> None
 
 
 def per_cent(rates: ArrayLike) -> NDArray:
+    """Rates, 0 to 1, in per cent."""
     return 100 * np.asarray(rates, float)
 
 

@@ -280,5 +280,6 @@ def _typical_stroke_width(mask: np.ndarray) -> float:
 
 
 def reduced(gray: np.ndarray) -> np.ndarray:
+    """An image no larger than `WORKING_SIDE`, where its ink is found quickly."""
     factor = -(-max(gray.shape) // WORKING_SIDE)
     return np.asarray(Image.fromarray(gray).reduce(factor)) if factor > 1 else gray

@@ -55,9 +55,11 @@ class Line(NamedTuple):
 
     @property
     def length(self) -> int:
+        """Pixels from end to end."""
         return self.stop - self.start
 
     def row(self, column) -> np.ndarray:
+        """Row of the line at a column."""
         return self.curve(np.asarray(column, float))
 
     @property
@@ -68,6 +70,7 @@ class Line(NamedTuple):
 
     @property
     def slope(self) -> float:
+        """Rows that it falls in a column."""
         ends = self.row([self.start, self.stop])
         return float(ends[1] - ends[0]) / max(self.length, 1)
 

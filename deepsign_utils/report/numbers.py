@@ -88,4 +88,5 @@ def as_mapping(node: Any) -> dict[str, Any]:
 
 
 def is_finite(number: Any) -> bool:
+    """Whether it is a number, neither NaN nor infinite."""
     return isinstance(number, int | float) and math.isfinite(number)

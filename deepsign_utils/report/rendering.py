@@ -84,6 +84,7 @@ def write_page(output: Path, template: str, **context: Any) -> Path:
 
 
 def render(template: str, **context: Any) -> str:
+    """Fill a template of ``report/templates``."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE_FOLDER),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -110,6 +111,7 @@ def _inline(name: str) -> dict[str, str]:
 
 
 def write_file(path: Path, text: str) -> Path:
+    """Write a page; return where it is."""
     write_atomically(path, text)
     path.touch()  # even if nothing changed: Make compares times
     return path

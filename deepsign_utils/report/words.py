@@ -32,10 +32,12 @@ def format_number(interval: Interval | None) -> str:
 
 
 def write_number(interval: Interval) -> str:
+    """A value as a number of two decimals."""
     return f"{interval['value']:.2f}"
 
 
 def write_number_bounds(interval: Interval) -> str:
+    """Its interval as numbers."""
     if interval["low"] is None:
         return ""
     return f"[{interval['low']:.2f},\u00a0{interval['high']:.2f}]"
@@ -80,10 +82,12 @@ def answer(metrics: Mapping[str, Any]) -> str:
 
 
 def results_of(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Test results by number of references."""
     return metrics["test"]["references"]
 
 
 def plural(count: int, noun: str) -> str:
+    """A count and its noun, such as "one writer" or "2 writers"."""
     return f"one {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
@@ -107,6 +111,7 @@ def reference_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def tiles(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The three numbers at the head of a report."""
     return [
         {
             "name": "Skilled forgeries accepted",
@@ -180,6 +185,7 @@ def _duration(seconds: float) -> str:
 
 
 def provenance_rows(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """What made a study, as rows of name and value, by subject."""
     provenance, encoder, validation = (
         as_mapping(metrics.get(part)) for part in ("provenance", "encoder", "validation")
     )
@@ -214,6 +220,7 @@ def provenance_rows(metrics: Mapping[str, Any]) -> dict[str, list[tuple[str, str
 
 
 def write_count(number: Any) -> str:
+    """A whole number with thousands apart; empty if it is none."""
     return f"{number:,}" if isinstance(number, int) else ""
 
 
@@ -415,6 +422,7 @@ DEMONSTRATED = (
 
 
 def demonstrated(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the demonstration's table."""
     return [
         {"verifier": verifier, "sees": sees, "eer": read_interval(measured, part, name)}
         for part, name, verifier, sees in DEMONSTRATED
@@ -509,6 +517,7 @@ def demonstration_findings(metrics: Mapping[str, Any]) -> str:
 
 
 def has_cohort(metrics: Mapping[str, Any]) -> bool:
+    """Whether the encoder takes out what writers share with a cohort."""
     parameters = as_mapping(as_mapping(metrics.get("provenance")).get("parameters"))
     return bool(parameters.get("cohort_share"))
 

@@ -96,6 +96,7 @@ class Run:
 
     @property
     def reports(self) -> Path:
+        """Folder of its report."""
         return ROOT / "reports" / self.name
 
 
@@ -112,10 +113,12 @@ class Sweep:
 
     @property
     def name(self) -> str:
+        """Its name: that of the file."""
         return self.file.stem
 
     @property
     def reports(self) -> Path:
+        """Folder of its report."""
         return ROOT / "reports" / "sweeps" / self.name
 
 
@@ -361,7 +364,7 @@ def _make(run: Run, archive: str, worker: Any) -> None:
 
 
 def last_error_line(log: str) -> str:
-    """The line of a failed run's log that says why: the last one that is not Make's own.
+    r"""The line of a failed run's log that says why: the last one that is not Make's own.
 
     Examples
     --------

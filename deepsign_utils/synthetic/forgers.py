@@ -37,6 +37,7 @@ class Forger:
 
 
 def draw_forger(writer: Writer, seed: int, index: int, number: int, skill: float | None) -> Forger:
+    """Draw a forger of a writer; `skill` 0 to 1, drawn where it is None."""
     rng = np.random.default_rng([seed, index, 2, number])
     hand = draw_hand(rng, (seed, index, 3, number))
     skill = float(rng.beta(2.0, 3.6)) if skill is None else skill

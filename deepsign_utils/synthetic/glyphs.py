@@ -113,12 +113,14 @@ class Glyph:
 
 
 def as_glyph(points: ArrayLike, sharp: ArrayLike, starts: ArrayLike) -> Glyph:
+    """A glyph of these targets, as wide as they reach."""
     points = np.asarray(points, float)
     return Glyph(points, np.asarray(sharp, float), np.asarray(starts, bool), points[:, 0].max())
 
 
 @cache
 def parse_glyph(text: str) -> Glyph:
+    """Read a glyph: components divided by slashes, targets `x,y` by spaces, sharp ones with `!`."""
     points, sharp, starts = [], [], []
     for component in text.split("/"):
         for place, target in enumerate(component.split()):

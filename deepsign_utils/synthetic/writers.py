@@ -390,6 +390,7 @@ def _draw_programme(rng: np.random.Generator) -> Programme:
 
 
 def draw_hand(rng: np.random.Generator, seed: tuple[int, ...]) -> Hand:
+    """Draw how a person writes."""
     return Hand(
         seed=seed,
         size=SIZE * np.exp(rng.normal(0, 0.25)),
@@ -457,6 +458,7 @@ def disturbed(
 
 
 def vary_hand(hand: Hand, rng: np.random.Generator, amount: float) -> Hand:
+    """Change a hand a little, as from one day to another."""
     return replace(
         hand,
         size=hand.size * np.exp(rng.normal(0, 0.06) * amount),
@@ -505,6 +507,7 @@ class Writer:
 
 
 def draw_model(seed: int, index: int) -> Writer:
+    """Draw a writer: what is written, by which hand, in which personal shapes."""
     rng = np.random.default_rng([seed, index, 0])
     plain = _draw_programme(rng)
     hand = draw_hand(rng, (seed, index, 1))

@@ -1,4 +1,4 @@
-"""Too like to be true: is a questioned signature a copy of a reference?
+"""Too like to be true: whether a questioned signature is a copy of a reference.
 
 Nobody writes the same signature twice. A questioned image whose strokes lie on those of a reference
 was not written beside it: it is the same file, the same sheet scanned again, or a cutting.

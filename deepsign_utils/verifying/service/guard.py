@@ -50,6 +50,7 @@ class Guard:
         metrics.in_work.set_function(lambda: len(self._in_work))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
