@@ -551,18 +551,13 @@ class Trees:
 
     def probability(self, features: np.ndarray) -> np.ndarray:
         """Of each row of ``features``, float32 (n, d): float64 (n,)."""
-        total = np.full(len(features), self.baseline)
-        rows = np.arange(len(features))
-        for root in self.roots:
-            node = np.full(len(features), root)
-            while True:
-                goes_left = features[rows, self.feature[node]] <= self.threshold[node]
-                following = np.where(goes_left, self.left[node], self.right[node])
-                if (following == node).all():
-                    break
-                node = following
-            total += self.value[node]
-        return expit(total)
+        node = np.tile(self.roots, (len(features), 1))
+        while True:  # down all trees at once
+            value = np.take_along_axis(features, self.feature[node], axis=1)
+            following = np.where(value <= self.threshold[node], self.left[node], self.right[node])
+            if (following == node).all():
+                return expit(self.baseline + self.value[node].sum(axis=1))
+            node = following
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, ready for JSON."""

@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.verifying.case_file import CaseImage, case_file
-from deepsign_utils.verifying.service import schema
+from deepsign_utils.verifying.pages import parse_box
+from deepsign_utils.verifying.service import logs, schema
 from deepsign_utils.verifying.service.batching import OverloadedError
 from deepsign_utils.verifying.service.engine import QUESTIONED, Engine, UnknownTypeError
 from deepsign_utils.verifying.service.guard import Guard
@@ -73,6 +74,17 @@ _Threshold = Annotated[
         "fmr=0.01,fnmr=0.01 for both, what lies between being referred to a person",
         max_length=40,
         examples=["eer", "fmr=0.05", "fmr=0.02,fnmr=0.02"],
+    ),
+]
+_Page = Annotated[
+    int | None, Query(ge=1, description="page of the questioned document that is meant")
+]
+_Box = Annotated[
+    str | None,
+    Query(
+        pattern=r"^\d{1,6},\d{1,6},\d{1,6},\d{1,6}$",
+        description="where on that page, in pixels: left,top,right,bottom",
+        examples=["120,340,560,520"],
     ),
 ]
 _Report = Annotated[
@@ -239,12 +251,15 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         threshold: _Threshold = "eer",
         explain: _Explain = False,
         report: _Report = False,
+        page: _Page = None,
+        box: _Box = None,
     ) -> dict:
         """Compare a questioned signature with references sent along; nothing is kept."""
         engine.verifier.scoring.rule(threshold, len(references))
         images, names = await contents(references, "reference")
         more, more_names = await contents([questioned], QUESTIONED)
-        signatures = await engine.read(images + more, names + more_names)
+        where = (page, parse_box(box) if box else None)
+        signatures = await engine.read(images + more, names + more_names, *where)
         embeddings = await engine.embed([signature.canvas for signature in signatures])
         *compared, last = signatures
         known = await engine.references(compared, embeddings[:-1])
@@ -306,13 +321,16 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         questioned: _Questioned,
         threshold: _Threshold = "eer",
         explain: _Explain = False,
+        page: _Page = None,
+        box: _Box = None,
     ) -> dict:
         """Compare a questioned signature with a writer's enrolled references."""
         known = await asyncio.to_thread(engine.enrolled, writer)
         if known is None:
             raise _not_enrolled()
         engine.verifier.scoring.rule(threshold, len(known.embeddings))
-        signatures = await engine.read(*await contents([questioned], QUESTIONED))
+        where = (page, parse_box(box) if box else None)
+        signatures = await engine.read(*await contents([questioned], QUESTIONED), *where)
         embedding = (await engine.embed([signatures[0].canvas]))[0]
         comparison = await engine.judge(known, signatures[0], embedding, threshold)
         verdict = comparison.to_dict()
@@ -466,7 +484,7 @@ def run(given: dict[str, Any]) -> None:
         first = error.errors()[0]
         name = "_".join(map(str, first["loc"][:1])).upper()
         raise DeepSignError(f"The setting DEEPSIGN_{name} is wrong: {first['msg']}.") from error
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up(settings.log_format)
     failures: list[str] = []
 
     def fail(reason: str) -> None:

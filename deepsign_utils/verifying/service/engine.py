@@ -16,6 +16,7 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.study.processes import usable_processors
 from deepsign_utils.verifying.copies import Trace
+from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import is_pdf
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
@@ -96,17 +97,23 @@ class Engine:
             raise NotReadyError("The model is still being loaded: try again in a few seconds.")
         return self._verifier
 
-    async def read(self, images: Sequence[bytes], names: Sequence[str]) -> "list[Signature]":
-        """Decode and clean uploads.
+    async def read(
+        self,
+        images: Sequence[bytes],
+        names: Sequence[str],
+        page: int | None = None,
+        box: Box | None = None,
+    ) -> "list[Signature]":
+        """Decode and clean uploads; `page` and `box` say where the questioned signature is.
 
         Raises
         ------
         UnknownTypeError, ImageTooLargeError, DeepSignError
         """
-        verifier, loop = self.verifier, asyncio.get_running_loop()
+        verifier, loop, where = self.verifier, asyncio.get_running_loop(), (page, box)
         reading = [
             loop.run_in_executor(
-                self._readers, read_upload, verifier, image, name, self.settings.max_pixels
+                self._readers, read_upload, verifier, image, name, self.settings.max_pixels, *where
             )
             for image, name in zip(images, names, strict=True)
         ]
@@ -195,9 +202,16 @@ QUESTIONED = "the questioned signature"
 """What the questioned upload is called: it may be a page or a PDF, the references may not."""
 
 
-def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int) -> "Signature":
+def read_upload(
+    verifier: "Verifier",
+    content: bytes,
+    name: str,
+    max_pixels: int,
+    page: int | None = None,
+    box: Box | None = None,
+) -> "Signature":
     """Decode and clean one uploaded file; its type is told by its content. Of a page or PDF in the
-    place of the questioned signature, the one signature on it.
+    place of the questioned signature, the one signature on it, or what is in the box on that page.
 
     Raises
     ------
@@ -210,7 +224,7 @@ def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int
     """
     if name == QUESTIONED and is_pdf(content):
         with _one_photograph:
-            return verifier.read_questioned(content, name)
+            return verifier.read_questioned(content, name, page, box)
     try:
         image = open_image(content, name)
     except ImageTooLargeError:
@@ -226,7 +240,9 @@ def read_upload(verifier: "Verifier", content: bytes, name: str, max_pixels: int
         raise DeepSignError(f"{name} is a JPEG of too many scans: save it as a plain one.")
     large = image.width * image.height > _PHOTOGRAPH
     with _one_photograph if large else contextlib.nullcontext():
-        return verifier.read_questioned(content if name == QUESTIONED else image, name)
+        if name == QUESTIONED:
+            return verifier.read_questioned(content, name, page, box)
+        return verifier.read(image, name)
 
 
 def data_url(canvas: np.ndarray) -> str:

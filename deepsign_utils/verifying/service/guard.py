@@ -69,7 +69,11 @@ class Guard:
             seconds = time.perf_counter() - started
             self._metrics.requests.labels(method, route, status).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            _log.info("%s %s %s %.0f ms", method, route, status, 1000 * seconds)
+            fields = {"method": method, "route": route, "status": status}
+            fields["milliseconds"] = round(1000 * seconds, 1)
+            _log.info(
+                "%s %s %s %.0f ms", method, route, status, 1000 * seconds, extra={"fields": fields}
+            )
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             nonlocal status

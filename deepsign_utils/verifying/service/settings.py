@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "127.0.0.1,::1",
         description="addresses or networks whose X-Forwarded headers are believed, by commas",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of the log: text, or json, an object a line"
     )
     max_request_bytes: int = Field(100_000_000, gt=0, description="of a whole request")
     max_image_bytes: int = Field(30_000_000, gt=0, description="of one image file")
