@@ -7,9 +7,8 @@ the paler is another ink.
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
-from deepsign_utils.preprocessing.ink import EDGE, cell_minima, paper_levels
+from deepsign_utils.preprocessing.ink import EDGE, cell_minima, otsu, paper_levels
 
 _PALE = 0.66  # of the darker ink, below which another ink is pale
 _PALEST_PEN = 107  # levels of darkness; what is darker may be a pen beside black print
@@ -65,7 +64,7 @@ def _two_inks(darkness: np.ndarray, dip: float) -> int | None:
     histogram = np.bincount(darkness, minlength=256)
     if np.count_nonzero(histogram) < 2:
         return None
-    split = threshold_otsu(hist=(histogram, _LEVELS)) + 1
+    split = otsu(histogram, _LEVELS) + 1
     pale, dark = (
         int(np.median(part)) for part in (darkness[darkness < split], darkness[darkness >= split])
     )
