@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
@@ -105,7 +106,7 @@ def measure(
     seed: int,
     fonts: Path | None,
     most: int | None = None,
-) -> pd.DataFrame:
+) -> Iterator[dict[str, Any]]:
     """How often the verifier refuses or warns.
 
     Parameters
@@ -120,40 +121,34 @@ def measure(
     most : int, optional
         Images of a dataset, evenly taken; all if not given.
 
-    Returns
-    -------
-    DataFrame
-        A row a kind or set: ``images``, shares ``refused`` and ``warned``, ``said``: codes.
+    Yields
+    ------
+    dict
+        Of a kind or set: ``kind``, ``images``, shares ``refused`` and ``warned``, and ``said``,
+        how often each code was.
     """
-    said: dict[str, list[str]] = {}
-    for number, (name, draw) in enumerate(KINDS.items()):
-        said[name] = [
-            _spoken(draw(np.random.default_rng([seed, number, one]), fonts))
-            for one in tqdm(range(drawn), name)
-        ]
-    signed = [draw_writer(seed, writer, 1, 0).genuine[0] for writer in range(drawn)]
-    said["synthetic writers"] = [_spoken(image) for image in tqdm(signed, "synthetic writers")]
-    for name, spoil in _SPOILT.items():
-        spoilt = (spoil(signed[one], signed[one - 1]) for one in range(drawn))
-        said[name] = [_spoken(image) for image in tqdm(spoilt, name, drawn)]
     for name, folder in folders:
-        signatures, _ = datasets.read_dataset(folder)
-        files = [folder / path for path in signatures["path"]]
+        files = [folder / one.path for one in datasets.find_layout(folder).files if one.kind]
         files = files[:: max(1, len(files) // most)] if most else files
-        said[name] = list(ordered_map(_spoken, files, None, True, name))
-    rows = []
-    for name, codes in said.items():
-        counted = pd.Series([code for some in codes for code in some.split(",") if code])
-        rows.append(
-            {
-                "kind": name,
-                "images": len(codes),
-                "refused": np.mean([code == _REFUSED for code in codes]),
-                "warned": np.mean([code not in ("", _REFUSED) for code in codes]),
-                "said": counted.value_counts().to_dict(),
-            }
-        )
-    return pd.DataFrame(rows)
+        yield _counted(name, tqdm(files, name))
+    signed = [draw_writer(seed, writer, 1, 0).genuine[0] for writer in range(drawn)]
+    yield _counted("synthetic writers", tqdm(signed, "synthetic writers"))
+    for name, spoil in _SPOILT.items():
+        yield _counted(name, (spoil(signed[one], signed[one - 1]) for one in range(drawn)))
+    for number, (name, draw) in enumerate(KINDS.items()):
+        generators = (np.random.default_rng([seed, number, one]) for one in range(drawn))
+        yield _counted(name, (draw(rng, fonts) for rng in tqdm(generators, name, drawn)))
+
+
+def _counted(kind: str, images: Iterable[Path | np.ndarray]) -> dict[str, Any]:
+    said = [_spoken(image) for image in images]
+    return {
+        "kind": kind,
+        "images": len(said),
+        "refused": said.count(_REFUSED) / len(said),
+        "warned": sum(codes not in ("", _REFUSED) for codes in said) / len(said),
+        "said": dict(Counter(code for codes in said for code in codes.split(",") if code)),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,9 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     named = [one.partition("=") for one in options.sets]
     folders = [(name, Path(folder)) for name, _, folder in named]
-    found = measure(folders, options.images, options.seed, options.fonts, options.most)
-    shares = dict.fromkeys(("refused", "warned"), "{:.2%}".format)
-    print(found.to_string(index=False, formatters=shares, max_colwidth=None))
+    for row in measure(folders, options.images, options.seed, options.fonts, options.most):
+        print(
+            f"{row['kind']:20} {row['images']:5}  refused {row['refused']:6.1%}  "
+            f"warned {row['warned']:6.1%}  {row['said']}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Shares by number of references, kind and turn: refused, and told of each misfit."""
     groups = rows.groupby(["references", "kind", "turned"])
     shares = {
+        "not judged": groups["decision"].agg(lambda some: (some == "not judged").mean()),
         "refused": groups["decision"].agg(lambda some: (some != "accepted").mean()),
         "told askew": groups["codes"].agg(lambda some: some.str.contains("askew").mean()),
         "told other kind": groups["codes"].agg(lambda some: some.str.contains("other_kind").mean()),

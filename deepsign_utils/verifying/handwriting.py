@@ -103,22 +103,23 @@ def _edges(ink: np.ndarray) -> tuple[float, float, float, float, float]:
     smooth = ndimage.gaussian_filter(ink.astype(np.float32), 1.0)
     slope = ndimage.sobel(smooth, 1) + 1j * ndimage.sobel(smooth, 0)
     steep = np.abs(slope)
-    total = steep.sum()
-    unit = slope / np.maximum(steep, 1e-9)
-    twofold = steep * unit**2
-    angle = np.mod(np.angle(slope), np.pi) / np.pi * _DIRECTIONS
-    shares = np.bincount(angle.astype(int).ravel() % _DIRECTIONS, steep.ravel(), _DIRECTIONS)
-    shares /= total
+    # Angles twice as large: the two sides of a stroke have one direction.
+    twofold = slope**2 / np.maximum(steep, 1e-6)
     agreeing = np.hypot(
         ndimage.uniform_filter(twofold.real, _NEAR), ndimage.uniform_filter(twofold.imag, _NEAR)
     )
-    local = agreeing / (ndimage.uniform_filter(steep, _NEAR) + 1e-6)
+    edge = steep > 1e-3
+    straight = agreeing[edge] / ndimage.uniform_filter(steep, _NEAR)[edge]
+    twofold, steep = twofold[edge], steep[edge]
+    total = steep.sum()
+    place = np.mod(np.angle(twofold) / 2, np.pi) / np.pi * _DIRECTIONS
+    shares = np.bincount(place.astype(int) % _DIRECTIONS, steep, _DIRECTIONS) / total
     return (
         np.abs(twofold.sum()) / total,
-        np.abs((steep * unit**4).sum()) / total,
+        np.abs((twofold**2 / steep).sum()) / total,
         -(shares * np.log(shares + 1e-9)).sum(),
         (shares + np.roll(shares, 1)).max(),
-        (local * steep).sum() / total,
+        (straight * steep).sum() / total,
     )
 
 

@@ -25,6 +25,7 @@ MOST_LEAN = 20.0
 AMOUNT = 2.2
 """Times the writing, from which one signature is full and the other is initials, or a part."""
 
+_LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
 
 
@@ -46,17 +47,26 @@ def lean(references: Sequence[Trace], questioned: Trace) -> float:
     return float(np.median((np.array(turns) + 90) % 180 - 90))
 
 
+def leans(degrees: float) -> bool:
+    """Whether a turn is more than a hand's own, and still about the same axis."""
+    return LEAN <= abs(degrees) <= MOST_LEAN
+
+
 def amount(references: Sequence[Trace], questioned: Trace) -> float:
     """How many times the references' writing a signature has, by the middle one of them.
 
-    The amount of writing is how often rows and columns meet a stroke, times width over height.
+    The amount of writing is how often rows and columns meet a stroke, times width over height, once
+    a signature that leans is level.
     """
-    return float(_writing(questioned) / np.median([_writing(one) for one in references]))
+    lines, turn = questioned.lines, lean(references, questioned)
+    if leans(turn):
+        lines = levelled(lines * np.uint8(255), turn) > _LINE
+    return float(_writing(lines) / np.median([_writing(one.lines) for one in references]))
 
 
-def _writing(trace: Trace) -> float:
-    top, bottom, left, right = ink_box(trace.lines)
-    return crossings(trace.lines) * (right - left) / (bottom - top)
+def _writing(lines: np.ndarray) -> float:
+    top, bottom, left, right = ink_box(lines)
+    return crossings(lines) * (right - left) / (bottom - top)
 
 
 def kept(field: np.ndarray) -> np.ndarray:

@@ -760,8 +760,8 @@ class Verifier:
             )
             found.append(Remark(signature.name, "other_kind", message))
         lean = misfit.lean(traces, signature.trace)
-        leans = misfit.LEAN <= abs(lean) <= misfit.MOST_LEAN and signature.ink is not None
-        if leans and rule.decide(score) != "accepted":
+        known = misfit.leans(lean) and signature.ink is not None
+        if known and rule.decide(score) != "accepted":
             canvas = draw(misfit.levelled(signature.ink, lean), self.preprocessing)
             level = float(self.score(references, self.embed(canvas[None]))[0])
             if rule.decide(level) == "accepted":
