@@ -183,7 +183,7 @@ $(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) shortcuts tfrecords)
 $(EXECUTED)/04_model.ipynb: $(call room,$(OF_ALL) models losses synthetic)
 $(EXECUTED)/05_training.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder synthetic)
 $(EXECUTED)/06_evaluation.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) deployed_encoder pairing report \
-	shortcuts synthetic verifying)
+	shortcuts synthetic verifying capture)
 $(EXECUTED)/shortcut_demo.ipynb: $(call room,$(OF_ALL) $(OF_MODEL) datasets manifests pairing report runs \
 	shortcuts synthetic)
 
