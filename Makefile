@@ -239,9 +239,10 @@ pretrained: ## train the shipped model on synthetic writers; minutes on a GPU, m
 	@mkdir -p deepsign_utils/pretrained
 	@cp reports/pretraining/model/* deepsign_utils/pretrained/
 
-lint: $(VENV)/.installed-dev ## format, style, docstrings
+lint: $(VENV)/.installed-dev ## format, style, docstrings, types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
+	@$(PY) -m mypy --no-error-summary
 
 planted: $(VENV)/.installed-dev ## 20 honest datasets and four with a planted shortcut: which are flagged?
 	@$(PY) tests/planted.py

@@ -18,7 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepsign_utils import DeepSignError, __version__, layouts
 from deepsign_utils.study import (
@@ -48,6 +48,9 @@ from deepsign_utils.study.surroundings import (
     print_anything,
     tell_ignored,
 )
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
 
 EXIT_STATUSES = """\
 exit status:
@@ -255,7 +258,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     parameters.add_argument("--run", dest="run_name", help="output folder; default: the study's")
     parameters.add_argument("--data", help="folder of the images")
     parameters.add_argument("--output", type=expand, required=True, help="folder to write to")
-    pair = {"nargs": 2, "action": "append", "default": []}
+    pair: dict[str, Any] = {"nargs": 2, "action": "append", "default": []}
     parameters.add_argument("-p", metavar=("NAME", "VALUE"), help="a parameter", **pair)
     parameters.add_argument("-r", metavar=("NAME", "TEXT"), help="one taken as text", **pair)
     parameters.add_argument("-y", metavar="YAML", action="append", default=[], help="a mapping")
@@ -339,13 +342,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     sweep.add_argument("file", type=expand, help="YAML file, such as notebooks/sweeps/example.yaml")
     sweep.set_defaults(run=_sweep)
 
-    model = {
+    model: dict[str, Any] = {
         "type": expand,
         "default": PRETRAINED,
         "metavar": "FOLDER",
         "help": "model folder; default: the shipped model",
     }
-    threshold = {
+    threshold: dict[str, Any] = {
         "default": "eer",
         "metavar": "NAME",
         "help": "eer, where both kinds of error were equally frequent; fmr=0.01 for another rate "
@@ -377,7 +380,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     verify.set_defaults(run=_verify)
 
-    scheduler = {
+    scheduler: dict[str, Any] = {
         "default": "",
         "metavar": "ADDRESS",
         "help": "spread the work over a Dask cluster whose workers see the same files, such as "
@@ -433,7 +436,11 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     compare.add_argument("--threshold", **threshold)
     compare.set_defaults(run=_compare)
 
-    layout = {"default": "auto", "metavar": "NAME", "help": ", ".join(layouts.CHOICES)}
+    layout: dict[str, Any] = {
+        "default": "auto",
+        "metavar": "NAME",
+        "help": ", ".join(layouts.CHOICES),
+    }
     evaluate = commands.add_parser(
         "evaluate",
         help="measure a trained model on a dataset of writers it never saw",
@@ -764,7 +771,7 @@ def _kernel_of_its_own() -> Any:
     return config
 
 
-def _explain(error: Exception, notebook: Path, partial: Path) -> str:
+def _explain(error: PapermillExecutionError, notebook: Path, partial: Path) -> str:
     """Which cell failed and why; the traceback only where the user cannot have caused it."""
     kind = getattr(builtins, error.ename, None)
     of_the_system = isinstance(kind, type) and issubclass(kind, OSError)  # such as a full disk
@@ -1044,7 +1051,7 @@ def _named_folders(given: Sequence[str]) -> list[tuple[str, str]]:
     wrong = [text for text in given if "=" not in text]
     if wrong:
         raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
-    return [tuple(text.split("=", 1)) for text in given]
+    return [(text.partition("=")[0], text.partition("=")[2]) for text in given]
 
 
 def _audit(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ for: found = used + left out.
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -280,7 +281,7 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _sample(paths: list[str]) -> list[str]:
+def _sample(paths: Sequence[str]) -> list[str]:
     """A few of them, from as many folders as there are."""
     by_folder: dict[str, list[str]] = {}
     for path in paths:

@@ -436,7 +436,7 @@ class FourNSigComp(Layout):
             writer = below[0] if below else {"tr": "A", "te": "B"}.get(part[:2].lower())
             if writer and kind in _KINDS:
                 told[path] = Told(writer, kind, None, _foreign(folders[: places[0]], writer))
-            elif writer:
+            elif writer and kind:
                 told[path] = Told(problem=kind)
         return told if any(one.problem for one in told.values()) else {}
 
@@ -482,7 +482,7 @@ class GenuineForged(Layout):
         dataset = _foreign(folders[:end], writer)
         if problem := "other hand" if "other hand" in said else "contradiction" * (len(said) - 1):
             return Told(dataset=dataset, problem=problem)
-        return Told(writer, *said, None, dataset)
+        return Told(writer, said.pop(), None, dataset)
 
     @staticmethod
     def _below(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
@@ -540,7 +540,7 @@ class GenuineOnly(Layout):
         if any(re.search(r"forg|fake|simul|skilled", path, re.IGNORECASE) for path in tree.images):
             return {}
         rows = [(path, *_split(path)) for path in tree.images]
-        by_folder = {path: self._by_folder(folders) for path, folders, _ in rows}
+        by_folder = {path: self._by_folder(folders) for path, folders, _ in rows if folders}
         by_name = {
             path: Told(match[1], "genuine", None, tuple(folders))
             for path, folders, stem in rows
@@ -548,18 +548,18 @@ class GenuineOnly(Layout):
             and (match := _NUMBERED.fullmatch(stem))
         }
         best = max((by_folder, by_name), key=_repeated)
-        return best if all(map(best.get, tree.images)) else {}
+        return best if best.keys() == set(tree.images) else {}
 
     @staticmethod
-    def _by_folder(folders: list[str]) -> Told | None:
+    def _by_folder(folders: list[str]) -> Told:
         """The innermost folder that is no word for genuine and the like is a person."""
         place = next((i for i in reversed(range(len(folders))) if meaning(folders[i]) is None), 0)
-        return Told(folders[place], "genuine", None, tuple(folders[:place])) if folders else None
+        return Told(folders[place], "genuine", None, tuple(folders[:place]))
 
 
-def _repeated(told: dict[str, Told | None]) -> int:
+def _repeated(told: dict[str, Told]) -> int:
     """How many writers have several signatures."""
-    return sum(n > 1 for n in Counter((o.dataset, o.writer) for o in told.values() if o).values())
+    return sum(n > 1 for n in Counter((o.dataset, o.writer) for o in told.values()).values())
 
 
 # The register

@@ -118,11 +118,11 @@ def kinds_said(images: Sequence[str]) -> set[str | None]:
 
 def _numbers(rows: Sequence[tuple[int, dict[str, str]]]) -> dict[str, str]:
     """What 0 and 1 mean as kinds: what the paths of their rows say, if all that speak agree."""
-    said = defaultdict(set)
+    said: dict[str, set[str]] = defaultdict(set)
     for _, row in rows:
         if row["kind"].strip() in ("0", "1"):
             parts = _stem(row["path"].replace("\\", "/")).split("/")
-            said[row["kind"].strip()] |= {*map(_said, parts)} - {None}
+            said[row["kind"].strip()] |= {kind for kind in map(_said, parts) if kind}
     meanings = {number: words.pop() for number, words in said.items() if len(words) == 1}
     return meanings if len(set(meanings.values())) == 2 else {}
 
@@ -362,7 +362,7 @@ def _words(path: str) -> tuple[str, str, set[str]]:
     """The folder that may name the writer, what of the file's name may, and the kinds it says."""
     *above, name = _stem(path).split("/")
     tokens = [token for token in re.split(r"[\s_.-]+", name) if token]
-    kinds = {*map(_said, (*above, *tokens))} - {None}
+    kinds = {kind for kind in map(_said, (*above, *tokens)) if kind}
     folder = next((part for part in reversed(above) if meaning(part) is None), "")
     rest = [token for token in tokens if meaning(token) is None]
     if len(rest) > 1 and rest[-1].isdecimal():

@@ -55,12 +55,12 @@ def format_rate(interval: Mapping[str, float | None] | None) -> str:
     return f"{write_value(interval)} {write_bounds(interval)}".rstrip()
 
 
-def write_value(interval: Mapping[str, float | None]) -> str:
+def write_value(interval: Mapping[str, Any]) -> str:
     """The first half of `format_rate`."""
     return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"
 
 
-def write_bounds(interval: Mapping[str, float | None]) -> str:
+def write_bounds(interval: Mapping[str, Any]) -> str:
     """The second half of `format_rate`, empty where there are no bounds."""
     if interval["low"] is None:
         return ""
@@ -68,7 +68,7 @@ def write_bounds(interval: Mapping[str, float | None]) -> str:
     return f"[{low},\u00a0{high}]"
 
 
-def _decimals(interval: Mapping[str, float | None]) -> int:
+def _decimals(interval: Mapping[str, Any]) -> int:
     return 2 if max(interval["value"], interval["high"] or 0) < 0.01 else 1
 
 
@@ -306,7 +306,7 @@ def llr_bounds(curve: ErrorCurve, pairs: tuple[float, float]) -> tuple[float, fl
     bounds = []
     for side in (-1, 1):
         fails = np.append(~supported(side * grid), True)
-        bounds.append(side * float(grid[max(np.argmax(fails) - 1, 0)]))
+        bounds.append(side * float(grid[max(int(np.argmax(fails)) - 1, 0)]))
     return bounds[0], bounds[1]
 
 

@@ -107,7 +107,7 @@ def _update(study: Study, known: dict[str, Any]) -> dict[str, list]:
     write_atomically(study.images_listing, listing)
     content = hashlib.sha256(ascii([(path, row[2]) for path, row in after.items()]).encode())
     about = {"files": len(after), "sha256": content.hexdigest()}
-    if not study.images.is_file() or about["sha256"] not in study.images.read_text():
+    if not study.images.is_file() or content.hexdigest() not in study.images.read_text():
         write_json(study.images, about | {"read": datetime.now(UTC).strftime("%Y-%m-%d")})
     return after
 

@@ -106,7 +106,7 @@ def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
         return [str(item) for item in value], bool(value)
     if isinstance(value, str):
         part = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value, re.ASCII)
-        return value, bool(part) and int(part[1]) <= int(part[2]) > 1
+        return value, part is not None and int(part[1]) <= int(part[2]) > 1
     is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
     return (float(value), True) if is_share else (value, False)
 

@@ -23,7 +23,7 @@ from deepsign_utils.study.parameters import (
 _Kind = TypeVar("_Kind", bound=Study)
 
 
-def open_study(namespace: Mapping[str, Any], chapter: str, kind: type[_Kind] = Study) -> _Kind:
+def open_study(namespace: Mapping[str, Any], chapter: str, kind: type[_Kind] = Study) -> _Kind:  # type: ignore[assignment]
     """Check the parameters in a notebook's namespace, record them, and open its study.
 
     Parameters

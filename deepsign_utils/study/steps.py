@@ -21,7 +21,7 @@ from deepsign_utils.study.folders import PACKAGE, ROOT
 try:
     import fcntl
 except ImportError:  # Windows, where there is no make either: one process at a time is up to you
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 FIGURES = "figures"  # what draws changes no number
 LOCKS = ROOT / "data" / "built" / ".locks"
@@ -36,7 +36,8 @@ def _imported(text: str) -> set[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {_file_of(name) for name in names if name.startswith(f"{PACKAGE.name}.")} - {None}
+    ours = (name for name in names if name.startswith(f"{PACKAGE.name}."))
+    return {file for name in ours if (file := _file_of(name)) is not None}
 
 
 def _file_of(name: str) -> Path | None:
