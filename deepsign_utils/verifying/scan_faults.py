@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing import ink_mask
+from deepsign_utils.preprocessing import ink_box, ink_mask
 from deepsign_utils.verifying import handwriting
 from deepsign_utils.verifying.find_signatures import look
 
@@ -78,6 +78,7 @@ _GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher o
 _GAP_DOWN = 0.5  # gap between groups one above the other, in heights of the higher one
 _PRINT = 0.7  # likeness, from which ink is print: fewer than 1 in 300 signatures have it
 _LIKE_PRINT = 0.25
+_LEAST_INK = 96  # pixels of the longer side: in fewer, print and handwriting look alike
 _PAGE_PIECES = 30  # from which an image is looked at as a page
 _PAGE_LETTERS = 120  # of print, from which it is one: a form's cutting has fewer
 _SHADE = 0.2  # of the brightest paper's level, by which other paper is darker
@@ -114,7 +115,9 @@ def faults(
     if not ink.any():
         return ()
     described = handwriting.describe(ink)
-    likeness = handwriting.print_likeness(described)
+    top, bottom, left, right = ink_box(ink)
+    fine = max(bottom - top, right - left) >= _LEAST_INK
+    likeness = handwriting.print_likeness(described) if fine else 0.0
     if handwriting.is_mark(ink, described):
         return (MERE_MARK,)
     if likeness > _PRINT:
@@ -130,8 +133,8 @@ def faults(
     if not ink.any():
         return ()
     width = _stroke_width(ink)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    top, bottom, left, right = ink_box(ink)
+    box = ink[top:bottom, left:right]
     enlarged = min(canvas_height / box.shape[0], canvas_width / box.shape[1]) / factor
     found = (
         (LIKE_PRINT, likeness > _LIKE_PRINT),
