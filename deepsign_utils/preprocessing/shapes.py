@@ -79,6 +79,48 @@ def thinned(mask: np.ndarray) -> np.ndarray:
     return padded[1:-1, 1:-1]
 
 
+def ridge_depths(ink: np.ndarray) -> np.ndarray:
+    """How deep strokes are along their middles.
+
+    Parameters
+    ----------
+    ink : np.ndarray
+        Shape (H, W), bool.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (n,), float64: distances to the nearest paper, in pixels, of those pixels of ink that
+        no neighbour exceeds. Beyond the border there is paper.
+    """
+    padded = np.pad(ink, 1)
+    at, width = np.flatnonzero(padded), padded.shape[1]
+    depth = np.zeros(padded.size)
+    depth[at] = _depths(padded, at)
+    highest = np.max([depth[at + down * width + right] for down, right in RING], axis=0)
+    return depth[at][depth[at] >= highest]
+
+
+def _depths(ink: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Distances, float64 (n,), of the n pixels at these places to the nearest one that is not set.
+
+    As an exact Euclidean distance transform gives them, but at the ink alone, which is a tenth of
+    the image: first within each row, then over as many rows as may hold something nearer.
+    """
+    height, width = ink.shape
+    column = np.broadcast_to(np.arange(width), ink.shape)
+    before = np.maximum.accumulate(np.where(ink, -width, column), axis=1)
+    after = np.minimum.accumulate(np.where(ink, 2 * width, column)[:, ::-1], axis=1)[:, ::-1]
+    square = np.minimum(column - before, after - column).ravel() ** 2
+    nearest, step = square[at], 1
+    while step < height and step**2 < nearest.max(initial=0):
+        for rows in (-step, step):
+            there = np.clip(at + rows * width, 0, square.size - 1)
+            nearest = np.minimum(nearest, square[there] + step**2)
+        step += 1
+    return np.sqrt(nearest)
+
+
 def convex_hull(mask: np.ndarray) -> np.ndarray:
     """Pixels whose middle lies within the convex hull of those set, each half a pixel large.
 

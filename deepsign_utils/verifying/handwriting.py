@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils.preprocessing import ink_box
-from deepsign_utils.preprocessing.shapes import thinned
+from deepsign_utils.preprocessing.shapes import ridge_depths, thinned
 from deepsign_utils.verifying.find_signatures import Trees
 
 MODEL = Path(__file__).with_suffix(".json")
@@ -79,8 +79,7 @@ def describe(mask: np.ndarray) -> np.ndarray:
         ink = reduced if reduced.any() else ink
     share = ink.mean()
     ink = np.pad(ink, 8)
-    depth = ndimage.distance_transform_edt(ink)
-    widths = 2 * depth[(depth == ndimage.maximum_filter(depth, 3)) & ink] - 1
+    widths = 2 * ridge_depths(ink) - 1
     pen = widths.mean()
     lines = thinned(ink)
     near = ndimage.convolve(lines.view(np.uint8), np.ones((3, 3), np.uint8), mode="constant")

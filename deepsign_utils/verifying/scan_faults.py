@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ink_box, ink_mask
+from deepsign_utils.preprocessing.shapes import ridge_depths
 from deepsign_utils.verifying import handwriting
 from deepsign_utils.verifying.find_signatures import look
 
@@ -168,34 +169,8 @@ def has_several_pages(image: Image.Image, name: str) -> bool:
 
 def _stroke_width(ink: np.ndarray) -> float:
     """Mean width of the strokes along their centre lines, in pixels."""
-    padded = np.pad(ink, 1)
-    at, columns = np.flatnonzero(padded), padded.shape[1]
-    depth = np.zeros(padded.size)
-    depth[at] = _depths(padded, at)
-    around = [down * columns + right for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    ridge = depth[at] >= np.max([depth[at + step] for step in around], axis=0)
     # A line one pixel wide has the depth 1, one of three pixels the depth 2.
-    return float(2 * depth[at][ridge].mean() - 1)
-
-
-def _depths(ink: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Distances, float (n,), of the n ink pixels at these places to the nearest of the paper.
-
-    As an exact Euclidean distance transform gives them, but at the ink alone, which is a tenth of
-    the image: first within each row, then over as many rows as may hold something nearer.
-    """
-    height, width = ink.shape
-    column = np.broadcast_to(np.arange(width), ink.shape)
-    paper = np.maximum.accumulate(np.where(ink, -width, column), axis=1)
-    ahead = np.minimum.accumulate(np.where(ink, 2 * width, column)[:, ::-1], axis=1)[:, ::-1]
-    square = np.minimum(column - paper, ahead - column).ravel() ** 2
-    nearest, step = square[at], 1
-    while step**2 < nearest.max() and step < height:
-        for rows in (-step, step):
-            there = np.clip(at + rows * width, 0, square.size - 1)
-            nearest = np.minimum(nearest, square[there] + step**2)
-        step += 1
-    return np.sqrt(nearest)
+    return float(2 * ridge_depths(ink).mean() - 1)
 
 
 def _is_cut(ink: np.ndarray, stroke_width: float) -> bool:
