@@ -2,7 +2,8 @@
 
 The score of a questioned signature against k references is the mean cosine of their embeddings,
 less a share of how far the references' own similarity lies from that of the population: a writer
-whose references resemble one another closely must resemble them closely.
+whose references resemble one another closely must resemble them closely. Where several sets of data
+were measured, it is spread by how dense the writing is (`Style`).
 
 The evaluation chapter and the verifier both score through this module, so that what is measured
 is what is deployed. A higher score means more genuine. Everything that is fitted or chosen here
@@ -41,6 +42,8 @@ _BLOCK_VALUES = 1 << 22
 _KEPT_RATES = np.union1d(np.geomspace(1e-4, 1, 93).round(12), [0.005, 0.02, 0.05, 0.2, 0.5])
 _DIGITS = 6  # of the curves that a model folder keeps
 
+_SPREADS = (0.5, 2.0)  # between which density may draw scores together and apart
+
 
 def distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Euclidean distances between pairs of embeddings.
@@ -71,6 +74,43 @@ def distances(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
 
 
 @dataclass(frozen=True)
+class Style:
+    """What the density of the writing says of a score.
+
+    The more strokes a signature has, the more there is to tell two hands by: scores of genuine
+    signatures and of forgeries lie further apart, in units of their own spread. Scores are drawn
+    apart in the measure of it, about a point near the threshold; those of sparse writing are drawn
+    together, so that they claim less. Density is a linear function of the embedding.
+
+    Attributes
+    ----------
+    direction : tuple of float (d,)
+        Its scalar product with an embedding is the natural logarithm of the density
+        (`preprocessing.density`), up to a constant.
+    centre : float
+        That product, where scores stay as they are.
+    spread : float
+        By which share scores are drawn apart where the product is larger by one.
+    depth : float
+        How far below the population's mean the fixed point lies.
+    """
+
+    direction: tuple[float, ...]
+    centre: float
+    spread: float
+    depth: float
+
+    def denseness(self, embeddings: np.ndarray) -> np.ndarray:
+        """Density of embeddings, float (..., d), from `centre`: float64 (...)."""
+        return embeddings @ np.array(self.direction) - self.centre
+
+    def drawn_apart(self, score: np.ndarray, denseness: np.ndarray, mean: float) -> np.ndarray:
+        """Scores, float (trials,), spread by how dense the compared signatures are on average."""
+        fixed = mean - self.depth
+        return fixed + (score - fixed) * np.clip(1 + self.spread * denseness, *_SPREADS)
+
+
+@dataclass(frozen=True)
 class Population:
     """How alike two genuine signatures of a writer are, over the writers of a population.
 
@@ -83,12 +123,15 @@ class Population:
         Mean cosine of genuine pairs, each writer weighing the same.
     writer, signature, pair : float
         Variances of the three parts.
+    style : Style, optional
+        Where it was fitted, what the density of the writing says.
     """
 
     mean: float
     writer: float
     signature: float
     pair: float
+    style: Style | None = None
 
     @classmethod
     def of(cls, embeddings: np.ndarray, writers: np.ndarray) -> Population:
@@ -174,7 +217,7 @@ def score_against(
     distance : float32 (trials, k)
         From the questioned signature to each of its references.
     score : float32 (trials,)
-        Mean cosine, less `Population.share` of the references' own deviation.
+        Mean cosine, less `Population.share` of the references' own deviation, spread by `Style`.
     """
     trials, k = references.shape
     distance = distances(embeddings, references.ravel(), np.repeat(questioned, k))
@@ -189,10 +232,19 @@ def score_against(
             # The squared length of a sum of k unit vectors is k plus twice the sum of cosines.
             among[block] = (np.square(total).sum(axis=1) - k) / (k * (k - 1))
         score -= population.share(k) * (among - population.mean)
+    if population.style:
+        denseness = population.style.denseness(embeddings)
+        both = (denseness[references].mean(axis=1) + denseness[questioned]) / 2
+        score = population.style.drawn_apart(score, both, population.mean)
     return distance, score.astype(np.float32)
 
 
-def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> pd.DataFrame:
+def pair_scores(
+    embeddings: np.ndarray,
+    ids: np.ndarray,
+    pairs: pd.DataFrame,
+    population: Population | None = None,
+) -> pd.DataFrame:
     """Score table of a pair table: one reference each.
 
     Parameters
@@ -202,11 +254,13 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
         The signature of each embedding.
     pairs : DataFrame
         Pair table: `left` and `right` are signature ids.
+    population : Population, optional
+        Without it the score is the cosine.
 
     Returns
     -------
     DataFrame
-        The pair table plus `distance` and `score` (the cosine), float32.
+        The pair table plus `distance` and `score`, float32.
 
     Raises
     ------
@@ -214,9 +268,9 @@ def pair_scores(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) ->
         If a signature has no embedding.
     """
     left, right = _rows(ids, pairs["left"]), _rows(ids, pairs["right"])
-    distance = distances(embeddings, left, right)
-    score = 1 - np.square(distance.astype(np.float64)) / 2
-    return pairs.assign(distance=distance, score=score.astype(np.float32))
+    population = population or Population(0.0, 0.0, 0.0, 0.0)
+    distance, score = score_against(embeddings, left[:, None], right, population)
+    return pairs.assign(distance=distance[:, 0], score=score)
 
 
 def pair_errors(embeddings: np.ndarray, ids: np.ndarray, pairs: pd.DataFrame) -> dict[str, float]:
@@ -296,7 +350,7 @@ def score_tables(
     DeepSignError
         As `pair_scores` and `trial_scores` do.
     """
-    return {1: pair_scores(embeddings, ids, pairs)} | {
+    return {1: pair_scores(embeddings, ids, pairs, population)} | {
         int(k): trial_scores(embeddings, ids, table, population)
         for k, table in trials.groupby("count")
     }
@@ -651,7 +705,7 @@ class Scoring:
         """The inverse of `to_dict`; DeepSignError if something is missing or unknown."""
         try:
             return cls(
-                population=Population(**values["population"]),
+                population=_population_from(values["population"]),
                 opponent=values["opponent"],
                 measured_on=values["measured_on"],
                 operations={
@@ -679,6 +733,13 @@ class Scoring:
             ) from error
 
 
+def _population_from(values: dict) -> Population:
+    style = values.get("style")
+    if style is not None:
+        style = Style(**style | {"direction": tuple(style["direction"])})
+    return Population(**values | {"style": style})
+
+
 def _columns(table: pd.DataFrame | dict[str, list[float]]) -> Columns:
     columns = {name: np.array(table[name], np.float64) for name in table}
     if any(column.shape != (len(column),) for column in columns.values()):
@@ -701,6 +762,56 @@ def _curve_from(columns: dict[str, list[float]], opponent: str) -> Columns:
 
 
 # --- fitting -------------------------------------------------------------------------------------
+
+
+def fit_style(
+    embeddings: Sequence[np.ndarray],
+    densities: Sequence[np.ndarray],
+    scored: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    population: Population,
+) -> Style:
+    """Learn what the density of the writing says of a score, from several sets of data.
+
+    The direction is a ridge regression of the log density on the embedding. Spread and fixed point
+    come from a logistic regression, genuine against skilled, on score, density and their product.
+    Each set weighs the same.
+
+    Parameters
+    ----------
+    embeddings : sequence of float32 (n, d), of unit length
+        For each set.
+    densities : sequence of float (n,)
+        From `preprocessing.density`.
+    scored : sequence of (float (t,), int (t, k + 1), bool (t,))
+        For each set, scores without a style, the rows of the signatures compared, and whether the
+        questioned one is genuine.
+    population : Population
+        What the scores were taken against.
+    """
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    sizes = np.array([len(one) for one in embeddings])
+    log = np.concatenate([np.log(one) for one in densities])
+    weight = np.repeat(sizes.mean() / sizes, sizes)
+    ridge = Ridge(alpha=1.0).fit(np.concatenate(embeddings), log, weight)
+    direction = np.round(ridge.coef_.astype(np.float64), _DIGITS)
+    centre = float(np.mean([(one @ direction).mean() for one in embeddings]))
+    columns, answers, weights = [], [], []
+    for of, (score, rows, genuine) in zip(embeddings, scored, strict=True):
+        own = of @ direction - centre
+        dense = (own[rows[:, :-1]].mean(axis=1) + own[rows[:, -1]]) / 2
+        below = score - population.mean
+        columns.append(np.stack([below, dense, below * dense], axis=1))
+        answers.append(genuine)
+        weights.append(np.where(genuine, 1 / genuine.sum(), 1 / (~genuine).sum()))
+    columns, weight = np.concatenate(columns), np.concatenate(weights)
+    unit = columns.std(axis=0)
+    fit = LogisticRegression(C=100, tol=1e-8, max_iter=1000)
+    fit.fit(columns / unit, np.concatenate(answers), weight / weight.mean())
+    score, dense, product = fit.coef_[0] / unit
+    if min(score, product) <= 0:  # density says nothing here
+        return Style(tuple(direction.tolist()), centre, 0.0, 0.0)
+    return Style(tuple(direction.tolist()), centre, float(product / score), float(dense / product))
 
 
 def fit_scoring(

@@ -40,6 +40,12 @@ def test_two_signatures_of_one_hand_are_no_copies(writers) -> None:
     assert sum(alike(one, other) is not None for one, other in pairs) == 0
 
 
+@pytest.mark.parametrize("steady", [21, 37])
+def test_a_plain_signature_written_steadily_is_no_copy_of_the_last_one(steady: int) -> None:
+    images = synthetic.draw_writer(11, steady, 5, 1).genuine
+    assert not any(alike(one, other) for one, other in combinations(map(trace, images), 2))
+
+
 def test_it_tells_how_a_copy_was_turned_and_scaled(writers) -> None:
     gray = writers[5][0]
     sheet = Image.fromarray(gray).resize([side // 2 for side in gray.shape[::-1]])

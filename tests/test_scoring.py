@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,72 @@ class TestScoreAgainst:
         )
 
         assert score[1] < score[0]
+
+
+class TestStyle:
+    """Scores of dense writing are drawn apart, those of sparse writing together."""
+
+    STYLE = scoring.Style((1.0, 0.0), centre=0.0, spread=0.5, depth=0.1)
+
+    def test_by_hand(self):
+        # Given a fixed point of 0.5, and writing by one denser and by two sparser than the centre
+        score = np.array([0.7, 0.5, 0.3, 0.7])
+        dense = np.array([1.0, 1.0, 1.0, -2.0])
+
+        found = self.STYLE.drawn_apart(score, dense, mean=0.6)
+
+        np.testing.assert_allclose(found, [0.8, 0.5, 0.2, 0.6])  # at least half is left
+
+    def test_is_that_of_references_and_questioned_alike(self):
+        embeddings = unit(np.array([[1.0, 1.0], [1.0, 0.2], [1.0, -0.5]]))
+        styled = replace(POPULATION, style=self.STYLE)
+        rows = np.array([[0, 1]]), np.array([2])
+
+        _, plain = scoring.score_against(embeddings, *rows, POPULATION)
+        _, found = scoring.score_against(embeddings, *rows, styled)
+
+        dense = (embeddings[:2, 0].mean() + embeddings[2, 0]) / 2
+        assert found[0] == pytest.approx(0.5 + (plain[0] - 0.5) * (1 + 0.5 * dense), abs=1e-6)
+
+    def test_is_learnt_where_dense_writing_tells_more(self):
+        # Given sets whose scores lie apart in the measure of how dense the writing is
+        rng = np.random.default_rng(0)
+        embeddings, densities, scored = [], [], []
+        for _ in range(2):
+            of = unit(rng.normal(size=(600, 8)))
+            dense = of[:, 0].astype(np.float64)
+            rows = rng.integers(0, 600, (4000, 3))
+            genuine = rng.random(4000) < 0.5
+            both = (dense[rows[:, :2]].mean(axis=1) + dense[rows[:, 2]]) / 2
+            apart = np.where(genuine, 0.05, -0.15) + rng.normal(0, 0.05, 4000)
+            scored.append((0.55 + (apart + 0.05) / (1 + 0.6 * both), rows, genuine))
+            embeddings.append(of)
+            densities.append(np.exp(dense))
+
+        found = scoring.fit_style(embeddings, densities, scored, POPULATION)
+
+        assert np.argmax(found.direction) == 0
+        assert found.denseness(np.eye(8))[0] == pytest.approx(1 - found.centre, abs=0.05)
+        assert found.spread == pytest.approx(0.6, abs=0.15)
+        assert found.depth == pytest.approx(0.05, abs=0.03)
+
+    def test_is_none_where_density_tells_nothing(self):
+        rng = np.random.default_rng(0)
+        of, rows = unit(rng.normal(size=(300, 8))), rng.integers(0, 300, (3000, 2))
+        genuine = rng.random(3000) < 0.5
+        score = np.where(genuine, 0.6, 0.5) + rng.normal(0, 0.05, 3000)
+        density = np.exp(of[:, 0].astype(np.float64))
+
+        found = scoring.fit_style([of], [density], [(score, rows, genuine)], POPULATION)
+
+        assert found.spread < 0.1
+
+    def test_is_kept_with_the_model(self, fitted):
+        styled = replace(fitted, population=replace(POPULATION, style=self.STYLE))
+
+        again = Scoring.from_dict(json.loads(json.dumps(styled.to_dict())))
+
+        assert again.population == styled.population
 
 
 class TestScoreTables:

@@ -11,6 +11,7 @@ from deepsign_utils.preprocessing.canvas import (
     clean,
     clean_files,
     clean_table,
+    density,
     draw,
 )
 from deepsign_utils.preprocessing.form import Plain, Removal, has_ink, plain
@@ -47,6 +48,7 @@ __all__ = [
     "clean",
     "clean_files",
     "clean_table",
+    "density",
     "draw",
     "has_ink",
     "ink_box",

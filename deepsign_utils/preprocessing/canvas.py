@@ -25,7 +25,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FITS = ("aspect", "fill")
+_DENSE = 80  # of 255: from so much ink on, a pixel is of a stroke
 _STROKE_WIDTHS = ("as_is", "normalised")
+
+
+def density(canvas: np.ndarray) -> float:
+    """How dense the writing is: the strokes that a row of a canvas crosses, on average.
+
+    Parameters
+    ----------
+    canvas : uint8 (H, W)
+
+    Returns
+    -------
+    float
+        0.5 more than the mean number of strokes, so that its logarithm is there.
+    """
+    return float(np.abs(np.diff((canvas > _DENSE).astype(np.int8))).sum(axis=1).mean() / 2 + 0.5)
 
 
 @dataclass(frozen=True)

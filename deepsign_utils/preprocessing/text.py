@@ -13,8 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from deepsign_utils.preprocessing.ink import EDGE, Pieces
 
-_LEAST_LETTERS = 5  # a row of fewer may be a hand's
-_MANY_LETTERS = 7  # a row of so many has letters of three heights
+_LEAST_LETTERS = 8  # a row of fewer may be a hand's
 _LEAST_HEIGHT = 5  # pixels
 _MOST_PIECES = 600  # of ink on a page that is looked at
 _CORE = 0.4  # of the ink's darkest, above which letters that touch come apart
@@ -155,7 +154,7 @@ def _row(boxes: np.ndarray) -> _Row | None:
     close = np.abs(rises[:, None] - rises) <= near
     free = np.ones(len(rises), bool)
     heights = []
-    for _ in range(3 if len(rises) >= _MANY_LETTERS else 2):
+    for _ in range(3):
         level = close & free
         level = level[level.sum(axis=1).argmax()]
         if level.any():

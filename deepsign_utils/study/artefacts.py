@@ -83,7 +83,10 @@ def check_new_folder(folder: Path) -> None:
         raise DeepSignError(f"The output {folder} is a file; name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
         raise DeepSignError(f"{folder} is not empty: name a new folder.")
+    new = not folder.exists()
     check_output(folder / "written")
+    if new:
+        folder.rmdir()  # what fails before it writes leaves nothing behind
 
 
 def write_json(file: Path, content: Any) -> None:

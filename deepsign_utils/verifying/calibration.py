@@ -20,7 +20,8 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import read_dataset
 from deepsign_utils.layouts import GenuineOnly
-from deepsign_utils.scoring import Population, Scoring
+from deepsign_utils.preprocessing import density
+from deepsign_utils.scoring import Population, Scoring, Style
 from deepsign_utils.study import hash_of_images, seal, write_atomically, write_json
 from deepsign_utils.verifying.verifier import Verifier
 
@@ -28,6 +29,7 @@ LEAST_WRITERS = 5  # below, an interval over writers means nothing
 USEFUL_WRITERS = 20
 FORGED_WRITERS = 10  # from so many on, skilled forgeries are measured rather than inferred
 COPY = "a copy of another file, byte for byte"
+STYLED = 2  # references that a style is fitted with: between one, and many
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
 
 
@@ -41,6 +43,8 @@ class People(NamedTuple):
         Signature table of the usable images, no copies among them.
     embeddings : float32 (n, d)
         In the table's order.
+    density : float (n,)
+        How dense the writing is, from `preprocessing.density`.
     left_out : dict
         Path -> reason.
     """
@@ -48,6 +52,7 @@ class People(NamedTuple):
     name: str
     signatures: pd.DataFrame
     embeddings: np.ndarray
+    density: np.ndarray
     left_out: dict[str, str]
 
     @property
@@ -92,14 +97,18 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
     left_out |= dict.fromkeys(copies["path"], COPY)
     signatures = pairing.without_duplicates(signatures)
     files = [Path(folder) / path for path in signatures["path"]]
-    embeddings, problems = verifier.embed_files(files)
+    densities: list[float] = []
+    embeddings, problems = verifier.embed_files(
+        files, each=lambda canvas: densities.append(density(canvas))
+    )
     usable = np.array([file not in problems for file in files])
     left_out |= {
         path: problems[file]
         for path, file in zip(signatures["path"], files, strict=True)
         if file in problems
     }
-    return People(name, signatures[usable].reset_index(drop=True), embeddings, left_out)
+    kept = signatures[usable].reset_index(drop=True)
+    return People(name, kept, embeddings, np.array(densities), left_out)
 
 
 def promise(
@@ -144,6 +153,7 @@ def promise(
 
 def _fit(sets: Sequence[People], rng: np.random.Generator, resamples: int) -> Scoring:
     population = _mean([one.population() for one in sets])
+    population = replace(population, style=_style(sets, population, rng))
     tables = {one.name: one.tables(population, rng) for one in sets}
     measured_on = [_described(one, "all") for one in sets]
     return scoring.fit_scoring(tables, population, measured_on, rng, resamples)
@@ -153,6 +163,23 @@ def _mean(populations: Sequence[Population]) -> Population:
     """The mean of several, each weighing the same."""
     values = [(one.mean, one.writer, one.signature, one.pair) for one in populations]
     return Population(*map(float, np.mean(values, axis=0)))
+
+
+def _style(sets: Sequence[People], population: Population, rng: np.random.Generator) -> Style:
+    """What density says of scores against `STYLED` references."""
+    scored = []
+    for one in sets:
+        trials = pairing.draw_trials(one.signatures, (STYLED,), rng)
+        trials = trials[trials["kind"] != "random"]
+        ids = one.signatures["signature_id"].to_numpy()
+        table = scoring.trial_scores(one.embeddings, ids, trials, population)
+        rows = np.column_stack([np.stack(trials["references"]), trials["questioned"]])
+        rows = pd.Index(ids).get_indexer(rows.ravel()).reshape(rows.shape)
+        genuine = (trials["kind"] == "genuine").to_numpy()
+        scored.append((table["score"].to_numpy(np.float64), rows, genuine))
+    return scoring.fit_style(
+        [one.embeddings for one in sets], [one.density for one in sets], scored, population
+    )
 
 
 def _described(people: People, split: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -268,8 +268,9 @@ class Comparison:
         return {
             "decision": self.decision,
             "score": self.score,
-            "llr": self.llr,
-            "llrs": self.llrs,
+            # A copy says nothing of who made it.
+            "llr": None if self.copy_of else self.llr,
+            "llrs": {} if self.copy_of else self.llrs,
             "bounds": {kind: list(pair) for kind, pair in self.bounds.items()},
             "threshold": {"name": self.threshold_name, "value": self.rule.accept_from}
             | asdict(self.rule),
@@ -468,6 +469,7 @@ class Verifier:
             or a whole page; BlankPageError if it shows no ink.
         """
         name = str(image) if isinstance(image, (str, Path)) else name
+        _refuse_no_image(image, name)
         if hasattr(image, "read"):
             image = _content(image, name)
         if isinstance(image, (str, Path, bytes)):
@@ -526,6 +528,7 @@ class Verifier:
         files: Sequence[Path],
         progress: bool = True,
         warnings: dict[Path, str] | None = None,
+        each: Callable[[np.ndarray], None] = lambda canvas: None,
     ) -> tuple[np.ndarray, dict[Path, str]]:
         """Embed many image files, cleaned in parallel and held in memory a few at a time.
 
@@ -536,6 +539,8 @@ class Verifier:
             Whether to show a progress bar.
         warnings : dict, optional
             Filled with what is wrong with those that can be used, in words, by file.
+        each : callable, optional
+            Called with every canvas that is embedded, in order.
 
         Returns
         -------
@@ -556,6 +561,7 @@ class Verifier:
                     continue
                 if words:
                     told[file] = words
+                each(canvas)
                 yield canvas
 
         # Cleaning goes on in its processes while a batch is embedded here.
@@ -570,6 +576,7 @@ class Verifier:
         DeepSignError
             If there are none, or one cannot be used, as `read` does.
         """
+        images = [images] if _is_one(images) else images
         signatures = [
             self.read(image, f"reference {number}") for number, image in enumerate(images, 1)
         ]
@@ -685,9 +692,9 @@ class Verifier:
             If an image cannot be used, the threshold is unknown, or the references are another
             model's.
         """
-        if not isinstance(references, References) and _is_one(references):
-            references = [references]
         kept = isinstance(references, References)
+        if not kept:
+            references = [references] if _is_one(references) else list(references)
         # An unknown name is refused before any image is read.
         self.scoring.rule(threshold, max(1, len(references.embeddings if kept else references)))
         references = references if kept else self.enrol(references)
@@ -963,7 +970,18 @@ def _is_one(references: Any) -> bool:
     """Whether a lone image stands where a sequence of references is expected."""
     if isinstance(references, np.ndarray):
         return references.ndim == 2 or (references.ndim == 3 and references.shape[2] in (3, 4))
-    return isinstance(references, (str, Path, bytes, Image.Image)) or hasattr(references, "read")
+    one = isinstance(references, (str, Path, bytes, Image.Image)) or hasattr(references, "read")
+    return one or not isinstance(references, Iterable)
+
+
+def _refuse_no_image(image: Any, name: str) -> None:
+    """DeepSignError if something is neither an image nor where one is found."""
+    known = (str, Path, bytes, Image.Image, np.ndarray)
+    if not isinstance(image, known) and not hasattr(image, "read"):
+        raise DeepSignError(
+            f"{name} is no image but of the type {type(image).__name__}: give a file's name, its "
+            "content, an open file, a Pillow image or an array."
+        )
 
 
 def _content(file: BinaryIO, name: str) -> bytes:
@@ -974,6 +992,8 @@ def _content(file: BinaryIO, name: str) -> bytes:
         raise DeepSignError(f"{name} cannot be read: {error}.") from error
     if not isinstance(content, bytes):
         raise DeepSignError(f"{name} was opened as text: open it with mode 'rb'.")
+    if not content:
+        raise DeepSignError(f"{name} is empty from where it stands: rewind it with seek(0).")
     return content
 
 
@@ -1001,12 +1021,16 @@ def _named(file: Path, build: Any) -> Any:
 
 def _check_scoring(scoring_: scoring.Scoring, file: Path) -> None:
     """Refuse numbers that no measurement gives."""
+    population = asdict(scoring_.population)
+    style = population.pop("style") or {}
     for k, operation in scoring_.operations.items():
         lines = [asdict(line) for line in operation.calibrations.values()]
         curve = operation.curve
         rates = np.array([rates for name, rates in curve.items() if name != "threshold"])
         numbers = [
-            *asdict(scoring_.population).values(),
+            *population.values(),
+            *style.pop("direction", ()),
+            *style.values(),
             *(number for line in lines for number in line.values()),
             *operation.thresholds.values(),
             *operation.pairs.values(),

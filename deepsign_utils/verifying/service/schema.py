@@ -82,12 +82,13 @@ class Verdict(BaseModel):
 
     decision: Literal["accepted", "rejected", "referred"]
     score: float = Field(description="higher is more genuine", examples=[0.61])
-    llr: float = Field(
-        description="natural-log likelihood ratio, genuine against the opponent", examples=[1.7]
+    llr: float | None = Field(
+        description="natural-log likelihood ratio, genuine against the opponent; null for a copy",
+        examples=[1.7],
     )
     llrs: dict[str, float] = Field(
         description="the same by kind: against a skilled forgery, and against another person's "
-        "genuine signature (random)"
+        "genuine signature (random); empty for a copy"
     )
     bounds: dict[str, list[float]] = Field(
         description="by kind, the lowest and highest that the data support"
