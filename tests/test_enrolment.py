@@ -139,6 +139,18 @@ def test_a_wrong_person_among_five_is_named(enrol) -> None:
     assert re.search(r"makes what is seen [\d,.]+ times as probable", message)
 
 
+def test_no_verdict_rests_on_a_reference_by_another_hand(enrol, verifier, writers) -> None:
+    clean = enrol((0, 0), (0, 1), (0, 2), (0, 3))
+    mixed = enrol((0, 0), (0, 1), (1, 0), (0, 2), (0, 3))
+    assert codes(mixed).get("odd_reference") == "reference 3"
+
+    for questioned in (writers[0][4], writers[0][5], writers[2][0]):
+        one, other = (verifier.compare(references, questioned) for references in (clean, mixed))
+        assert other.references == 4
+        assert other.score == pytest.approx(one.score, abs=1e-6)
+        assert other.decision == one.decision
+
+
 def test_references_of_one_hand_are_left_in_peace(enrol) -> None:
     told = [codes(enrol(*((writer, n) for n in range(5)))) for writer in range(WRITERS)]
     assert sum("odd_reference" in one or "two_styles" in one for one in told) <= 1

@@ -211,7 +211,7 @@ class Comparison:
     rule : scoring.Rule
         Where that name accepts and rejects.
     references : int
-        How many the questioned signature was compared with.
+        How many the questioned signature was compared with: those that look like one writer's.
     measured_references : int
         The number of references that `expected_errors` was measured with: the nearest measured
         number that is not larger.
@@ -632,12 +632,7 @@ class Verifier:
             tuple(traces[row] for row in kept),
             embeddings[kept],
         )
-
-        def scores(references: np.ndarray, questioned: np.ndarray) -> np.ndarray:
-            return scoring.score_against(
-                embeddings, references, questioned, self.scoring.population
-            )[1]
-
+        scores = self._scores_among(embeddings)
         styles = enrolment.two_styles(embeddings, scores, self.scoring)
         if styles:
             one, other = (_listed([names[row] for row in group]) for group in styles)
@@ -653,7 +648,8 @@ class Verifier:
                 message = (
                     "It does not look like the other references: that somebody else wrote it makes "
                     f"what is seen {_number(ratio)} times as probable as that the same writer did. "
-                    "See whether it is the writer's, the right way up and complete."
+                    "No verdict rests on it. See whether it is the writer's, the right way up and "
+                    "complete."
                 )
                 warnings.append(Remark(names[row], "odd_reference", message))
         if len(names) == 2 and (apart := enrolment.two_hands(scores, self.scoring)) is not None:
@@ -720,7 +716,7 @@ class Verifier:
             If the threshold is unknown, or the references are another model's.
         """
         distances, scores = self._scored(references, embedding[None])
-        k = len(references.embeddings)
+        k = distances.shape[1]
         rule, score = self.scoring.rule(threshold, k), float(scores[0])
         operation = self.scoring.operation(k)
         copy = _copy_of(references, signature)
@@ -790,13 +786,36 @@ class Verifier:
                 f"These references were embedded by another model ({references.model[:12]}; this "
                 f"one is {self.identity[:12]}): enrol the writer's images again."
             )
-        k, n = len(references.embeddings), len(embeddings)
+        own = self._without_odd_ones(references.embeddings)
+        k, n = len(own), len(embeddings)
         return scoring.score_against(
-            np.concatenate([references.embeddings, embeddings]),
+            np.concatenate([own, embeddings]),
             np.tile(np.arange(k), (n, 1)),
             np.arange(k, k + n),
             self.scoring.population,
         )
+
+    def _scores_among(self, embeddings: np.ndarray) -> enrolment.Scores:
+        """Scores of some of these embeddings against others of them."""
+
+        def scores(references: np.ndarray, questioned: np.ndarray) -> np.ndarray:
+            return scoring.score_against(
+                embeddings, references, questioned, self.scoring.population
+            )[1]
+
+        return scores
+
+    def _without_odd_ones(self, embeddings: np.ndarray) -> np.ndarray:
+        """References without those by another hand, as they would be named at enrolment.
+
+        Their distance from the others would pass for the writer's own variation, and forgeries
+        with it.
+        """
+        scores = self._scores_among(embeddings)
+        if enrolment.two_styles(embeddings, scores, self.scoring):
+            return embeddings
+        odd = enrolment.odd_ones(len(embeddings), scores, self.scoring)
+        return np.delete(embeddings, [one.row for one in odd], axis=0)
 
     def occlusion_map(self, references: References, signature: Signature) -> np.ndarray:
         """Which of the questioned ink spoke for a forgery: see `occlude` and `moved`.
