@@ -37,7 +37,7 @@ NOT_RUN = {
     r"make (test-newest|audit-dependencies)": "installs from the network",
     r"make pretrained": "most of a day",
     r"docker": "no Docker where tests run",
-    r"dask|DASK_SCHEDULER": "a cluster; test_sweep.py starts a small one",
+    r"dask|DASK_SCHEDULER|deepsign embed .*--scheduler": "a cluster; tests start a small one",
     r"\.venv/bin/pip|KERAS_BACKEND": "needs an accelerator",
     r"deepsign realism": "needs two datasets of many writers; test_realism.py measures small ones",
 }
@@ -138,7 +138,10 @@ def test_nothing_is_named_that_no_document_has():
 
 
 @pytest.mark.parametrize(
-    "document", [one for one in DOCUMENTS if blocks(one, "python")], ids=lambda file: file.stem
+    "document",
+    # The service's is a client; test_client.py runs it beside a service.
+    [one for one in DOCUMENTS if blocks(one, "python") and one.stem != "service"],
+    ids=lambda file: file.stem,
 )
 def test_a_program_works_as_typed(desk, document):
     done = desk.python("-c", "\n".join(blocks(document, "python")))

@@ -110,7 +110,7 @@ def read_published(study: str, folder: Path = EXPECTED) -> dict[str, Any]:
     file = folder / f"{study}.json"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        content["provenance"]["versions"], content["test"]["pairs"]
+        content["provenance"]["versions"], content["test"]
     except FileNotFoundError as error:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
         raise DeepSignError(

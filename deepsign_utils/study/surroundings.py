@@ -104,9 +104,9 @@ def expand(path: Path | str) -> Path:
 
 
 SETTINGS = (  # of the service (verifying/service/settings.py), and beside them of everything
-    *("HOST", "PORT", "MODEL", "STORE", "API_KEYS", "PUBLIC_URL", "TRUSTED_PROXIES"),
+    *("HOST", "PORT", "MODEL", "STORE", "API_KEYS", "PUBLIC_URL", "TRUSTED_PROXIES", "LOG_FORMAT"),
     *("MAX_REQUEST_BYTES", "MAX_IMAGE_BYTES", "MAX_PIXELS", "MAX_IMAGES", "MAX_REFERENCES"),
-    *("MAX_REQUESTS", "REQUEST_SECONDS", "BATCH_IMAGES", "BATCH_MILLISECONDS", "LOG_FORMAT"),
+    *("MAX_REQUESTS", "REQUEST_SECONDS", "BATCH_IMAGES", "BATCH_MILLISECONDS"),
     *("THREADS", "DATA", "QUIET"),
 )
 
