@@ -29,6 +29,7 @@ from deepsign_utils.preprocessing import (
     ink_mask,
     load_grayscale,
     open_image,
+    plain,
 )
 from deepsign_utils.study import ordered_map
 
@@ -513,10 +514,19 @@ def test_any_image_gives_a_canvas_or_is_blank(gray, preprocessing):
     try:
         canvas = clean(gray, preprocessing)
     except BlankPageError:
-        assert not ink_mask(gray).any()
+        # There was none, or what there was is told to be no signature.
+        assert plain(gray).removed or not ink_mask(gray).any()
+        assert not has_ink(gray)
     else:
         assert canvas.shape == (128, 256)
         assert canvas.max() == 255
+
+
+def test_a_bright_patch_is_no_sheet():
+    gray = np.full((37, 25), 60, np.uint8)
+    gray[:, 18:23] = 200
+
+    assert [one.code for one in plain(gray).removed if one.code == "sheet_found"] == []
 
 
 # Real data

@@ -109,6 +109,8 @@ def plain(image: np.ndarray) -> Plain:
         gray = smooth
         removed.append(DITHERING)
     inside = light.sheet(gray)
+    if inside is not None and min(inside.any(axis=side).sum() for side in (0, 1)) < _LEAST_SIDE:
+        inside = None  # a patch
     if inside is not None:
         gray = light.cut_out(gray, inside)
         removed.append(SHEET)
