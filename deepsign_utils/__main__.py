@@ -1043,7 +1043,8 @@ def _promise(options: argparse.Namespace) -> None:
     sets = [calibration.read_people(verifier, name, folder) for name, folder in folders]
     chosen, left_out = calibration.promise(sets, np.random.default_rng(options.seed))
     calibration.write_model(options.model, options.output, chosen, left_out)
-    print(f"\nEach set, judged by what the others promise:\n\n{left_out.round(3)}")
+    table = left_out.round(3).to_string(index=False)
+    print(f"\nEach set, judged by what the others promise:\n\n{table}")
     print(f"The model: {options.output}")
 
 

@@ -31,6 +31,12 @@ Columns = dict[str, np.ndarray]
 SHARE = 0.75
 """The part of a writer's own deviation that a score leaves out; see `Population.share`."""
 
+MOST_VARIED = 3.0
+"""Standard deviations below the mean, beyond which references are not one writer's variation."""
+
+MOST_VARIED_OF_TWO = 2.0
+"""The same of two references, of which neither can be called the odd one and left out."""
+
 TOLERANCES = (0.01, 0.02, 0.05)
 """The errors at which the share of comparisons decided is told."""
 
@@ -190,9 +196,31 @@ class Population:
         k = references
         if k == 1:
             return 0.0
-        common = self.writer + 2 * self.signature / k
-        seen = self.writer + 4 * self.signature / k + 2 * self.pair / (k * (k - 1))
+        common, seen = self.writer + 2 * self.signature / k, self._seen(k)
         return SHARE * common / seen if seen > 0 else SHARE
+
+    def deviation(self, among: np.ndarray, references: int) -> np.ndarray:
+        """How far the mean cosine among k references lies from the population's, to be left out.
+
+        Downwards it ends at `MOST_VARIED` standard deviations: references that differ more are two
+        people's rather than a varied writer's, and would let forgeries of either pass.
+
+        Parameters
+        ----------
+        among : float (trials,)
+        references : int
+            k, at least 2.
+
+        Returns
+        -------
+        float (trials,)
+        """
+        most = MOST_VARIED_OF_TWO if references == 2 else MOST_VARIED
+        return np.maximum(among - self.mean, -most * math.sqrt(self._seen(references)))
+
+    def _seen(self, k: int) -> float:
+        """Variance of the mean cosine among k references of one writer."""
+        return self.writer + 4 * self.signature / k + 2 * self.pair / (k * (k - 1))
 
 
 def score_against(
@@ -231,7 +259,7 @@ def score_against(
             total = embeddings[references[block]].sum(axis=1, dtype=np.float64)
             # The squared length of a sum of k unit vectors is k plus twice the sum of cosines.
             among[block] = (np.square(total).sum(axis=1) - k) / (k * (k - 1))
-        score -= population.share(k) * (among - population.mean)
+        score -= population.share(k) * population.deviation(among, k)
     if population.style:
         denseness = population.style.denseness(embeddings)
         both = (denseness[references].mean(axis=1) + denseness[questioned]) / 2

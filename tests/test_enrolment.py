@@ -73,8 +73,9 @@ def test_a_copy_of_a_reference_is_an_alarm_and_is_never_accepted(verifier, write
     assert not comparison.accepted
     assert comparison.copy_of.reference == "reference 2"
     assert comparison.copy_of.scaled == pytest.approx(0.8, rel=0.05)
-    assert "a copy of reference 2" in comparison.in_words()[0]
-    assert "no likelihood ratio" in comparison.in_words()[1]
+    verdict, evidence = comparison.in_words()
+    assert "a copy of reference 2" in verdict
+    assert "no likelihood ratio" in evidence
     assert json.loads(json.dumps(comparison.to_dict()))["copy_of"]["reference"] == "reference 2"
 
 

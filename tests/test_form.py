@@ -144,6 +144,18 @@ def test_ink_of_one_colour_is_read_whole(signatures, colour):
         assert agreement(clean(page, CANVAS), clean(gray, CANVAS)) > 0.7
 
 
+@pytest.mark.parametrize("form", [boxed, ruled])
+@pytest.mark.parametrize("paleness", [0.35, 0.5])
+def test_a_pale_pen_beside_black_print_is_the_signature(signatures, form, paleness):
+    same = []
+    for gray in signatures:
+        pale = np.rint(255 - (255 - gray.astype(float)) * paleness).astype(np.uint8)
+        print_ = np.where(form(np.full_like(gray, 255)) < 200, 20, 255).astype(np.uint8)
+        page = np.minimum(pale, print_)
+        same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
+    assert np.median(same) > 0.8
+
+
 def test_a_plain_scan_passes_unchanged(signatures):
     for gray in signatures:
         page = plain(gray)

@@ -289,6 +289,8 @@ def test_a_page_without_a_signature_or_with_several_is_refused(
         from_page(tmp_path / "unsigned.png")
     with pytest.raises(DeepSignError, match="does not lie on page 1"):
         from_page(tmp_path / "unsigned.png", box=(10, 10, 99999, 20))
+    with pytest.raises(DeepSignError, match="200,10,100,20 is empty"):
+        from_page(tmp_path / "unsigned.png", box=(200, 10, 100, 20))
 
 
 def test_verify_judges_a_page_and_says_which_box(

@@ -112,6 +112,26 @@ class TestEveryNumberOfReferences:
         assert (found["skilled"] <= found["skilled"].cummin() + 0.015).all()
         assert found["skilled"][20] < found["skilled"][1]
 
+    def test_a_stranger_beside_one_reference_lets_no_more_forgeries_pass(self, verifier, drawn):
+        # Given two references by two people, who cannot be told apart from one varied writer
+        table, rng = drawn.signatures, np.random.default_rng(3)
+        genuine = table[table["kind"] == "genuine"].groupby("writer")["signature_id"]
+        own, other = genuine.nth(0).to_numpy(), genuine.nth(0).to_numpy()[rng.permutation(WRITERS)]
+        forged = table[table["kind"] == "forgery"].groupby("writer")["signature_id"]
+        questioned = np.stack([forged.nth(n).to_numpy() for n in range(FORGERIES)], axis=1)
+
+        def accepted(references: np.ndarray) -> float:
+            rows = np.repeat(references, FORGERIES, axis=0)
+            _, score = scoring.score_against(
+                drawn.embeddings, rows, questioned.ravel(), verifier.scoring.population
+            )
+            threshold = verifier.scoring.threshold("eer", references.shape[1])
+            return float((score >= threshold).mean())
+
+        mixed = np.stack([own, other], axis=1)[own != other]
+        questioned = questioned[own != other]
+        assert accepted(mixed) <= accepted(own[own != other, None])
+
     def test_a_model_calibrated_on_a_few_people_keeps_its_promise_to_others(self, verifier, drawn):
         # Given twenty other writers, of each of whom there are genuine signatures alone.
         rows, canvases = [], []

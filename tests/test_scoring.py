@@ -122,6 +122,14 @@ class TestPopulation:
         assert (np.diff(shares) > 0).all()
         assert shares[-1] < scoring.SHARE
 
+    def test_references_that_differ_more_than_a_writer_varies_excuse_no_more(self):
+        # Given a deviation of the mean cosine of two references of sqrt(0.01 + 0.004 + 0.003)
+        two = POPULATION.deviation(np.array([0.9, 0.6, 0.5, 0.0]), 2)
+        many = POPULATION.deviation(np.array([0.4, 0.0]), 1000)
+
+        np.testing.assert_allclose(two, [0.3, 0, -0.1, -2 * np.sqrt(0.017)])
+        np.testing.assert_allclose(many, [-0.2, -3 * 0.1], atol=1e-3)
+
     def test_writers_who_all_vary_alike_have_no_deviation_to_leave_out(self):
         alike = Population(mean=0.6, writer=0.0, signature=0.0, pair=0.01)
 
@@ -142,7 +150,7 @@ class TestScoreAgainst:
         among = cosines[:k, :k][np.triu_indices(k, 1)]
         expected = cosines[k, :k].mean()
         if k > 1:
-            expected -= POPULATION.share(k) * (among.mean() - POPULATION.mean)
+            expected -= POPULATION.share(k) * POPULATION.deviation(among.mean(), k)
 
         order = rng.permutation(k)[None]
         distance, score = scoring.score_against(embeddings, order, np.array([k]), POPULATION)

@@ -81,6 +81,7 @@ class Plain(NamedTuple):
 
 
 _PRINTED = 0.3  # by which the share of print in two inks differs, where one is the form's
+_PRINT = 0.8  # of an ink, that is lines and text, where none of it is a signature
 _CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
 _BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
@@ -208,7 +209,10 @@ def _without_pale(
     part = pale_layer(gray, field)
     if part is None:
         return gray, field, []
-    gray = np.where(part, paper_levels(gray).astype(np.uint8), gray)
+    dark = np.where(part, paper_levels(gray).astype(np.uint8), gray)
+    if _printed_share(dark) > _PRINT:
+        return gray, field, []  # of a pale pen beside black print, the print is no signature
+    gray = dark
     lined = any(lines.may_cross(ink, _CLEAR) for ink in (part, part.T))
     return gray, ink_field(gray), [LINE if lined else PALE]
 

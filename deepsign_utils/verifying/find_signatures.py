@@ -83,18 +83,21 @@ def _reduced(page: np.ndarray) -> tuple[np.ndarray, float]:
     return np.asarray(resized), factor
 
 
+def _gray_darkness(small: np.ndarray) -> np.ndarray:
+    gray = small if small.ndim == 2 else np.asarray(Image.fromarray(small).convert("L"))
+    return _darkness(gray.astype(np.float32))
+
+
 def _read_ink(page: np.ndarray) -> _Ink:
     small, factor = _reduced(page)
-    colour = small.ndim == 3
-    gray = np.asarray(Image.fromarray(small).convert("L")) if colour else small
-    darkness = _darkness(gray.astype(np.float32))
-    if colour:
+    darkness = _gray_darkness(small)
+    if small.ndim == 3:
         rgb = small.astype(np.float32)
         middle = [np.median(rgb[..., channel][::8, ::8]) for channel in range(3)]
         rgb *= 255 / np.maximum(middle, 1)
         chroma = np.stack([rgb[..., 0] - rgb[..., 1], rgb[..., 2] - rgb[..., 1]], -1) / 255
     else:
-        chroma = np.zeros((*gray.shape, 2), np.float32)
+        chroma = np.zeros((*darkness.shape, 2), np.float32)
     mask = darkness > _threshold(darkness)
     slope = _slope(mask)
     level = _ruled(mask, slope)
@@ -650,6 +653,19 @@ class Looked(NamedTuple):
     def is_page(self) -> bool:
         """Whether it is a page at all: a signature alone has little beside it."""
         return self.letters >= _PAGE_LETTERS
+
+
+def may_be_page(page: np.ndarray) -> bool:
+    """Whether there are pieces of ink enough for a page's letters; much faster than `look`.
+
+    Parameters
+    ----------
+    page : uint8 (H, W) or (H, W, 3)
+        Gray or RGB, paper bright.
+    """
+    darkness = _gray_darkness(_reduced(page)[0])
+    _, count = ndimage.label(darkness > _threshold(darkness), _AROUND)
+    return count >= _PAGE_LETTERS
 
 
 def look(page: np.ndarray, models: Models | None = None) -> Looked:

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils import DeepSignError, __version__, manifests, scoring
-from deepsign_utils.preprocessing import ENDINGS, load_grayscale, plain
+from deepsign_utils.preprocessing import ENDINGS, load_image, plain
 from deepsign_utils.study.artefacts import digest, write_atomically
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
@@ -336,7 +336,7 @@ def _copied(left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray) 
 
 def _trace_file(file: Path) -> copies.Trace | None:
     try:
-        return copies.trace(plain(load_grayscale(file)).field)
+        return copies.trace(plain(load_image(file)).field)
     except DeepSignError:
         return None
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageOps
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import load_grayscale, open_image, read_image_file
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.verifying.find_signatures import Box, Found, look
+from deepsign_utils.verifying.find_signatures import Box, Found, look, may_be_page
 
 MOST_PAGES = 200
 """Files with more pages are refused."""
@@ -331,9 +331,12 @@ def from_page(
 
 
 def _may_be_page(content: bytes, name: str) -> bool:
-    """Whether an image is large enough for a page, by its header."""
-    width, height = open_image(content, name).size
-    return max(width, height) >= _LEAST_PAGE and width * height <= _MOST_PAGE
+    """Whether an image is as large as a page and, being the only one of its file, full as one."""
+    image = open_image(content, name)
+    width, height = image.size
+    if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
+        return False
+    return image.format == "TIFF" or may_be_page(_pixels(image, name))
 
 
 def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
@@ -349,7 +352,11 @@ def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
     if chosen is None:
         raise DeepSignError(f"{name} has no page {page}.")
     height, width = chosen.image.shape[:2]
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+    if left >= right or top >= bottom:
+        raise DeepSignError(
+            f"The box {_in_words(box)} is empty: give left,top,right,bottom, the smaller first."
+        )
+    if left < 0 or top < 0 or right > width or bottom > height:
         raise DeepSignError(
             f"The box {_in_words(box)} does not lie on page {chosen.number} of {name}, which is "
             f"{width} x {height} pixels: give left,top,right,bottom."

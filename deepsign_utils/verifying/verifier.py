@@ -289,8 +289,12 @@ class Comparison:
         }
 
     def in_words(self) -> list[str]:
-        """The verdict, what it is worth, and how often such verdicts err."""
-        return [self._verdict(), self._evidence(), self._uncertainty()]
+        """The verdict, what it is worth, and how often such verdicts err.
+
+        Of a copy no threshold decides, and nothing of the last is told.
+        """
+        told = [self._verdict(), self._evidence()]
+        return told if self.copy_of else [*told, self._uncertainty()]
 
     def _verdict(self) -> str:
         if self.copy_of:
@@ -659,7 +663,7 @@ class Verifier:
                 "See whether both are the writer's, the right way up and complete."
             )
             warnings.append(Remark("the references", "two_hands", message))
-        return References(embeddings, self.identity, tuple(warnings), traces, names)
+        return References(embeddings, self.identity, tuple(dict.fromkeys(warnings)), traces, names)
 
     def compare(
         self,

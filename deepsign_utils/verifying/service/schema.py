@@ -111,7 +111,9 @@ class Verdict(BaseModel):
         description="an alarm: not an independent signature; the decision is then referred"
     )
     warnings: list[ImageWarning]
-    words: list[str] = Field(description="verdict, evidence and uncertainty, a sentence each")
+    words: list[str] = Field(
+        description="verdict, evidence and, but for a copy, uncertainty, a sentence each"
+    )
     explanation: Explanation | None = Field(None, description="only if asked for")
     report: str | None = Field(None, description="the case file, HTML; only if asked for")
 

@@ -228,7 +228,7 @@ function present(answer) {
     ...(fmr.skilled ? [tile("Skilled forgeries accepted", fmr.skilled)] : []),
     ...(fmr.random ? [tile("Random forgeries accepted", fmr.random)] : []),
     tile("Genuine signatures rejected", fnmr));
-  $("measured").textContent = answer.words[2];
+  $("measured").textContent = answer.words[2] ?? "";
   figures(answer);
   $("verdict").focus({ preventScroll: true });
   $("result").scrollIntoView();
