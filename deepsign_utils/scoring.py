@@ -37,6 +37,9 @@ MOST_VARIED = 3.0
 MOST_VARIED_OF_TWO = 2.0
 """The same of two references, of which neither can be called the odd one and left out."""
 
+DEFAULT_THRESHOLD = "eer"
+"""The threshold that every model has."""
+
 TOLERANCES = (0.01, 0.02, 0.05)
 """The errors at which the share of comparisons decided is told."""
 
@@ -47,7 +50,7 @@ _BLOCK_VALUES = 1 << 22
 # 0.0001 to 1, which include the powers of ten, and the usual round values between.
 _KEPT_RATES = np.union1d(np.geomspace(1e-4, 1, 93).round(12), [0.005, 0.02, 0.05, 0.2, 0.5])
 _DIGITS = 6  # of the curves that a model folder keeps
-
+_BINS = 60  # of the score distributions
 _SPREADS = (0.5, 2.0)  # between which density may draw scores together and apart
 
 
@@ -534,7 +537,7 @@ class Rule:
     reject_below: float
     accept_from: float
 
-    def decide(self, score: np.ndarray) -> np.ndarray:
+    def decide(self, score: float | np.ndarray) -> np.ndarray:
         """Decision on each score: "accepted", "rejected" or "referred"."""
         score = np.asarray(score, np.float64)
         low = np.where(score < self.reject_below, "rejected", "referred")
@@ -682,6 +685,39 @@ class Scoring:
             name: {column: float(np.interp(of[column], at, rates[column])) for column in rates}
             for name, rates in operation.by_set.items()
         }
+
+    def distributions(self, references: int) -> dict[str, np.ndarray]:
+        """Score distributions that the operating curve implies, smoothed, to draw.
+
+        FNMR is the share of genuine scores below a threshold and 1 - FMR that of forged ones, so
+        that their differences between thresholds are histograms.
+
+        Returns
+        -------
+        dict
+            `score` (60,), and densities `genuine`, `skilled`, `random` (60,) of those that were
+            measured, each of sum 1.
+        """
+        curve = self.operation(references).curve
+        edges = np.linspace(curve["threshold"].min(), curve["threshold"].max(), _BINS - 5)
+        step = edges[1] - edges[0]
+        edges = np.concatenate(
+            [edges[0] + step * np.arange(-3, 0), edges, edges[-1] + step * np.arange(1, 4)]
+        )
+        below = {"genuine": curve["fnmr"]}
+        below |= {
+            kind: 1 - curve[f"fmr_{kind}"]
+            for kind in metrics.FORGED_KINDS
+            if f"fmr_{kind}" in curve
+        }
+        result = {"score": (edges[:-1] + edges[1:]) / 2}
+        for kind, share in below.items():
+            cumulated = np.interp(edges, curve["threshold"], share, left=0.0, right=1.0)
+            density = np.diff(cumulated)
+            for _ in range(4):
+                density = np.convolve(density, [0.25, 0.5, 0.25], mode="same")
+            result[kind] = density / density.sum()
+        return result
 
     def llr(
         self, score: float | np.ndarray, references: int, kind: str | None = None

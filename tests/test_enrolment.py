@@ -16,7 +16,8 @@ from PIL import Image
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.__main__ import main
 from deepsign_utils.verifying.enrolment import first_copies
-from deepsign_utils.verifying.verifier import References, Signature, Verifier
+from deepsign_utils.verifying.references import References, Signature
+from deepsign_utils.verifying.verifier import Verifier
 
 WRITERS = 8
 

@@ -8,9 +8,10 @@ import pytest
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.preprocessing import plain
 from deepsign_utils.runs.misfit import judged, left_part, turned
+from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace, trace
 from deepsign_utils.verifying.misfit import amount, lean
-from deepsign_utils.verifying.verifier import Comparison, Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 WRITERS = 6
 

@@ -24,7 +24,8 @@ from deepsign_utils.study import PRETRAINED
 from deepsign_utils.synthetic import draw_writer
 from deepsign_utils.verifying import calibration
 from deepsign_utils.verifying.calibration import People
-from deepsign_utils.verifying.verifier import References, Verifier
+from deepsign_utils.verifying.references import References
+from deepsign_utils.verifying.verifier import Verifier
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REAL = {

@@ -21,7 +21,10 @@ from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import BlankPageError, clean
 from deepsign_utils.study import PRETRAINED, seal
 from deepsign_utils.verifying import scan_faults
-from deepsign_utils.verifying.verifier import MODEL_FILES, References, Verifier, occlude
+from deepsign_utils.verifying.explanation import occlude
+from deepsign_utils.verifying.model_folder import MODEL_FILES
+from deepsign_utils.verifying.references import References
+from deepsign_utils.verifying.verifier import Verifier
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +204,7 @@ def test_where_there_is_no_ink_nothing_moves(verifier: Verifier) -> None:
 
 
 def test_distributions_have_the_measured_share_below_each_threshold(verifier: Verifier) -> None:
-    drawn = verifier.distributions(1)
+    drawn = verifier.scoring.distributions(1)
     curve = verifier.scoring.operation(1).curve
     middle = verifier.scoring.threshold("eer", 1)
 

@@ -21,6 +21,7 @@ from deepsign_utils.study.folders import ROOT, Study
 from deepsign_utils.study.images import hash_of_images, images_are_newer
 from deepsign_utils.study.steps import step
 from deepsign_utils.verifying import verifier
+from deepsign_utils.verifying.model_folder import MODEL_FILES
 
 NAME = "matrix"
 """Name of the report's folder below ``reports``."""
@@ -39,7 +40,7 @@ def missing(name: str) -> list[str]:
     study = Study(name)
     files = [getattr(study, attribute) for attribute in _NEEDED]
     files += [study.pairs("test"), study.used_parameters / "06_evaluation.json"]
-    files += [study.model / part for part in verifier.MODEL_FILES]
+    files += [study.model / part for part in MODEL_FILES]
     return [str(file.relative_to(ROOT)) for file in files if not file.exists()]
 
 
@@ -102,7 +103,7 @@ def _about(name: str) -> dict[str, Any]:
     """What the matrix needs to know of a study."""
     study = Study(name)
     used = read_artefact(study.used_parameters / "06_evaluation.json")
-    check_seal(study.model, verifier.MODEL_FILES)
+    check_seal(study.model, MODEL_FILES)
     cleaning = read_artefact(study.model / "preprocessing.json")
     split = read_artefact(study.split)
     at_home = Study(name, used["dataset"], used["data_root"], used["seed"])

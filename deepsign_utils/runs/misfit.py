@@ -18,7 +18,8 @@ from tqdm import tqdm
 from deepsign_utils import DeepSignError, datasets
 from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
 from deepsign_utils.synthetic.draw import draw_writer
-from deepsign_utils.verifying.verifier import References, Verifier
+from deepsign_utils.verifying.references import References
+from deepsign_utils.verifying.verifier import Verifier
 
 TURNS = (0, 5, 8, 10, 15)
 """Degrees, to either side in turn."""

@@ -22,7 +22,8 @@ from deepsign_utils.preprocessing import open_image, read_image_file
 from deepsign_utils.study.names import isolated_value
 
 if TYPE_CHECKING:
-    from deepsign_utils.verifying.verifier import Comparison, Verifier
+    from deepsign_utils.verifying.comparison import Comparison
+    from deepsign_utils.verifying.verifier import Verifier
 
 _TEMPLATES = Path(__file__).parent.parent / "report/templates"
 _SHOWN = 700  # pixels of an original's longer side

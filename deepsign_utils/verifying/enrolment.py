@@ -8,12 +8,13 @@ signatures fail; and a writer of two styles is two writers to a mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from deepsign_utils.scoring import Scoring
+from deepsign_utils.scoring import Scoring, score_against
+from deepsign_utils.verifying.comparison import Remark, listed
 from deepsign_utils.verifying.copies import Trace, alike
 
 RARE = 0.01
@@ -23,15 +24,94 @@ the others; for k references each is held to RARE / k, as the lowest of k is loo
 UNLIKE = 10
 """Two references are told apart where two people are so many times as probable as one."""
 
-Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(references int (trials, k), questioned int (trials,)) -> score (trials,): the model's own."""
-
 
 class Odd(NamedTuple):
     """A reference that does not look like the others: its row, and its likelihood ratio."""
 
     row: int
     llr: float
+
+
+def look_at(
+    names: Sequence[str], traces: Sequence[Trace | None], embeddings: np.ndarray, scoring: Scoring
+) -> tuple[list[int], list[Remark]]:
+    """Which references to keep, and what is odd about them.
+
+    Of those that are copies of one another the first is kept. Remarks name the others, any that
+    does not look like the rest, two styles, and two people's.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What each is called in messages.
+    traces : sequence of Trace or None
+    embeddings : float32 (k, d), of unit length
+    scoring : Scoring
+
+    Returns
+    -------
+    rows : list of int
+    remarks : list of Remark
+    """
+    originals = first_copies(traces)
+    told = [
+        Remark(
+            names[row],
+            "copy_of_a_reference",
+            f"It is a copy of {names[original]}: the two count as one.",
+        )
+        for row, original in enumerate(originals)
+        if original is not None
+    ]
+    kept = [row for row, original in enumerate(originals) if original is None]
+    return kept, told + _unlike([names[row] for row in kept], embeddings[kept], scoring)
+
+
+def _unlike(names: list[str], embeddings: np.ndarray, scoring: Scoring) -> list[Remark]:
+    """What is odd about references that are no copies."""
+    told = []
+    if styles := two_styles(embeddings, scoring):
+        one, other = (listed([names[row] for row in group]) for group in styles)
+        message = (
+            f"They look like two styles, or two writers: {one} are alike, and so are {other}, "
+            "but not the ones and the others. If both are the writer's, keep them as two "
+            "enrolments and compare with each."
+        )
+        told.append(Remark("the references", "two_styles", message))
+    else:
+        for row, llr in odd_ones(embeddings, scoring):
+            message = (
+                "It does not look like the other references: that somebody else wrote it makes "
+                f"what is seen {_times(llr)} times as probable as that the same writer did. "
+                "No verdict rests on it. See whether it is the writer's, the right way up and "
+                "complete."
+            )
+            told.append(Remark(names[row], "odd_reference", message))
+    if len(names) == 2 and (apart := two_hands(embeddings, scoring)) is not None:
+        message = (
+            "The two do not look like one writer's: that two people wrote them makes what is "
+            f"seen {_times(apart)} times as probable as that one did. "
+            "See whether both are the writer's, the right way up and complete."
+        )
+        told.append(Remark("the references", "two_hands", message))
+    return told
+
+
+def _times(llr: float) -> str:
+    """How many times as probable the other proposition is: two figures of it, and whole."""
+    ratio = math.exp(min(-llr, 50))
+    return f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.1f}"
+
+
+def without_odd_ones(embeddings: np.ndarray, scoring: Scoring) -> np.ndarray:
+    """References without those by another hand, as `look_at` names them.
+
+    Their distance from the others would pass for the writer's own variation, and forgeries
+    with it.
+    """
+    if two_styles(embeddings, scoring):
+        return embeddings
+    return np.delete(embeddings, [one.row for one in odd_ones(embeddings, scoring)], axis=0)
 
 
 def first_copies(traces: Sequence[Trace | None]) -> list[int | None]:
@@ -49,12 +129,12 @@ def first_copies(traces: Sequence[Trace | None]) -> list[int | None]:
     """
     found: list[int | None] = []
     for row, one in enumerate(traces):
-        earlier = [r for r in range(row) if found[r] is None and traces[r] is not None]
-        found.append(next((r for r in earlier if one and alike(traces[r], one)), None))
+        earlier = [(r, first) for r, first in enumerate(traces[:row]) if first and found[r] is None]
+        found.append(next((r for r, first in earlier if one and alike(first, one)), None))
     return found
 
 
-def odd_ones(count: int, scores: Scores, scoring: Scoring) -> list[Odd]:
+def odd_ones(embeddings: np.ndarray, scoring: Scoring) -> list[Odd]:
     """The references that do not look like the others, the oddest first; fewer than half of them.
 
     Each is scored against all others, as a questioned signature would be, and the lowest named
@@ -62,15 +142,14 @@ def odd_ones(count: int, scores: Scores, scoring: Scoring) -> list[Odd]:
 
     Parameters
     ----------
-    count : int
-        How many references there are; with fewer than three, none can be called the odd one.
-    scores : callable
+    embeddings : float32 (k, d), of unit length
+        With fewer than three, none can be called the odd one.
     scoring : Scoring
     """
-    left, odd = np.arange(count), []
-    while len(left) >= 3 and len(odd) < (count - 1) // 2:
+    left, odd = np.arange(len(embeddings)), list[Odd]()
+    while len(left) >= 3 and len(odd) < (len(embeddings) - 1) // 2:
         others = np.array([np.delete(left, place) for place in range(len(left))])
-        score = scores(others, left)
+        score = _scores(embeddings, others, left, scoring)
         lowest = int(np.argmin(score))
         if _share_as_low(scoring, score[lowest], len(left) - 1) > RARE / len(left):
             break
@@ -79,10 +158,15 @@ def odd_ones(count: int, scores: Scores, scoring: Scoring) -> list[Odd]:
     return odd
 
 
-def two_hands(scores: Scores, scoring: Scoring) -> float | None:
+def two_hands(embeddings: np.ndarray, scoring: Scoring) -> float | None:
     """The likelihood ratio of two references that look like two people's; None where they don't.
 
     Neither can be called the odd one.
+
+    Parameters
+    ----------
+    embeddings : float32 (2, d), of unit length
+    scoring : Scoring
 
     Returns
     -------
@@ -92,19 +176,17 @@ def two_hands(scores: Scores, scoring: Scoring) -> float | None:
     line = scoring.operation(1).calibrations.get("random")
     if line is None:
         return None
-    llr = float(line.llr(float(scores(np.array([[0]]), np.array([1]))[0])))
+    score = _scores(embeddings, np.array([[0]]), np.array([1]), scoring)
+    llr = float(line.llr(float(score[0])))
     return llr if llr <= -math.log(UNLIKE) else None
 
 
-def two_styles(
-    embeddings: np.ndarray, scores: Scores, scoring: Scoring
-) -> tuple[list[int], list[int]] | None:
+def two_styles(embeddings: np.ndarray, scoring: Scoring) -> tuple[list[int], list[int]] | None:
     """Two groups of two or more references, each alike in itself and foreign to the other.
 
     Parameters
     ----------
     embeddings : float32 (k, d), of unit length
-    scores : callable
     scoring : Scoring
 
     Returns
@@ -118,8 +200,9 @@ def two_styles(
     if min(len(one), len(other)) < 2:
         return None
     for own, foreign in ((one, other), (other, one)):
-        across = scores(np.tile(foreign, (len(own), 1)), own)
-        within = scores(np.array([np.delete(own, place) for place in range(len(own))]), own)
+        rest = np.array([np.delete(own, place) for place in range(len(own))])
+        across = _scores(embeddings, np.tile(foreign, (len(own), 1)), own, scoring)
+        within = _scores(embeddings, rest, own, scoring)
         foreigners = _share_as_low(scoring, np.median(across), len(foreign))
         relatives = _share_as_low(scoring, np.median(within), len(own) - 1)
         if foreigners > RARE or relatives <= RARE:
@@ -139,7 +222,15 @@ def _two_groups(apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         total[one] += total[other]
         total[:, one] += total[:, other]
         total = np.delete(np.delete(total, other, 0), other, 1)
-    return tuple(np.array(sorted(group)) for group in members)
+    first, second = (np.array(sorted(group)) for group in members)
+    return first, second
+
+
+def _scores(
+    embeddings: np.ndarray, references: np.ndarray, questioned: np.ndarray, scoring: Scoring
+) -> np.ndarray:
+    """Scores of rows `questioned` against rows `references`, as `score_against` takes them."""
+    return score_against(embeddings, references, questioned, scoring.population)[1]
 
 
 def _share_as_low(scoring: Scoring, score: float, references: int) -> float:

@@ -31,7 +31,7 @@ from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.pages import from_page
-from deepsign_utils.verifying.verifier import DEFAULT_THRESHOLD, Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 BLOCK = 2048
 """Images, or pairs, that a kill may cost."""
@@ -153,7 +153,7 @@ def compare_pairs(
     model: Path,
     pairs: Path,
     output: Path,
-    threshold: str = DEFAULT_THRESHOLD,
+    threshold: str = scoring.DEFAULT_THRESHOLD,
     scheduler: str = "",
     block: int = BLOCK,
 ) -> tuple[Counter[str], list[str]]:

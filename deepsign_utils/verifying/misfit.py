@@ -7,14 +7,17 @@ that lay askew looks the same, so that somebody has to be told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
 from deepsign_utils.preprocessing import EDGE, ink_box
+from deepsign_utils.scoring import Rule
+from deepsign_utils.verifying.comparison import Remark
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.handwriting import crossings
+from deepsign_utils.verifying.references import References, Signature
 
 LEAN = 6.0
 """Degrees, from which a signature leans against its references."""
@@ -27,6 +30,53 @@ AMOUNT = 2.2
 
 _LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
+
+
+def remarks(
+    references: References,
+    questioned: Signature,
+    rule: Rule,
+    score: float,
+    score_of: Callable[[np.ndarray], float],
+) -> tuple[Remark, ...]:
+    """That a questioned signature is of another kind than the references, or leans where level it
+    would be accepted.
+
+    Parameters
+    ----------
+    references : References
+    questioned : Signature
+    rule : Rule
+    score : float
+        Of the signature as it stands.
+    score_of : callable
+        From ink as `kept` gives it: its score against the references.
+    """
+    traces = [trace for trace in references.traces if trace]
+    if not traces or questioned.trace is None:
+        return ()
+    found = []
+    times = amount(traces, questioned.trace)
+    if max(times, 1 / times) > AMOUNT:
+        more, less = ("It has", "the references") if times > 1 else ("The references have", "it")
+        message = (
+            f"{more} far more writing than {less}: initials, or a part of a signature, cannot "
+            "be compared with a full one. Compare like with like."
+        )
+        found.append(Remark(questioned.name, "other_kind", message))
+    turn = lean(traces, questioned.trace)
+    if leans(turn) and questioned.ink is not None and rule.decide(score) != "accepted":
+        level = score_of(levelled(questioned.ink, turn))
+        if rule.decide(level) == "accepted":
+            turned, back = ("anticlockwise", "clockwise")[:: 1 if turn > 0 else -1]
+            message = (
+                f"It is turned by about {abs(turn):.0f}° {turned} against the references; "
+                f"level, its score would be {level:.3f}, and accepted. If the page lay askew, "
+                f"turn the image {back} and give it again. If it lay straight, the verdict "
+                "holds: forgers' signatures lean more often than people's own."
+            )
+            found.append(Remark(questioned.name, "askew", message))
+    return tuple(found)
 
 
 def lean(references: Sequence[Trace], questioned: Trace) -> float:

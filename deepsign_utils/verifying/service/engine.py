@@ -7,7 +7,7 @@ import io
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,16 +15,17 @@ from PIL import Image
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace
+from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import is_pdf
+from deepsign_utils.verifying.references import References, Signature
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import Store
-
-if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the page can be there before
-    from deepsign_utils.verifying.verifier import Comparison, References, Signature, Verifier
+from deepsign_utils.verifying.verifier import Verifier
 
 _WAITING_BATCHES = 32  # a few seconds' work: what waits longer, its caller has given up
 _PHOTOGRAPH = 12_000_000  # pixels: larger ones are decoded one at a time, for their memory
@@ -63,8 +64,6 @@ class Engine:
 
     def load(self) -> None:
         """Load the model and run it once; DeepSignError as `Verifier.load`."""
-        from deepsign_utils.verifying.verifier import Verifier
-
         verifier = Verifier.load(self.settings.model)
         shape = (verifier.preprocessing.canvas_height, verifier.preprocessing.canvas_width)
         for images in (1, 2, 3):  # after which the network is traced for any number
@@ -91,7 +90,7 @@ class Engine:
         return self._verifier is not None
 
     @property
-    def verifier(self) -> "Verifier":
+    def verifier(self) -> Verifier:
         """The model; NotReadyError while it is loaded."""
         if self._verifier is None:
             raise NotReadyError("The model is still being loaded: try again in a few seconds.")
@@ -103,7 +102,7 @@ class Engine:
         names: Sequence[str],
         page: int | None = None,
         box: Box | None = None,
-    ) -> "list[Signature]":
+    ) -> list[Signature]:
         """Decode and clean uploads; `page` and `box` say where the questioned signature is.
 
         Raises
@@ -128,17 +127,15 @@ class Engine:
 
     async def references(
         self,
-        signatures: "Sequence[Signature]",
+        signatures: Sequence[Signature],
         embeddings: np.ndarray,
-        known: "References | None" = None,
-    ) -> "References":
+        known: References | None = None,
+    ) -> References:
         """References of images that were read and embedded; see `Verifier.looked_at`."""
         return await asyncio.to_thread(self.verifier.looked_at, signatures, embeddings, known)
 
-    def enrolled(self, writer: str) -> "References | None":
+    def enrolled(self, writer: str) -> References | None:
         """References of an enrolled writer; OtherModelError if another model embedded them."""
-        from deepsign_utils.verifying.verifier import References
-
         kept = self.store.enrolled(writer, self.verifier.identity)
         if kept is None:
             return None
@@ -152,11 +149,11 @@ class Engine:
 
     async def judge(
         self,
-        references: "References",
-        questioned: "Signature",
+        references: References,
+        questioned: Signature,
         embedding: np.ndarray,
         threshold: str,
-    ) -> "Comparison":
+    ) -> Comparison:
         """The verdict."""
         comparison = await asyncio.to_thread(
             self.verifier.judge, references, questioned, embedding, threshold
@@ -165,27 +162,26 @@ class Engine:
         return comparison
 
     async def occlusion(
-        self, references: "References", questioned: "Signature", embedding: np.ndarray
+        self, references: References, questioned: Signature, embedding: np.ndarray
     ) -> np.ndarray:
         """The occlusion map; see `Verifier.occlusion_map`."""
-        from deepsign_utils.verifying.verifier import occlude
-
-        verifier, k = self.verifier, len(references.embeddings)
+        verifier = self.verifier
         cells, canvases = occlude(questioned.canvas)
         embeddings, step = [embedding[None]], max(1, self.settings.batch_images // 2)
         for start in range(0, len(canvases), step):  # so that others come in between
             embeddings.append(await self.embed(canvases[start : start + step]))
-        return verifier.moved(cells, verifier.score(references, np.concatenate(embeddings)), k)
+        scores = verifier.score(references, np.concatenate(embeddings))
+        return moved(cells, scores, verifier.scoring, len(references.embeddings))
 
     def explain(
         self,
-        references: "References",
-        questioned: "Signature",
-        compared: "Sequence[Signature]",
+        references: References,
+        questioned: Signature,
+        compared: Sequence[Signature],
         occlusion: np.ndarray,
     ) -> dict[str, Any]:
         """What the page draws: cleaned images, occlusion map, score distributions."""
-        distributions = self.verifier.distributions(len(references.embeddings))
+        distributions = self.verifier.scoring.distributions(len(references.embeddings))
         return {
             "questioned": data_url(questioned.canvas),
             "references": [data_url(signature.canvas) for signature in compared],
@@ -203,13 +199,13 @@ QUESTIONED = "the questioned signature"
 
 
 def read_upload(
-    verifier: "Verifier",
+    verifier: Verifier,
     content: bytes,
     name: str,
     max_pixels: int,
     page: int | None = None,
     box: Box | None = None,
-) -> "Signature":
+) -> Signature:
     """Decode and clean one uploaded file; its type is told by its content. Of a page or PDF in the
     place of the questioned signature, the one signature on it, or what is in the box on that page.
 

@@ -1,0 +1,243 @@
+"""What a verdict says: numbers, remarks on the images, and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepsign_utils.scoring import Rule
+
+# Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
+# Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
+_SUPPORT = (
+    (2, "no support"),
+    (10, "weak support"),
+    (100, "moderate support"),
+    (1_000, "moderately strong support"),
+    (10_000, "strong support"),
+    (1_000_000, "very strong support"),
+    (math.inf, "extremely strong support"),
+)
+
+
+class Remark(NamedTuple):
+    """A fault of one of the images compared."""
+
+    image: str
+    code: str
+    message: str
+
+
+class CopyOf(NamedTuple):
+    """The reference that a questioned signature is a copy of, and how it lies on it."""
+
+    reference: str
+    distance: float
+    turned: float
+    scaled: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What the model says of a questioned signature.
+
+    Attributes
+    ----------
+    decision : "accepted", "rejected" or "referred"
+        Referred to a person, where the rule leaves something between its two thresholds, and
+        where the questioned signature is a copy of a reference.
+    score : float
+        Higher is more genuine.
+    llrs : dict
+        By kind of forgery, "skilled" and "random" (another writer's genuine signature): the
+        natural-log likelihood ratio of the proposition that the writer of the references wrote the
+        questioned signature against the proposition that somebody else did, in that way. Bounded
+        by what the data support.
+    bounds : dict
+        By kind, the lowest and highest such ratio that the data support.
+    threshold_name : str
+    rule : Rule
+        Where that name accepts and rejects.
+    references : int
+        How many the questioned signature was compared with: those that look like one writer's.
+    measured_references : int
+        The number of references that `expected_errors` was measured with: the nearest measured
+        number that is not larger.
+    expected_errors : dict
+        ``{"fmr": {"skilled": I, "random": I}, "fnmr": I}`` under the rule, with
+        ``I = {"value", "low", "high"}``, 95 % intervals; None for a kind that was not measured.
+    errors_by_set : dict
+        The same of each set of data, where there were several: values alone.
+    opponent : "skilled" or "random"
+        The forgeries that the thresholds hold against.
+    pairs : dict
+        Number of comparisons of each kind that all this was measured on.
+    measured_on : list of dict
+        The sets of data that all this was measured on.
+    distances : float32 (references,)
+        From each reference.
+    model : str
+        Identity of the model.
+    warnings : tuple of Remark
+    copy_of : CopyOf or None
+        The reference that the questioned signature is a copy of, if any.
+    """
+
+    decision: str
+    score: float
+    llrs: dict[str, float]
+    bounds: dict[str, tuple[float, float]]
+    threshold_name: str
+    rule: Rule
+    references: int
+    measured_references: int
+    expected_errors: dict[str, Any]
+    errors_by_set: dict[str, dict[str, float]]
+    opponent: str
+    pairs: dict[str, int]
+    measured_on: list[dict[str, Any]]
+    distances: np.ndarray
+    model: str
+    warnings: tuple[Remark, ...]
+    copy_of: CopyOf | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the decision is "accepted"."""
+        return self.decision == "accepted"
+
+    @property
+    def llr(self) -> float:
+        """The log-likelihood ratio against the `opponent`; above 0 speaks for genuine."""
+        return self.llrs[self.opponent]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        return {
+            "decision": self.decision,
+            "score": self.score,
+            # A copy says nothing of who made it.
+            "llr": None if self.copy_of else self.llr,
+            "llrs": {} if self.copy_of else self.llrs,
+            "bounds": {kind: list(pair) for kind, pair in self.bounds.items()},
+            "threshold": {"name": self.threshold_name, "value": self.rule.accept_from}
+            | asdict(self.rule),
+            "references": self.references,
+            "distances": [float(distance) for distance in self.distances],
+            "expected_errors": self.expected_errors,
+            "errors_by_set": self.errors_by_set,
+            "measured_references": self.measured_references,
+            "measured_on": self.measured_on,
+            "opponent": self.opponent,
+            "pairs": self.pairs,
+            "model": self.model,
+            "copy_of": self.copy_of._asdict() if self.copy_of else None,
+            "warnings": [warning._asdict() for warning in self.warnings],
+            "words": self.in_words(),
+        }
+
+    def in_words(self) -> list[str]:
+        """The verdict, what it is worth, and how often such verdicts err.
+
+        Of a copy no threshold decides, and nothing of the last is told.
+        """
+        told = [self._verdict(), self._evidence()]
+        return told if self.copy_of else [*told, self._uncertainty()]
+
+    def _verdict(self) -> str:
+        if self.copy_of:
+            return (
+                f"Referred to a person: a copy of {self.copy_of.reference}, not an independent "
+                "signature. Its lines lie on those of the reference more closely than anybody "
+                "signs twice"
+                f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
+            )
+        name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
+        if self.decision == "referred":
+            return (
+                f"Referred to a person: the score, {self.score:.3f}, lies between {low:.3f}, below "
+                f"which '{name}' rejects, and {high:.3f}, from which it accepts."
+            )
+        verb, limit = ("reaches", high) if self.accepted else ("stays below", low)
+        return (
+            f"{self.decision.capitalize()}: the score, {self.score:.3f}, {verb} the threshold "
+            f"'{name}', {limit:.3f}."
+        )
+
+    def _evidence(self) -> str:
+        if self.copy_of:
+            return "A copy says nothing of who made it: no likelihood ratio applies to it."
+        return " ".join(self._support(kind) for kind in self.llrs)
+
+    def _support(self, kind: str) -> str:
+        llr, (low, high) = self.llrs[kind], self.bounds[kind]
+        other = "a skilled forger" if kind == "skilled" else "another person, in their own hand,"
+        ratio = math.exp(abs(llr))
+        if ratio < _SUPPORT[0][0]:
+            return (
+                f"Whether the writer of the references or {other} wrote it, the evidence is "
+                "balanced: it supports neither."
+            )
+        support = next(name for bound, name in _SUPPORT if ratio < bound)
+        writer = "the writer of the references"
+        one, two = (writer, other) if llr > 0 else (other, writer)
+        beyond = "at least " if llr >= high or llr <= low else ""
+        return (
+            f"The evidence gives {support} for the proposition that {one} wrote it: it is "
+            f"{beyond}{ratio:.0f} times as probable as if {two} had."
+        )
+
+    def _uncertainty(self) -> str:
+        fmr, fnmr = self.expected_errors["fmr"][self.opponent], self.expected_errors["fnmr"]
+        k = self.measured_references
+        with_ = "one reference" if k == 1 else f"{k} references"
+        sets = self.measured_on
+        if not self.errors_by_set:
+            (one,) = sets
+            said = (
+                f"At this threshold {_per_cent(fmr)} of {self.opponent} forgeries were accepted "
+                f"and {_per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
+                f"{one['writers']} {one.get('split', '')} writers of '{one['dataset']}'."
+            )
+            inferred = one.get("skilled_inferred_from")
+            if inferred:
+                said += f" For forgeries this is inferred from {listed(inferred)}."
+            return said
+        named = listed([f"{one['dataset']} ({one['writers']} writers)" for one in sets])
+        rates = self.errors_by_set.values()
+        return (
+            f"At this threshold {_range(rates, f'fmr_{self.opponent}')} of {self.opponent} "
+            f"forgeries were accepted and {_range(rates, 'fnmr')} of genuine signatures rejected, "
+            f"measured with {with_} on {named}. For people not among them expect "
+            f"{_between(fmr)} and {_between(fnmr)}: calibrate the model on your own to know."
+        )
+
+
+def _per_cent(rate: dict[str, float]) -> str:
+    value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} % [{low}, {high}]"
+
+
+def _between(rate: dict[str, float]) -> str:
+    return f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f} %"
+
+
+def _range(rates: Iterable[dict[str, float]], name: str) -> str:
+    values = [100 * one[name] for one in rates]
+    return f"{min(values):.1f} to {max(values):.1f} %"
+
+
+def _changed(copy: CopyOf) -> str:
+    """How a copy was turned and scaled, where it was to speak of."""
+    changes = [f"turned by {abs(copy.turned):.1f}°"] * (abs(copy.turned) >= 0.3)
+    changes += [f"scaled to {100 * copy.scaled:.0f} %"] * (abs(copy.scaled - 1) >= 0.02)
+    return f" ({' and '.join(changes)})" if changes else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
