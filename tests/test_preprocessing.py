@@ -390,11 +390,9 @@ def test_extreme_shapes_of_ink_fit(preprocessing):
     for shape in ((40, 900), (900, 40)):
         page = np.full(shape, 250, np.uint8)
         page[shape[0] // 2 - 3 : shape[0] // 2 + 3, shape[1] // 2 - 3 : shape[1] // 2 + 3] = 20
-        middle = slice(shape[0] // 8, -shape[0] // 8), slice(shape[1] // 8, -shape[1] // 8)
-        axis = int(np.argmax(shape))
-        line = [shape[0] // 2, shape[1] // 2]
-        line[axis] = middle[axis]
-        page[tuple(line)] = 20
+        along = np.arange(100, 800)
+        across = np.rint(20 + 6 * np.sin(along / 40)).astype(int)
+        page[(across, along) if shape[0] == 40 else (along, across)] = 20
         assert clean(page, preprocessing).max() == 255
 
 

@@ -43,7 +43,7 @@ INVERTED = Removal(
 SHADOW = Removal("shadow_removed", "A shadow's edge crosses the paper: the light was levelled.")
 LINE = Removal(
     "ruled_line_removed",
-    "A printed line was taken away, and the strokes that cross it were joined.",
+    "A printed line was taken away, and the strokes that cross it were kept.",
 )
 COLOUR = Removal(
     "other_ink_removed",
@@ -59,7 +59,7 @@ PALE = Removal(
 )
 TEXT = Removal("printed_text_removed", "Printed text beside the signature was taken away.")
 BOX = Removal(
-    "box_removed", "A printed box was taken away, and the strokes that cross it were joined."
+    "box_removed", "A printed box was taken away, and the strokes that cross it were kept."
 )
 
 
@@ -83,6 +83,7 @@ class Plain(NamedTuple):
 _PRINTED = 0.3  # by which the share of print in two inks differs, where one is the form's
 _PRINT = 0.8  # of an ink, that is lines and text, where none of it is a signature
 _CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
+_FREE, _FREE_SHARE = 12, 0.08  # of paper around the ink, pixels and share, where lines are sought
 _BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
 
@@ -229,12 +230,14 @@ def _without_lines(
 ) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
     removed: list[Removal] = []
     for _ in range(_PASSES):
-        ink = field > EDGE
-        found = lines.may_cross(ink), lines.may_cross(ink.T)
+        here = _around(field > EDGE)
+        ink = field[here] > EDGE
+        # Upright strokes often reach from end to end of the ink, seldom of the image.
+        found = lines.may_cross(ink), lines.may_cross((field > EDGE).T)
         if not any(found):
             break
-        paper = paper_levels(gray)
-        darkness = np.clip(1 - gray / paper, 0, 1).astype(np.float32)
+        paper = paper_levels(gray)[here]
+        darkness = np.clip(1 - gray[here] / paper, 0, 1).astype(np.float32)
         across = lines.follow(ink, darkness) if found[0] else []
         down = []
         if found[1] or any(lines.is_even(line) for line in across):
@@ -243,16 +246,29 @@ def _without_lines(
         if not across and not down:
             break
         gray, paper = gray.copy(), paper.astype(np.uint8)
+        rest = lines.without(lines.without(ink, across).T, down).T
         for line in across:
-            lines.erase(gray, ink, darkness, paper, line)
+            lines.erase(gray[here], rest, darkness, paper, line)
         for line in down:
-            lines.erase(gray.T, ink.T, darkness.T, paper.T, line)
+            lines.erase(gray[here].T, rest.T, darkness.T, paper.T, line)
         field = ink_field(gray)
-        ink = field > EDGE
+        ink = field[here] > EDGE
         left = lines.leftovers(ink, across) | lines.leftovers(ink.T, down).T
         if left.any():
             left = ndimage.binary_dilation(left, iterations=2) & ~(ink & ~left)
-            gray[left] = paper[left]
+            gray[here][left] = paper[left]
             field = ink_field(gray)
         removed.append(BOX if box else LINE)
     return gray, field, list(dict.fromkeys(removed))
+
+
+def _around(ink: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the ink, with paper around it where there is some."""
+    if not ink.any():
+        return slice(None), slice(None)
+    sides = []
+    for axis in (1, 0):
+        filled = np.flatnonzero(ink.any(axis=axis))
+        free = max(_FREE, round(_FREE_SHARE * np.ptp(filled)))
+        sides.append(slice(max(0, filled[0] - free), filled[-1] + 1 + free))
+    return tuple(sides)

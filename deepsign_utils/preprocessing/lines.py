@@ -3,7 +3,7 @@
 No hand draws as straight, as even and as far as a machine. A line is sought where strips of the
 image show a thin ridge of ink in rows that lie on one straight line; it is then followed column by
 column and measured; only what is straighter and more even than handwriting, and reaches beyond it,
-is taken away. Strokes that cross it are joined again.
+is taken away, and strokes that cross it are kept.
 """
 
 from itertools import pairwise
@@ -180,14 +180,15 @@ def _followed(
         found = _measured(curve, near, darkness)
         if found is None:
             return None
-        clear, offset, thickness, centre, ridge = found
+        clear, offset, thickness, amount, ridge = found
         if not last:
             degree = 2 if np.count_nonzero(clear) > 0.2 * width else 1
             at = np.flatnonzero(clear)
             middle = np.rint(curve(at)) + offset[at]
             curve = Polynomial.fit(at, middle, degree, domain=[0, width])
     level = float(np.median(ridge[clear]))
-    dark = centre > 0.55 * level
+    # A line thinner than a pixel darkens now one row, now two by half.
+    dark = amount > 0.55 * np.median(amount[clear])
     return _line(curve, clear, offset, thickness, dark, level)
 
 
@@ -215,7 +216,8 @@ def _measured(curve: Polynomial, near: int, darkness: np.ndarray):
     clear = (ridge > 0.5 * level) & (thickness > 0) & (thickness <= near)
     if np.count_nonzero(clear) < 10:
         return None
-    return clear, offset, thickness, centre, ridge
+    amount = across[near - 2 : near + 3].sum(axis=0)
+    return clear, offset, thickness, amount, ridge
 
 
 def _line(curve, clear, offset, thickness, dark, level) -> Line | None:
@@ -235,7 +237,7 @@ def _line(curve, clear, offset, thickness, dark, level) -> Line | None:
     )
     smooth = ndimage.uniform_filter1d(away[clear], 5)
     thick = thickness[start:stop][clear]
-    low, high = np.quantile(thick, [0.1, 0.9])
+    low, high = np.quantile(thick, [0.1, 0.75])
     dashes = _runs(dark[start:stop])[1:-1]
     lengths = np.array([b - a for a, b in dashes])
     gaps = np.array([b[0] - a[1] for a, b in pairwise(dashes)])
@@ -417,75 +419,39 @@ def leftovers(ink: np.ndarray, lines: list[Line]) -> np.ndarray:
     return drop[labels]
 
 
-def erase(gray: np.ndarray, ink: np.ndarray, darkness: np.ndarray, paper: np.ndarray, line: Line):
-    """Paint paper over a line, in place, and join the strokes that cross it."""
+def erase(gray: np.ndarray, rest: np.ndarray, darkness: np.ndarray, paper: np.ndarray, line: Line):
+    """Paint paper over a line, in place, but where strokes cross it or reach into it.
+
+    Parameters
+    ----------
+    gray, paper : np.ndarray
+        Shape (H, W), uint8.
+    rest : np.ndarray
+        Shape (H, W), bool: the ink without any printed line.
+    darkness : np.ndarray
+        Shape (H, W), share by which a pixel is darker than its paper.
+    line : Line
+    """
     height, _ = gray.shape
     top, bottom, columns = _band(line, gray.shape)
-    above, below = top - 1, bottom + 1
-    strokes = darkness[without(ink, [line])]
+    strokes = darkness[rest]
     stroke = float(np.quantile(strokes, 0.6)) if strokes.size else 1.0
     pale = line.darkness < 0.6 * stroke
+    from_above, from_below = (
+        (rows >= 0) & (rows < height) & rest[rows.clip(0, height - 1), columns]
+        for rows in (top - 1, bottom + 1)
+    )
+    middle = (top + bottom) / 2
     for offset in range(int((bottom - top).max()) + 1):
         rows = top + offset
-        ok = (rows <= bottom) & (rows >= 0) & (rows < height)
-        rows, at = rows[ok], columns[ok]
+        # What crosses is kept whole; what ends in the line, as far as its middle.
+        kept = from_above & (from_below | (rows <= middle)) | from_below & (rows >= middle)
+        inside = (rows <= bottom) & (rows >= 0) & (rows < height)
+        ours = rows[inside & kept], columns[inside & kept]
+        gray[ours] = np.maximum(gray[ours], (paper[ours] * (1 - stroke)).astype(np.uint8))
+        theirs = rows[inside & ~kept], columns[inside & ~kept]
         if pale:
             # A pale line under dark ink: what is clearly darker than the line is the hand's.
-            over = darkness[rows, at] < (line.darkness + stroke) / 2
-            rows, at = rows[over], at[over]
-        gray[rows, at] = paper[rows, at]
-    one, other = (
-        (rows >= 0) & (rows < height) & ink[rows.clip(0, height - 1), columns]
-        for rows in (above, below)
-    )
-    level = int(np.median(gray[ink])) if ink.any() else 0
-    for (left, right), (left2, right2) in _joins(ink, columns, above, below, one, other):
-        start, stop = above[left], below[left2]
-        for row in range(max(0, start), min(height, stop + 1)):
-            share = (row - start) / max(stop - start, 1)
-            low = round(left + (left2 - left) * share)
-            high = round(right + (right2 - right) * share)
-            here = columns[low:high]
-            gray[row, here] = np.minimum(gray[row, here], level)
-
-
-def _joins(ink, columns, above, below, one, other):
-    """Pairs of runs of ink, above and below a line, that are one stroke."""
-    uppers, lowers = _runs(one), _runs(other)
-    if not uppers or not lowers:
-        return []
-    depth = int(np.median(below - above))
-    far = max(3, depth)
-
-    def heading(run, rows, way):
-        left, right = run
-        height = ink.shape[0]
-        middle = (left + right) // 2
-        row = rows[min(middle, len(rows) - 1)] + way * far
-        if not 0 <= row < height:
-            return 0.0
-        low = max(0, left - 2 * far)
-        found = _runs(ink[row, columns[low : right + 2 * far]])
-        if not found:
-            return 0.0
-        centre = (left + right) / 2
-        best = min((low + (a + b) / 2 for a, b in found), key=lambda c: abs(c - centre))
-        return (centre - best) / far
-
-    pairs = []
-    for u in uppers:
-        ahead = (u[0] + u[1]) / 2 + np.clip(heading(u, above, -1), -2.5, 2.5) * depth
-        for v in lowers:
-            if abs((v[0] + v[1]) - (u[0] + u[1])) / 2 > 4 * depth + (u[1] - u[0]):
-                continue
-            back = (v[0] + v[1]) / 2 + np.clip(heading(v, below, 1), -2.5, 2.5) * depth
-            gap = min(abs(ahead - (v[0] + v[1]) / 2), abs(back - (u[0] + u[1]) / 2))
-            overlap = min(u[1], v[1]) - max(u[0], v[0])
-            if overlap > 0 or gap <= max(3, depth):
-                pairs.append((gap, u, v))
-    taken, joins = set(), []
-    for _, u, v in sorted(pairs):
-        if ("u", u) not in taken and ("v", v) not in taken:
-            taken |= {("u", u), ("v", v)}
-            joins.append((u, v))
-    return joins
+            over = darkness[theirs] < (line.darkness + stroke) / 2
+            theirs = theirs[0][over], theirs[1][over]
+        gray[theirs] = paper[theirs]
