@@ -200,9 +200,11 @@ class _Table:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Nearest point of each, up to the size of a cell."""
-        cells = ((_plane(points) - self._corner) / _CELL).astype(int)
         across, up = (
-            np.clip(cells[..., axis], 0, side - 1) for axis, side in enumerate(self._nearest.shape)
+            (((values - corner) / _CELL).astype(int)).clip(0, side - 1)
+            for values, corner, side in zip(
+                (points.real, points.imag), self._corner, self._nearest.shape, strict=True
+            )
         )
         return self._nearest[across, up]
 
@@ -249,16 +251,17 @@ def _step(points, nearest, scales, shifts) -> tuple[np.ndarray, np.ndarray, np.n
     """
     placed = scales[:, None] * points + shifts[:, None]
     targets = nearest(placed)
-    distances = np.abs(placed - targets)
+    away = placed - targets
+    squares = away.real**2 + away.imag**2
     kept = max(2, int(_KEPT * points.size))
-    order = np.argpartition(distances, kept - 1, axis=1)[:, :kept]
+    order = np.argpartition(squares, kept - 1, axis=1)[:, :kept]
     sources, targets = points[order], np.take_along_axis(targets, order, axis=1)
     centres, aims = sources.mean(axis=1), targets.mean(axis=1)
     sources, targets = sources - centres[:, None], targets - aims[:, None]
-    spread = np.maximum((np.abs(sources) ** 2).sum(axis=1), 1e-12)
+    spread = np.maximum((sources.real**2 + sources.imag**2).sum(axis=1), 1e-12)
     # Least squares over the similarities of the plane, which are z -> scale z + shift.
     scales = (sources.conj() * targets).sum(axis=1) / spread
-    distances = np.take_along_axis(distances, order, axis=1).mean(axis=1)
+    distances = np.sqrt(np.take_along_axis(squares, order, axis=1)).mean(axis=1)
     return scales, aims - scales * centres, distances
 
 

@@ -133,14 +133,13 @@ def faults(
         ink = np.asarray(Image.fromarray(ink * np.uint8(255)).reduce(factor)) > 127
     if not ink.any():
         return ()
-    width = _stroke_width(ink)
     top, bottom, left, right = ink_box(ink)
     box = ink[top:bottom, left:right]
     enlarged = min(canvas_height / box.shape[0], canvas_width / box.shape[1]) / factor
     found = (
         (LIKE_PRINT, likeness > _LIKE_PRINT),
         (TOO_SMALL, enlarged > _ENLARGED),
-        (CUT_OFF, _is_cut(ink, width)),
+        (CUT_OFF, _is_cut(ink)),
         (SEVERAL_SIGNATURES, _falls_apart(box)),
         (SHADED_PAPER, _is_shaded(small, ink)),
     )
@@ -173,11 +172,14 @@ def _stroke_width(ink: np.ndarray) -> float:
     return float(2 * ridge_depths(ink).mean() - 1)
 
 
-def _is_cut(ink: np.ndarray, stroke_width: float) -> bool:
+def _is_cut(ink: np.ndarray) -> bool:
     """Whether a stroke runs into a border at its full width.
 
     A tight crop touches bends, which divide in two further in, and tips, which grow wider.
     """
+    if not any(edge.any() for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1])):
+        return False
+    stroke_width = _stroke_width(ink)
     for side in range(4):
         turned = np.rot90(ink, side)
         for first, last in _runs(turned[0]):
