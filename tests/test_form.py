@@ -49,6 +49,23 @@ def boxed(gray: np.ndarray) -> np.ndarray:
     return np.minimum(gray, image)
 
 
+def dotted(gray: np.ndarray) -> np.ndarray:
+    """A dotted line as black as the pen, which strokes cross."""
+    image, draw, width, height = pen(gray)
+    for start in range(3, width - 6, 8):
+        draw.rectangle([start, 0.62 * height, start + 2, 0.62 * height + 2], fill=20)
+    return np.minimum(gray, image)
+
+
+def combed(gray: np.ndarray) -> np.ndarray:
+    """A box with a tooth for each letter."""
+    page = boxed(gray)
+    image, draw, width, height = pen(page)
+    for column in range(20, width - 16, 14):
+        draw.line([column, height - 7 - 0.22 * height, column, height - 7], fill=50, width=2)
+    return np.minimum(page, image)
+
+
 def labelled(gray: np.ndarray) -> np.ndarray:
     image, draw, width, height = pen(gray)
     font = ImageFont.load_default(0.09 * height)
@@ -119,7 +136,9 @@ def codes(gray: np.ndarray) -> list[str]:
         (ruled, "ruled_line_removed", 0.85),
         (hairlines, "ruled_line_removed", 0.8),
         (dashed, "ruled_line_removed", 0.8),
+        (dotted, "ruled_line_removed", 0.8),
         (boxed, "box_removed", 0.9),
+        (combed, "box_removed", 0.8),
         (in_a_wide_field, "box_removed", 0.9),
         (labelled, "printed_text_removed", 0.9),
         (stamped, "pale_print_removed", 0.7),

@@ -201,7 +201,10 @@ def _without_text(
     text = printed_text(field, pieces)
     if text is None:
         return gray, field, []
-    return *_painted_over(gray, text), [TEXT]
+    left, field_left = _painted_over(gray, text)
+    if _printed_share(left) > _PRINT:
+        return gray, field, []  # where nothing but a form would be left, it was the signature
+    return left, field_left, [TEXT]
 
 
 def _without_pale(
@@ -232,9 +235,11 @@ def _without_lines(
     for _ in range(_PASSES):
         here = _around(field > EDGE)
         ink = field[here] > EDGE
+        dashed = lines.dashes(ink)
+        teeth = lines.teeth(ink) if removed else []
         # Upright strokes often reach from end to end of the ink, seldom of the image.
         found = lines.may_cross(ink), lines.may_cross((field > EDGE).T)
-        if not any(found):
+        if dashed is None and not teeth and not any(found):
             break
         paper = paper_levels(gray)[here]
         darkness = np.clip(1 - gray[here] / paper, 0, 1).astype(np.float32)
@@ -243,6 +248,7 @@ def _without_lines(
         if found[1] or any(lines.is_even(line) for line in across):
             down = lines.follow(ink.T, darkness.T)
         across, down, box = lines.printed(across, down, ink)
+        across, down = [*across, *([dashed] if dashed else [])], [*down, *teeth]
         if not across and not down:
             break
         gray, paper = gray.copy(), paper.astype(np.uint8)
@@ -258,7 +264,7 @@ def _without_lines(
             left = ndimage.binary_dilation(left, iterations=2) & ~(ink & ~left)
             gray[here][left] = paper[left]
             field = ink_field(gray)
-        removed.append(BOX if box else LINE)
+        removed.append(BOX if box or teeth else LINE)
     return gray, field, list(dict.fromkeys(removed))
 
 

@@ -17,6 +17,8 @@ from scipy import ndimage
 _STRIPS = 32  # at most, across the image
 _STEEPEST = np.tan(np.radians(8))
 _MOST_LINES = 40  # followed in one image and direction
+_DASHES, _TEETH = 6, 3  # at least, that make a line, or a comb in a box
+_MOST_DASHES = 400
 _SAG = 0.012  # of a printed line's length, by which its paper may bend it
 
 
@@ -258,6 +260,105 @@ def _line(curve, clear, offset, thickness, dark, level) -> Line | None:
     )
 
 
+def dashes(ink: np.ndarray) -> Line | None:
+    """Find a dashed or dotted line by its dashes, some of which strokes may meet.
+
+    They are pieces alike, at equal distances on a straight line through most of the ink.
+
+    Parameters
+    ----------
+    ink : np.ndarray
+        Shape (H, W), bool.
+
+    Returns
+    -------
+    Line or None
+        Its `darkness` is 1: no stroke is told from it by its shade.
+    """
+    labels, count = ndimage.label(ink, np.ones((3, 3)))
+    if count < _DASHES:
+        return None
+    areas = np.bincount(labels.ravel())[1:]
+    boxes = np.array([(x.start, x.stop, y.start, y.stop) for y, x in ndimage.find_objects(labels)])
+    width, height = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
+    flat = (height <= 2 + 1.5 * width) & (width <= ink.shape[1] / (2 * _DASHES))
+    if not _DASHES <= np.count_nonzero(flat) <= _MOST_DASHES:
+        return None
+    areas, boxes, width = areas[flat], boxes[flat], width[flat]
+    at, row = boxes[:, :2].mean(axis=1) - 0.5, boxes[:, 2:].mean(axis=1) - 0.5
+    written = np.ptp(np.flatnonzero(ink.any(axis=0)))
+    best = np.zeros(len(areas), bool)
+    for one in range(len(areas)):
+        alike = np.abs(width - width[one]) <= 1 + 0.15 * width[one]
+        alike &= np.abs(areas - areas[one]) <= 2 + 0.3 * areas[one]
+        far = alike & (np.abs(at - at[one]) > 0.3 * written)
+        slopes = (row[far] - row[one]) / (at[far] - at[one])
+        slopes = slopes[np.abs(slopes) < _STEEPEST]
+        if alike.sum() < _DASHES or not slopes.size:
+            continue
+        # The line through this one and another that meets most of those alike.
+        away = np.abs(row[one] + slopes[:, None] * (at - at[one]) - row)
+        meets = (away <= 1.2) & alike
+        met = meets[meets.sum(axis=1).argmax()]
+        best = met if met.sum() > best.sum() else best
+    if best.sum() < _DASHES:
+        return None
+    gaps = np.diff(np.sort(at[best]))
+    if not _in_step(gaps, np.median(gaps[gaps <= 1.4 * gaps.min()]), 0.9):
+        return None
+    start, stop = int(boxes[best, 0].min()), int(boxes[best, 1].max())
+    if stop - start < 0.6 * written:
+        return None
+    curve = Polynomial.fit(at[best], row[best], 2 if best.sum() >= 12 else 1, [0, ink.shape[1]])
+    thickness = float(np.median(areas[best] / width[best]))
+    return Line(curve, start, stop, thickness, 1.0, 0.5, 0.0, 0.0, True)
+
+
+def teeth(ink: np.ndarray) -> list[Line]:
+    """Find the upright lines of a comb, whose ground was taken away already.
+
+    Parameters
+    ----------
+    ink : np.ndarray
+        Shape (H, W), bool.
+
+    Returns
+    -------
+    list of Line
+        From top to bottom, in the transposed image, all as long as those that no stroke lengthens.
+    """
+    rows = np.flatnonzero(ink.any(axis=1))
+    if not rows.size:
+        return []
+    stop = int(rows[-1]) + 1
+    foot = stop - 3 - round(0.02 * ink.shape[1])  # the ground may have been a little slanted
+    runs = np.array(_runs(ink[max(0, foot)])).reshape(-1, 2)
+    middles, heights = runs.mean(axis=1) - 0.5, []
+    for middle in middles:
+        column = ink[:foot, max(0, int(middle) - 1) : int(middle) + 3].any(axis=1)
+        heights.append(np.argmin(np.append(column[::-1], False)))
+    heights, widths = np.array(heights, int), np.ptp(runs, axis=1)
+    upright = (heights > 2 * widths) & (heights + stop - foot >= 5 * widths)
+    if upright.sum() < _TEETH:
+        return []
+    gaps = np.diff(middles[upright])
+    if not _in_step(gaps, np.median(gaps), 0.75):
+        return []
+    start = foot - int(np.quantile(heights[upright], 0.25))
+    thickness = float(np.median(widths[upright]))
+    return [
+        Line(Polynomial([middle]), start, stop, thickness, 1.0, 1.0, 0.0, 0.0, False)
+        for middle in middles[upright]
+    ]
+
+
+def _in_step(gaps: np.ndarray, step: float, least: float) -> bool:
+    """Whether more than a share of the distances are whole multiples of one, which most are."""
+    off = np.abs(gaps / step - np.rint(gaps / step)) * step
+    single = np.abs(gaps - step) < 0.3 * step
+    return bool(np.mean(off <= 1 + 0.1 * step) > least and np.mean(single) > 0.5)
+
+
 def _runs(line: np.ndarray) -> list[tuple[int, int]]:
     steps = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0, append=0))
     return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
@@ -288,7 +389,7 @@ def printed(across: list[Line], down: list[Line], ink: np.ndarray):
     across, down : list of Line
         The printed ones.
     box : bool
-        Whether some of them close a box or stand on a line like a comb.
+        Whether some of them close a box.
     """
     height, width = ink.shape
     across, down = ([line for line in lines if is_even(line)] for lines in (across, down))
@@ -307,12 +408,9 @@ def printed(across: list[Line], down: list[Line], ink: np.ndarray):
         if line.start == 0 and line.stop == height and _is_printed(line, down, *spans[1], height)
     ]
     boxed_across, boxed_down = _boxed(across, down)
-    standing = [v for v in down if _stands(v, lying)]
-    comb = standing if len(standing) >= 4 else []
-    box = bool(boxed_down or comb)
     lying += [line for line in boxed_across if line not in lying]
-    upright += [line for line in [*boxed_down, *comb] if line not in upright]
-    return lying, upright, box
+    upright += [line for line in boxed_down if line not in upright]
+    return lying, upright, bool(boxed_down)
 
 
 def _boxed(across: list[Line], down: list[Line]) -> tuple[list[Line], list[Line]]:
@@ -336,16 +434,6 @@ def _corner(lying: Line, upright: Line) -> bool:
         ):
             return True
     return False
-
-
-def _stands(upright: Line, lying: list[Line]) -> bool:
-    near = 4 + 2 * upright.thickness
-    return any(
-        abs(line.row(upright.row(end)) - end) < near
-        and line.start - near < upright.row(end) < line.stop + near
-        for line in lying
-        for end in (upright.start, upright.stop)
-    )
 
 
 def _is_printed(line: Line, even: list[Line], first: int, last: int, width: int) -> bool:
