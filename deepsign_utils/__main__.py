@@ -882,6 +882,8 @@ def _command_of(options: argparse.Namespace) -> list[str]:
     """What to type for the same verdict again."""
     command = ["python", "-m", "deepsign_utils", "verify", *options.references]
     command += ["--questioned", options.questioned, "--threshold", options.threshold]
+    command += ["--page", str(options.page)] * (options.page is not None)
+    command += ["--box", str(options.box)] * (options.box is not None)
     return command + ["--model", str(options.model)] * (options.model != PRETRAINED)
 
 
@@ -906,6 +908,8 @@ def _verify(options: argparse.Namespace) -> int:
                 options.references,
                 options.questioned,
                 options.threshold,
+                options.page,
+                box,
                 _command_of(options),
             )
             write_atomically(options.report, page)

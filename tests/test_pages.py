@@ -305,5 +305,14 @@ def test_verify_judges_a_page_and_says_which_box(
     box = ",".join(map(str, letter.signatures[0]))
     main(["verify", str(reference), "--questioned", str(page), "--box", box])
     assert f"page 1, box {box}, as given" in capsys.readouterr().out
+    report = tmp_path / "case.html"
+    asked = ["verify", str(reference), "--questioned", str(page), "--page", "1", "--box", box]
+    main([*asked, "--report", str(report)])
+    assert f"page 1, box {box}, as given" in capsys.readouterr().out
+    assert f"--page 1 --box {box}" in report.read_text()
+    pdf = tmp_path / "letter.pdf"
+    Image.fromarray(letter.image).convert("RGB").save(pdf, resolution=150)
+    main(["verify", str(reference), "--questioned", str(pdf), "--report", str(report)])
+    assert "page 1, box" in report.read_text()
     assert main(["verify", str(reference), "--questioned", str(page), "--box", "1,2"]) == 2
     assert "four whole numbers" in capsys.readouterr().err

@@ -35,10 +35,10 @@ from deepsign_utils.study import SEAL, check_seal, digest, seal, write_atomicall
 GOLDEN_FILE = "golden_vectors.json"
 """Canvases and their embeddings, for a port to test itself by."""
 
-MODEL_FILES = ("preprocessing.json", "scoring.json", "card.md")
+COPIED_FILES = ("preprocessing.json", "scoring.json", "card.md")
 """What else a verifier needs, and people."""
 
-_EXPORTED = (ONNX_FILE, GOLDEN_FILE, *MODEL_FILES)
+_EXPORTED = (ONNX_FILE, GOLDEN_FILE, *COPIED_FILES)
 
 TOLERANCE = 1e-5
 """Largest difference from Keras in any value of an embedding."""
@@ -60,12 +60,12 @@ def export_model(model: Path, output: Path) -> None:
         If the model folder is incomplete or damaged, `output` holds something else, or as
         `export_encoder`.
     """
-    check_seal(model, [KERAS_FILE, *MODEL_FILES[:2]])
+    check_seal(model, [KERAS_FILE, *COPIED_FILES[:2]])
     if output.resolve() != model.resolve():
         foreign = {file.name for file in output.glob("*")} - {*_EXPORTED, SEAL}
         if foreign:
             raise DeepSignError(f"{output} holds {min(foreign)}, not an export: name a new folder.")
-        for name in MODEL_FILES:
+        for name in COPIED_FILES:
             if (model / name).is_file():
                 write_atomically(output / name, (model / name).read_bytes())
     cleaning = Preprocessing.from_dict(json.loads((model / "preprocessing.json").read_text()))

@@ -23,6 +23,7 @@ from deepsign_utils.study.names import isolated_value
 
 if TYPE_CHECKING:
     from deepsign_utils.verifying.comparison import Comparison
+    from deepsign_utils.verifying.find_signatures import Box
     from deepsign_utils.verifying.verifier import Verifier
 
 _TEMPLATES = Path(__file__).parent.parent / "report/templates"
@@ -54,12 +55,15 @@ class CaseImage:
         The file, where it is at hand.
     canvas : uint8 (H, W) or None
         Cleaned.
+    cutting : uint8 (h, w) or (h, w, 3) or None
+        What was judged of it, where it is a page.
     """
 
     title: str
     file: str
     content: bytes | None
     canvas: np.ndarray | None
+    cutting: np.ndarray | None = None
 
 
 def verify_files(
@@ -67,20 +71,24 @@ def verify_files(
     references: Sequence[str],
     questioned: str,
     threshold: str,
+    page: int | None,
+    box: Box | None,
     command: Sequence[str],
 ) -> tuple[Comparison, str]:
     """Compare image files, and write the case down; DeepSignError as `Verifier.compare`."""
     verifier.scoring.rule(threshold, len(references))
     files = [*references, questioned]
     contents = [read_image_file(Path(file)) for file in files]
-    signatures = [verifier.read(*one) for one in zip(contents, files, strict=True)]
-    known = verifier.references_of(signatures[:-1])
-    last = signatures[-1]
+    signatures = [verifier.read(*one) for one in zip(contents[:-1], references, strict=True)]
+    known = verifier.references_of(signatures)
+    last = verifier.read_questioned(contents[-1], questioned, page, box)
     comparison = verifier.judge(known, last, verifier.embed(last.canvas[None])[0], threshold)
     titles = [f"Reference {n}" for n in range(1, len(files))] + ["Questioned"]
     *images, asked = (
-        CaseImage(title, file, content, signature.canvas)
-        for title, file, content, signature in zip(titles, files, contents, signatures, strict=True)
+        CaseImage(title, file, content, signature.canvas, signature.cutting)
+        for title, file, content, signature in zip(
+            titles, files, contents, [*signatures, last], strict=True
+        )
     )
     occlusion = verifier.occlusion_map(known, last)
     return comparison, case_file(comparison, images, asked, occlusion, command)
@@ -208,7 +216,10 @@ def _shown(image: CaseImage) -> dict[str, Any]:
 
 def _original(image: CaseImage) -> Image.Image:
     """Of a size to look at, without what a file holds besides its picture."""
-    opened = ImageOps.exif_transpose(open_image(image.content, image.file))
+    if image.cutting is None:
+        opened = ImageOps.exif_transpose(open_image(image.content, image.file))
+    else:
+        opened = Image.fromarray(image.cutting)
     if opened.mode.startswith(("I", "F")):  # 16 bits, say
         levels = np.asarray(opened, np.float32)
         opened = Image.fromarray((levels * (255 / max(levels.max(), 1))).astype(np.uint8))

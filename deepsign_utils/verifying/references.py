@@ -29,6 +29,8 @@ class Signature:
         Its centre lines, by which a copy is known.
     ink : uint8 (h, w) or None
         From `misfit.kept`, to be levelled.
+    cutting : uint8 (h, w) or (h, w, 3) or None
+        What was cut from a page, where it stood on one.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Signature:
     warnings: tuple[Remark, ...] = ()
     trace: copies.Trace | None = None
     ink: np.ndarray | None = None
+    cutting: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ class References:
         if not lacking:
             return ()
         message = (
-            "Whether the questioned signature is a copy of it could not be checked: it was kept "
-            "without its lines, as older versions did. Enrol it again."
+            "Whether the questioned signature is a copy could not be checked: older versions kept "
+            "no lines of a reference. Enrol again."
         )
         return (Remark(listed(lacking), "copy_not_checked", message),)

@@ -148,7 +148,7 @@ class Verifier:
         name = str(source) if isinstance(source, (str, Path)) else name
         signature = self.read(found.image, name)
         told = Remark(name, "from_a_page", f"The signature judged stands on {found.where}.")
-        return replace(signature, warnings=(told, *signature.warnings))
+        return replace(signature, warnings=(told, *signature.warnings), cutting=found.image)
 
     def embed(self, canvases: np.ndarray) -> np.ndarray:
         """Embed canvases, uint8 (n, canvas_height, canvas_width): float32 (n, d) of unit length."""
@@ -340,6 +340,10 @@ class Verifier:
             copy_of=copy,
         )
 
+    def counted(self, references: References) -> int:
+        """How many references a verdict rests on: all but the odd ones."""
+        return len(enrolment.without_odd_ones(references.embeddings, self.scoring))
+
     def _scored(
         self, references: References, embeddings: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -367,7 +371,7 @@ class Verifier:
         cells, canvases = occlude(signature.canvas)
         embeddings = self.embed(np.concatenate([signature.canvas[None], canvases]))
         scores = self.score(references, embeddings)
-        return moved(cells, scores, self.scoring, len(references.embeddings))
+        return moved(cells, scores, self.scoring, self.counted(references))
 
 
 def _cleaned(

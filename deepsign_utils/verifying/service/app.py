@@ -392,7 +392,7 @@ def _case_file(
 ) -> str:
     titles = [f"Reference {n}" for n in range(1, len(contents))] + ["Questioned"]
     *references, questioned = (
-        CaseImage(title, "as uploaded", content, signature.canvas)
+        CaseImage(title, "as uploaded", content, signature.canvas, signature.cutting)
         for title, content, signature in zip(titles, contents, signatures, strict=True)
     )
     files = [f"REFERENCE_{n}" for n in range(1, len(contents))]

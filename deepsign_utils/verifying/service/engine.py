@@ -66,7 +66,11 @@ class Engine:
         """Load the model and run it once; DeepSignError as `Verifier.load`."""
         verifier = Verifier.load(self.settings.model)
         shape = (verifier.preprocessing.canvas_height, verifier.preprocessing.canvas_width)
-        for images in (1, 2, 3):  # after which the network is traced for any number
+        for images in (
+            1,
+            2,
+            3,
+        ):  # so that the first caller does not wait for what a first run prepares
             verifier.embed(np.zeros((images, *shape), np.uint8))
         self._batcher = Batcher(
             verifier.embed,
@@ -171,7 +175,7 @@ class Engine:
         for start in range(0, len(canvases), step):  # so that others come in between
             embeddings.append(await self.embed(canvases[start : start + step]))
         scores = verifier.score(references, np.concatenate(embeddings))
-        return moved(cells, scores, verifier.scoring, len(references.embeddings))
+        return moved(cells, scores, verifier.scoring, verifier.counted(references))
 
     def explain(
         self,
@@ -181,7 +185,7 @@ class Engine:
         occlusion: np.ndarray,
     ) -> dict[str, Any]:
         """What the page draws: cleaned images, occlusion map, score distributions."""
-        distributions = self.verifier.scoring.distributions(len(references.embeddings))
+        distributions = self.verifier.scoring.distributions(self.verifier.counted(references))
         return {
             "questioned": data_url(questioned.canvas),
             "references": [data_url(signature.canvas) for signature in compared],
