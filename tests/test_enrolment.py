@@ -174,6 +174,14 @@ def test_two_styles_are_told_apart(enrol) -> None:
     assert "odd_reference" not in codes(references)
 
 
+def test_no_verdict_rests_on_references_of_two_writers(verifier, writers, enrol) -> None:
+    for kept in (enrol((4, 0), (4, 1), (4, 2), (7, 0), (7, 1)), enrol((4, 0), (7, 0))):
+        for questioned in (writers[4][5], writers[2][0]):
+            comparison = verifier.compare(kept, questioned)
+            assert comparison.decision == "referred"
+            assert "look like two styles, or two writers'" in comparison.in_words()[0]
+
+
 # ------------------------------------------------------------------------------- what is an image
 
 

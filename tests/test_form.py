@@ -36,6 +36,19 @@ def ruled(gray: np.ndarray) -> np.ndarray:
     return np.minimum(gray, image)
 
 
+def thickly_ruled(gray: np.ndarray) -> np.ndarray:
+    """A thick line that ends short of the image, far beyond the signature."""
+    gray = np.pad(gray, ((0, 0), (gray.shape[1],) * 2), constant_values=int(np.median(gray)))
+    image, draw, width, height = pen(gray)
+    draw.line([20, 0.63 * height, width - 20, 0.63 * height], fill=30, width=5)
+    return np.minimum(gray, image)
+
+
+def dithered(gray: np.ndarray) -> np.ndarray:
+    """Light paper in black and white, strewn with single dots."""
+    return np.asarray(Image.fromarray(np.minimum(gray, 246)).convert("1").convert("L"))
+
+
 def dashed(gray: np.ndarray) -> np.ndarray:
     image, draw, width, height = pen(gray)
     for start in range(0, width, 12):
@@ -135,6 +148,8 @@ def codes(gray: np.ndarray) -> list[str]:
     [
         (ruled, "ruled_line_removed", 0.85),
         (hairlines, "ruled_line_removed", 0.8),
+        (thickly_ruled, "ruled_line_removed", 0.7),
+        (dithered, "dithering_smoothed", 0.6),
         (dashed, "ruled_line_removed", 0.8),
         (dotted, "ruled_line_removed", 0.8),
         (boxed, "box_removed", 0.9),

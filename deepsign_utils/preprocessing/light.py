@@ -22,7 +22,10 @@ def undithered(gray: np.ndarray) -> np.ndarray | None:
     if ((sample > 8) & (sample < 247)).any():
         return None
     dark = sample < 128
-    if np.count_nonzero(dark[:, 1:] != dark[:, :-1]) < 0.12 * dark.size:
+    edges = dark[:, 1:] != dark[:, :-1]
+    alone = edges[:, 1:] & edges[:, :-1] & dark[:, 1:-1]
+    dotted = np.count_nonzero(alone) > 0.6 * np.count_nonzero(dark)
+    if np.count_nonzero(edges) < (0.04 if dotted else 0.12) * dark.size:
         return None
     return np.rint(ndimage.gaussian_filter(gray.astype(np.float32), 1.5)).astype(np.uint8)
 

@@ -453,6 +453,7 @@ def _is_printed(line: Line, even: list[Line], first: int, last: int, width: int)
         or (parallel >= 3 and line.length > 0.6 * width)
         or (line.regular and line.covered < 0.8 and line.length > 0.5 * written)
         or (all(free) and line.waver < 0.12 and straight)
+        or (line.length > 1.5 * written and line.waver < 0.1 + 0.02 * line.thickness and straight)
         or (touches and line.waver < 0.08)
         or (line.length > 0.95 * written and line.waver < 0.07 and straight)
         or (

@@ -11,6 +11,9 @@ import numpy as np
 
 from deepsign_utils.scoring import Rule
 
+DIVIDED = ("two_styles", "two_hands")
+"""Codes of remarks on references that look like two writers': no verdict can rest on them."""
+
 # Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
 # Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
 _SUPPORT = (
@@ -48,8 +51,9 @@ class Comparison:
     Attributes
     ----------
     decision : "accepted", "rejected" or "referred"
-        Referred to a person, where the rule leaves something between its two thresholds, and
-        where the questioned signature is a copy of a reference.
+        Referred to a person, where the rule leaves something between its two thresholds, where
+        the questioned signature is a copy of a reference, and where the references look like two
+        writers'.
     score : float
         Higher is more genuine.
     llrs : dict
@@ -155,6 +159,11 @@ class Comparison:
                 "signature. Its lines lie on those of the reference more closely than anybody "
                 "signs twice"
                 f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
+            )
+        if any(warning.code in DIVIDED for warning in self.warnings):
+            return (
+                "Referred to a person: the references look like two styles, or two writers', and "
+                f"no verdict can rest on them. The score was {self.score:.3f}."
             )
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
         if self.decision == "referred":

@@ -213,7 +213,7 @@ function present(answer) {
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
-  $("evidence").textContent = answer.copy_of ? answer.words.slice(0, 2).join(" ") : answer.words[1];
+  $("evidence").textContent = answer.decision === "referred" ? answer.words.slice(0, 2).join(" ") : answer.words[1];
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
   $("chart").replaceChildren(chart(answer));
