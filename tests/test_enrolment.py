@@ -179,7 +179,10 @@ def test_no_verdict_rests_on_references_of_two_writers(verifier, writers, enrol)
         for questioned in (writers[4][5], writers[2][0]):
             comparison = verifier.compare(kept, questioned)
             assert comparison.decision == "referred"
-            assert "look like two styles, or two writers'" in comparison.in_words()[0]
+            verdict, evidence = comparison.in_words()
+            assert "look like two styles, or two writers'" in verdict
+            assert "one writer's references" in evidence
+            assert comparison.to_dict()["llr"] is None
 
 
 # ------------------------------------------------------------------------------- what is an image

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from deepsign_utils import synthetic
-from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, load_image, plain
+from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, lines, load_image, plain
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 CANVAS = Preprocessing(64, 128, "fill")
@@ -205,6 +205,21 @@ def test_a_pale_pen_beside_black_print_is_the_signature(signatures, form, palene
         page = np.minimum(pale, print_)
         same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
     assert np.median(same) > 0.8
+
+
+def legs(columns: range, shape: tuple[int, int] = (120, 400)) -> np.ndarray:
+    """Upright strokes, 40 pixels long, that stand on one line; and one stroke across the ink."""
+    ink = np.zeros(shape, bool)
+    ink[10:12, 10:-10] = True
+    for column in columns:
+        ink[-50:-10, column : column + 2] = True
+    return ink
+
+
+def test_teeth_span_the_ink_and_the_legs_of_a_letter_do_not():
+    assert len(lines.teeth(legs(range(20, 380, 40)))) == 9
+    assert lines.teeth(legs(range(200, 230, 12))) == []
+    assert lines.teeth(legs(range(20, 2900, 300), shape=(60, 3000))) == []
 
 
 def test_a_plain_scan_passes_unchanged(signatures):

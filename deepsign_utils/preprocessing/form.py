@@ -15,6 +15,7 @@ from deepsign_utils.preprocessing.colour import in_gray, inks
 from deepsign_utils.preprocessing.ink import (
     EDGE,
     Pieces,
+    ink_box,
     ink_field,
     ink_in_pieces,
     ink_mask,
@@ -81,7 +82,7 @@ class Plain(NamedTuple):
 
 
 _PRINTED = 0.3  # by which the share of print in two inks differs, where one is the form's
-_PRINT = 0.8  # of an ink, that is lines and text, where none of it is a signature
+_NO_SIGNATURE = 0.8  # of an ink, that is lines and text, where none of it is a signature
 _CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
 _FREE, _FREE_SHARE = 12, 0.08  # of paper around the ink, pixels and share, where lines are sought
 _BLUR = 2  # pixels, by which print darkens the paper around it
@@ -202,8 +203,8 @@ def _without_text(
     if text is None:
         return gray, field, []
     left, field_left = _painted_over(gray, text)
-    if _printed_share(left) > _PRINT:
-        return gray, field, []  # where nothing but a form would be left, it was the signature
+    if _printed_share(left) > _NO_SIGNATURE:
+        return gray, field, []
     return left, field_left, [TEXT]
 
 
@@ -214,11 +215,10 @@ def _without_pale(
     if part is None:
         return gray, field, []
     dark = np.where(part, paper_levels(gray).astype(np.uint8), gray)
-    if _printed_share(dark) > _PRINT:
-        return gray, field, []  # of a pale pen beside black print, the print is no signature
-    gray = dark
+    if _printed_share(dark) > _NO_SIGNATURE:
+        return gray, field, []  # a pale pen beside black print
     lined = any(lines.may_cross(ink, _CLEAR) for ink in (part, part.T))
-    return gray, ink_field(gray), [LINE if lined else PALE]
+    return dark, ink_field(dark), [LINE if lined else PALE]
 
 
 def _painted_over(gray: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,8 +233,11 @@ def _without_lines(
 ) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
     removed: list[Removal] = []
     for _ in range(_PASSES):
-        here = _around(field > EDGE)
-        ink = field[here] > EDGE
+        ink = field > EDGE
+        if not ink.any():
+            break
+        here = _around(ink)
+        ink = ink[here]
         dashed = lines.dashes(ink)
         teeth = lines.teeth(ink) if removed else []
         # Upright strokes often reach from end to end of the ink, seldom of the image.
@@ -270,11 +273,6 @@ def _without_lines(
 
 def _around(ink: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the ink, with paper around it where there is some."""
-    if not ink.any():
-        return slice(None), slice(None)
-    sides = []
-    for axis in (1, 0):
-        filled = np.flatnonzero(ink.any(axis=axis))
-        free = max(_FREE, round(_FREE_SHARE * np.ptp(filled)))
-        sides.append(slice(max(0, filled[0] - free), filled[-1] + 1 + free))
-    return tuple(sides)
+    top, bottom, left, right = ink_box(ink)
+    above, beside = (max(_FREE, round(_FREE_SHARE * side)) for side in (bottom - top, right - left))
+    return slice(max(0, top - above), bottom + above), slice(max(0, left - beside), right + beside)

@@ -17,7 +17,7 @@ from scipy import ndimage
 _STRIPS = 32  # at most, across the image
 _STEEPEST = np.tan(np.radians(8))
 _MOST_LINES = 40  # followed in one image and direction
-_DASHES, _TEETH = 6, 3  # at least, that make a line, or a comb in a box
+_DASHES, _TEETH = 6, 3  # at least, that make a line, or a comb
 _MOST_DASHES = 400
 _SAG = 0.012  # of a printed line's length, by which its paper may bend it
 
@@ -332,14 +332,17 @@ def teeth(ink: np.ndarray) -> list[Line]:
         return []
     stop = int(rows[-1]) + 1
     foot = stop - 3 - round(0.02 * ink.shape[1])  # the ground may have been a little slanted
-    runs = np.array(_runs(ink[max(0, foot)])).reshape(-1, 2)
+    if foot <= 0:
+        return []
+    runs = np.array(_runs(ink[foot])).reshape(-1, 2)
     middles, heights = runs.mean(axis=1) - 0.5, []
     for middle in middles:
         column = ink[:foot, max(0, int(middle) - 1) : int(middle) + 3].any(axis=1)
         heights.append(np.argmin(np.append(column[::-1], False)))
     heights, widths = np.array(heights, int), np.ptp(runs, axis=1)
     upright = (heights > 2 * widths) & (heights + stop - foot >= 5 * widths)
-    if upright.sum() < _TEETH:
+    written = np.ptp(np.flatnonzero(ink.any(axis=0)))
+    if upright.sum() < _TEETH or np.ptp(middles[upright]) < 0.4 * written:
         return []
     gaps = np.diff(middles[upright])
     if not _in_step(gaps, np.median(gaps), 0.75):

@@ -20,9 +20,9 @@ from PIL import Image, ImageOps
 from deepsign_utils import __version__
 from deepsign_utils.preprocessing import open_image, read_image_file
 from deepsign_utils.study.names import isolated_value
+from deepsign_utils.verifying.comparison import Comparison, per_cent
 
 if TYPE_CHECKING:
-    from deepsign_utils.verifying.comparison import Comparison
     from deepsign_utils.verifying.find_signatures import Box
     from deepsign_utils.verifying.verifier import Verifier
 
@@ -167,14 +167,14 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
             )
             for kind, llr in comparison.llrs.items()
             for low, high in [comparison.bounds[kind]]
-            if not comparison.copy_of
+            if comparison.has_evidence
         ),
         *(
-            (f"{kind.capitalize()} forgeries accepted", _rate(rate))
+            (f"{kind.capitalize()} forgeries accepted", per_cent(rate))
             for kind, rate in errors["fmr"].items()
             if rate
         ),
-        ("Genuine signatures rejected", _rate(errors["fnmr"])),
+        ("Genuine signatures rejected", per_cent(errors["fnmr"])),
         *(
             (
                 f"On {name} alone",
@@ -199,11 +199,6 @@ def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
         ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one.items())
         for one in sets
     )
-
-
-def _rate(rate: dict[str, float]) -> str:
-    value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
-    return f"{value} % [{low}, {high}]"
 
 
 def _shown(image: CaseImage) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from deepsign_utils.scoring import Rule
 
 DIVIDED = ("two_styles", "two_hands")
-"""Codes of remarks on references that look like two writers': no verdict can rest on them."""
+"""Codes of remarks on references that look like two writers'."""
 
 # Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
 # Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
@@ -115,6 +115,11 @@ class Comparison:
         return self.decision == "accepted"
 
     @property
+    def has_evidence(self) -> bool:
+        """Whether likelihood ratios apply: to no copy, and to references of one writer alone."""
+        return not self.copy_of and not divided(self.warnings)
+
+    @property
     def llr(self) -> float:
         """The log-likelihood ratio against the `opponent`; above 0 speaks for genuine."""
         return self.llrs[self.opponent]
@@ -124,9 +129,8 @@ class Comparison:
         return {
             "decision": self.decision,
             "score": self.score,
-            # A copy says nothing of who made it.
-            "llr": None if self.copy_of else self.llr,
-            "llrs": {} if self.copy_of else self.llrs,
+            "llr": self.llr if self.has_evidence else None,
+            "llrs": self.llrs if self.has_evidence else {},
             "bounds": {kind: list(pair) for kind, pair in self.bounds.items()},
             "threshold": {"name": self.threshold_name, "value": self.rule.accept_from}
             | asdict(self.rule),
@@ -147,10 +151,10 @@ class Comparison:
     def in_words(self) -> list[str]:
         """The verdict, what it is worth, and how often such verdicts err.
 
-        Of a copy no threshold decides, and nothing of the last is told.
+        Without evidence no threshold decides, and nothing of the last is told.
         """
         told = [self._verdict(), self._evidence()]
-        return told if self.copy_of else [*told, self._uncertainty()]
+        return [*told, self._uncertainty()] if self.has_evidence else told
 
     def _verdict(self) -> str:
         if self.copy_of:
@@ -160,10 +164,10 @@ class Comparison:
                 "signs twice"
                 f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
             )
-        if any(warning.code in DIVIDED for warning in self.warnings):
+        if divided(self.warnings):
             return (
                 "Referred to a person: the references look like two styles, or two writers', and "
-                f"no verdict can rest on them. The score was {self.score:.3f}."
+                "no verdict can rest on them."
             )
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
         if self.decision == "referred":
@@ -180,6 +184,8 @@ class Comparison:
     def _evidence(self) -> str:
         if self.copy_of:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
+        if divided(self.warnings):
+            return "Compare with one style, or one writer's references, for a likelihood ratio."
         return " ".join(self._support(kind) for kind in self.llrs)
 
     def _support(self, kind: str) -> str:
@@ -208,8 +214,8 @@ class Comparison:
         if not self.errors_by_set:
             (one,) = sets
             said = (
-                f"At this threshold {_per_cent(fmr)} of {self.opponent} forgeries were accepted "
-                f"and {_per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
+                f"At this threshold {per_cent(fmr)} of {self.opponent} forgeries were accepted "
+                f"and {per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
                 f"{one['writers']} {one.get('split', '')} writers of '{one['dataset']}'."
             )
             inferred = one.get("skilled_inferred_from")
@@ -226,7 +232,13 @@ class Comparison:
         )
 
 
-def _per_cent(rate: dict[str, float]) -> str:
+def divided(warnings: Iterable[Remark]) -> bool:
+    """Whether references look like two writers', so that no verdict can rest on them."""
+    return any(warning.code in DIVIDED for warning in warnings)
+
+
+def per_cent(rate: dict[str, float]) -> str:
+    """A rate and its interval, such as "5.0 % [3.1, 7.2]"."""
     value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
     return f"{value} % [{low}, {high}]"
 

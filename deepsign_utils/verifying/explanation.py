@@ -53,7 +53,7 @@ def moved(cells: np.ndarray, scores: np.ndarray, scoring: Scoring, references: i
         Of the whole canvas, then of the occluded ones.
     scoring : Scoring
     references : int
-        How many there were.
+        How many the scores rest on.
 
     Returns
     -------

@@ -655,7 +655,7 @@ class Looked(NamedTuple):
         return self.letters >= _PAGE_LETTERS
 
 
-def may_be_page(page: np.ndarray) -> bool:
+def has_pieces_of_a_page(page: np.ndarray) -> bool:
     """Whether there are pieces of ink enough for a page's letters; much faster than `look`.
 
     Parameters

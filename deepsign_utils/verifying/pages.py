@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageOps
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import load_grayscale, open_image, read_image_file
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.verifying.find_signatures import Box, Found, look, may_be_page
+from deepsign_utils.verifying.find_signatures import Box, Found, has_pieces_of_a_page, look
 
 MOST_PAGES = 200
 """Files with more pages are refused."""
@@ -336,7 +336,7 @@ def _may_be_page(content: bytes, name: str) -> bool:
     width, height = image.size
     if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
         return False
-    return image.format == "TIFF" or may_be_page(_pixels(image, name))
+    return image.format == "TIFF" or has_pieces_of_a_page(_pixels(image, name))
 
 
 def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:

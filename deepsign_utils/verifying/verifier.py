@@ -38,7 +38,7 @@ from deepsign_utils.scoring import DEFAULT_THRESHOLD, Scoring, score_against
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, misfit, scan_faults
-from deepsign_utils.verifying.comparison import DIVIDED, Comparison, Remark
+from deepsign_utils.verifying.comparison import Comparison, Remark, divided
 from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.model_folder import read_model
@@ -317,7 +317,7 @@ class Verifier:
             canvas = draw(ink, self.preprocessing)
             return float(self.score(references, self.embed(canvas[None]))[0])
 
-        referred = copy or any(remark.code in DIVIDED for remark in references.warnings)
+        referred = copy or divided(references.warnings)
         misfits = () if copy else misfit.remarks(references, signature, rule, score, score_of)
         return Comparison(
             decision="referred" if referred else str(rule.decide(score)),

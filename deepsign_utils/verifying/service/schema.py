@@ -80,15 +80,19 @@ class Explanation(BaseModel):
 class Verdict(BaseModel):
     """What the model says of a questioned signature."""
 
-    decision: Literal["accepted", "rejected", "referred"]
+    decision: Literal["accepted", "rejected", "referred"] = Field(
+        description="referred to a person: between two thresholds, a copy of a reference, or "
+        "references that look like two writers'"
+    )
     score: float = Field(description="higher is more genuine", examples=[0.61])
     llr: float | None = Field(
-        description="natural-log likelihood ratio, genuine against the opponent; null for a copy",
+        description="natural-log likelihood ratio, genuine against the opponent; null for a copy "
+        "and where the references look like two writers'",
         examples=[1.7],
     )
     llrs: dict[str, float] = Field(
         description="the same by kind: against a skilled forgery, and against another person's "
-        "genuine signature (random); empty for a copy"
+        "genuine signature (random); empty where llr is null"
     )
     bounds: dict[str, list[float]] = Field(
         description="by kind, the lowest and highest that the data support"
@@ -112,7 +116,7 @@ class Verdict(BaseModel):
     )
     warnings: list[ImageWarning]
     words: list[str] = Field(
-        description="verdict, evidence and, but for a copy, uncertainty, a sentence each"
+        description="verdict, evidence and, unless llr is null, uncertainty, a sentence each"
     )
     explanation: Explanation | None = Field(None, description="only if asked for")
     report: str | None = Field(None, description="the case file, HTML; only if asked for")

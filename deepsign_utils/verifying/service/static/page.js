@@ -207,7 +207,7 @@ function present(answer) {
     rejected: ["Rejected", "M5 5l14 14M19 5 5 19"],
     referred: ["For a person to decide", "M8 9a4 4 0 1 1 5.5 3.7c-1 .5-1.5 1.2-1.5 2.3M12 18.5v.5"],
   }[answer.decision];
-  const balanced = !answer.copy_of && Math.abs(answer.llr) < Math.log(2);
+  const balanced = answer.llr !== null && Math.abs(answer.llr) < Math.log(2);
   $("result").className = balanced ? `${answer.decision} balanced` : answer.decision;
   $("result").hidden = false;
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
@@ -371,7 +371,7 @@ function figures(answer) {
   const rows = {
     "Score": answer.score.toFixed(4),
     "Threshold": `${answer.threshold.value.toFixed(4)} (${answer.threshold.name})`,
-    "Log likelihood ratios": answer.copy_of ? "none: a copy says nothing of who made it" : Object.entries(answer.llrs).map(([kind, llr]) =>
+    "Log likelihood ratios": answer.llr === null ? "none" : Object.entries(answer.llrs).map(([kind, llr]) =>
       `${llr.toFixed(2)} against ${kind} forgeries (the data support ${answer.bounds[kind].map((bound) => bound.toFixed(1)).join(" to ")})`).join("; "),
     "Distances": answer.distances.map((distance) => distance.toFixed(4)).join(", "),
     "Measured on": answer.measured_on.map((set) => `${set.dataset} (${set.writers} writers)`).join("; "),
