@@ -174,6 +174,17 @@ def test_verdict_with_its_uncertainty(browser, service, files, questioned, verdi
     assert browser.js("document.querySelectorAll('#cleaned img').length") == 3
 
 
+def test_references_of_two_writers_are_for_a_person_to_decide(browser, service, files) -> None:
+    browser.open(service.url)
+
+    compare(browser, [files[0], files[4]], files[3])
+
+    assert text(browser, "#verdict") == "For a person to decide"
+    assert "look like two styles, or two writers'" in text(browser, "#evidence")
+    assert browser.js("document.querySelector('#errors').hidden")
+    assert "NaN" not in text(browser, "#result")
+
+
 def test_a_name_from_the_right_stands_by_itself(browser, service, files, tmp_path) -> None:
     named = tmp_path / "محمد 1.png"
     named.write_bytes(files[0].read_bytes())

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -154,43 +154,36 @@ def case_file(
 
 def _figures(comparison: Comparison) -> list[tuple[str, str]]:
     values = comparison.to_dict()
-    errors, k = values["expected_errors"], values["measured_references"]
     rows = [
         ("Score", f"{values['score']:.4f}"),
         ("Threshold", f"{values['threshold']['name']}: {values['threshold']['value']:.4f}"),
         ("References", str(values["references"])),
         ("Distances from them", ", ".join(f"{one:.3f}" for one in values["distances"])),
-        *(
-            (
-                f"Log likelihood ratio, {kind}",
-                f"{llr:.2f} (natural); the data support {low:.2f} to {high:.2f}",
-            )
-            for kind, llr in comparison.llrs.items()
-            for low, high in [comparison.bounds[kind]]
-            if comparison.has_evidence
-        ),
-        *(
-            (f"{kind.capitalize()} forgeries accepted", per_cent(rate))
-            for kind, rate in errors["fmr"].items()
-            if rate
-        ),
-        ("Genuine signatures rejected", per_cent(errors["fnmr"])),
-        *(
-            (
-                f"On {name} alone",
-                ", ".join(
-                    f"{_ERRORS[key]} {100 * value:.1f} %"
-                    for key, value in rates.items()
-                    if key in _ERRORS
-                ),
-            )
-            for name, rates in comparison.errors_by_set.items()
-        ),
+    ]
+    if comparison.has_evidence:
+        rows += _rates(comparison)
+    k = values["measured_references"]
+    return [
+        *rows,
         ("Measured with", f"{k} reference{'s' * (k > 1)}"),
         ("Measured on", _measured_on(values["measured_on"])),
         ("Comparisons", ", ".join(f"{n:,} {kind}" for kind, n in values["pairs"].items())),
     ]
-    return rows
+
+
+def _rates(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Likelihood ratios, and how often such verdicts err."""
+    for kind, llr in comparison.llrs.items():
+        low, high = comparison.bounds[kind]
+        said = f"{llr:.2f} (natural); the data support {low:.2f} to {high:.2f}"
+        yield f"Log likelihood ratio, {kind}", said
+    for kind, rate in comparison.expected_errors["fmr"].items():
+        if rate:
+            yield f"{kind.capitalize()} forgeries accepted", per_cent(rate)
+    yield "Genuine signatures rejected", per_cent(comparison.expected_errors["fnmr"])
+    for name, rates in comparison.errors_by_set.items():
+        told = [f"{_ERRORS[key]} {100 * rates[key]:.1f} %" for key in rates if key in _ERRORS]
+        yield f"On {name} alone", ", ".join(told)
 
 
 def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
