@@ -212,13 +212,25 @@ def _without_pale(
     gray: np.ndarray, field: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[Removal]]:
     part = pale_layer(gray, field)
-    if part is None:
+    if part is None or _parts_lines(gray, field, part):
         return gray, field, []
     dark = np.where(part, paper_levels(gray).astype(np.uint8), gray)
     if _printed_share(dark) > _NO_SIGNATURE:
         return gray, field, []  # a pale pen beside black print
     lined = any(lines.may_cross(ink, _CLEAR) for ink in (part, part.T))
     return dark, ink_field(dark), [LINE if lined else PALE]
+
+
+def _parts_lines(gray: np.ndarray, field: np.ndarray, part: np.ndarray) -> bool:
+    """Whether lines would go by halves: one thinner than a pixel pales where it lies in two rows."""
+    ink = field > EDGE
+    darkness = np.clip(1 - gray / paper_levels(gray), 0, 1).astype(np.float32)
+    for ink, darkness, part in ((ink, darkness, part), (ink.T, darkness.T, part.T)):
+        if lines.may_cross(ink):
+            found = [line for line in lines.follow(ink, darkness) if lines.is_even(line)]
+            if any(lines.is_parted(line, part, darkness) for line in found):
+                return True
+    return False
 
 
 def _painted_over(gray: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

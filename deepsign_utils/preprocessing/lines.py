@@ -19,6 +19,10 @@ _STEEPEST = np.tan(np.radians(8))
 _MOST_LINES = 40  # followed in one image and direction
 _DASHES, _TEETH = 6, 3  # at least, that make a line, or a comb
 _MOST_DASHES = 400
+_PART = 0.15  # of a line, at least, that is not there by chance
+_AS_RICH = 1.3  # times the ink, at most, of stretches that are of one line
+_ASLANT = 1.2  # columns a row, at most, by which a stroke crosses a line
+_WIDER = 2  # times, at most, that a stroke is wider where it leaves the line than where it meets it
 _SAG = 0.012  # of a printed line's length, by which its paper may bend it
 
 
@@ -377,6 +381,30 @@ def is_even(line: Line) -> bool:
     )
 
 
+def is_parted(line: Line, mask: np.ndarray, darkness: np.ndarray) -> bool:
+    """Whether a mask takes some stretches of a line that are as rich in ink as the others.
+
+    Parameters
+    ----------
+    line : Line
+    mask : np.ndarray
+        Shape (H, W), bool.
+    darkness : np.ndarray
+        Shape (H, W): share by which a pixel is darker than its paper.
+    """
+    columns = np.arange(line.start, line.stop)
+    rows = np.rint(line.row(columns)).astype(int)
+    reach = int(np.ceil(line.thickness / 2)) + 1
+    across = (rows + np.arange(-reach, reach + 1)[:, None]).clip(0, mask.shape[0] - 1)
+    taken = mask[across[reach], columns]
+    amount = darkness[across, columns].sum(axis=0)
+    share = taken.mean()
+    return bool(
+        _PART < share < 1 - _PART
+        and np.median(amount[~taken]) < _AS_RICH * np.median(amount[taken])
+    )
+
+
 def printed(across: list[Line], down: list[Line], ink: np.ndarray):
     """Which of the lines are the form's, not the hand's.
 
@@ -529,21 +557,63 @@ def erase(gray: np.ndarray, rest: np.ndarray, darkness: np.ndarray, paper: np.nd
     strokes = darkness[rest]
     stroke = float(np.quantile(strokes, 0.6)) if strokes.size else 1.0
     pale = line.darkness < 0.6 * stroke
+    if pale:
+        band = np.arange(int((bottom - top).max()) + 1)[:, None] + top
+        amount = darkness[band.clip(0, height - 1), columns].sum(axis=0)
+        alone = amount < _AS_RICH * np.median(amount)
     from_above, from_below = (
         (rows >= 0) & (rows < height) & rest[rows.clip(0, height - 1), columns]
         for rows in (top - 1, bottom + 1)
     )
     middle = (top + bottom) / 2
-    for offset in range(int((bottom - top).max()) + 1):
+    deep = int((bottom - top).max())
+    slanted = _crossings(from_above, from_below, deep)
+    for offset in range(deep + 1):
         rows = top + offset
         # What crosses is kept whole; what ends in the line, as far as its middle.
         kept = from_above & (from_below | (rows <= middle)) | from_below & (rows >= middle)
+        kept |= slanted[offset]
         inside = (rows <= bottom) & (rows >= 0) & (rows < height)
         ours = rows[inside & kept], columns[inside & kept]
         gray[ours] = np.maximum(gray[ours], (paper[ours] * (1 - stroke)).astype(np.uint8))
         theirs = rows[inside & ~kept], columns[inside & ~kept]
         if pale:
-            # A pale line under dark ink: what is clearly darker than the line is the hand's.
+            # A pale line under dark ink: what is clearly darker than the line is the hand's, unless
+            # it is the line itself, that pales where it lies in two rows.
             over = darkness[theirs] < (line.darkness + stroke) / 2
+            over |= alone[inside & ~kept]
             theirs = theirs[0][over], theirs[1][over]
         gray[theirs] = paper[theirs]
+
+
+def _crossings(above: np.ndarray, below: np.ndarray, deep: int) -> np.ndarray:
+    """Where strokes that meet a line from above and go on below it cross it aslant.
+
+    Parameters
+    ----------
+    above, below : np.ndarray
+        Shape (W,), bool: where strokes touch its upper and its lower edge.
+    deep : int
+        Rows from one to the other.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (deep + 1, W), bool.
+    """
+    across = np.zeros((deep + 1, len(above)), bool)
+    upper, lower = (np.array(_runs(edge), float).reshape(-1, 2) for edge in (above, below))
+    if not len(upper) or not len(lower):
+        return across
+    apart = np.abs(upper.mean(axis=1)[:, None] - lower.mean(axis=1))
+    for one, other in enumerate(apart.argmin(axis=1)):
+        wide = sorted((np.ptp(upper[one]), np.ptp(lower[other])))
+        if (
+            apart[:, other].argmin() == one
+            and apart[one, other] <= _ASLANT * deep
+            and wide[1] <= _WIDER * wide[0] + 2
+        ):
+            for offset, part in enumerate(np.linspace(0, 1, deep + 1)):
+                start, stop = np.rint((1 - part) * upper[one] + part * lower[other]).astype(int)
+                across[offset, start:stop] = True
+    return across
