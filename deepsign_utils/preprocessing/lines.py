@@ -21,7 +21,7 @@ _DASHES, _TEETH = 6, 3  # at least, that make a line, or a comb
 _MOST_DASHES = 400
 _PART = 0.15  # of a line, at least, that is not there by chance
 _AS_RICH = 1.3  # times the ink, at most, of stretches that are of one line
-_ASLANT = 1.2  # columns a row, at most, by which a stroke crosses a line
+_ASLANT = 2.0  # columns a row, at most, by which a stroke crosses a line
 _WIDER = 2  # times, at most, that a stroke is wider where it leaves the line than where it meets it
 _SAG = 0.012  # of a printed line's length, by which its paper may bend it
 
