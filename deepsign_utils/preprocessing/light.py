@@ -4,10 +4,15 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from deepsign_utils.preprocessing.ink import otsu
+from deepsign_utils.preprocessing.ink import cell_minima, otsu
 from deepsign_utils.preprocessing.shapes import convex_hull
 
+_DOTS = 0.1  # of what is dark, that lies alone where dots are strewn
 _COARSE = 96  # cells along the longer side
+_GROUND = 9  # cells, of which ink covers less than half
+_SHEET = 0.75  # of a sheet is paper; of dense light writing, half
+_STROKE, _LEAST_CELL = 0.7, 4  # of the light of its cell, that a stroke leaves; pixels
+_WRITTEN = 0.015  # of the cells, that strokes cross where somebody signed
 _STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
 
 
@@ -18,14 +23,17 @@ def _coarse(gray: np.ndarray) -> tuple[np.ndarray, int]:
 
 def undithered(gray: np.ndarray) -> np.ndarray | None:
     """Smooth an image of two levels whose paper is strewn with dots; None where it is not."""
-    sample = gray[:: max(1, gray.shape[0] // 64)]
+    rows = np.arange(1, gray.shape[0] - 1, max(1, gray.shape[0] // 64))
+    sample = gray[rows]
     if ((sample > 8) & (sample < 247)).any():
         return None
     dark = sample < 128
     edges = dark[:, 1:] != dark[:, :-1]
     alone = edges[:, 1:] & edges[:, :-1] & dark[:, 1:-1]
-    dotted = np.count_nonzero(alone) > 0.6 * np.count_nonzero(dark)
-    if np.count_nonzero(edges) < (0.04 if dotted else 0.12) * dark.size:
+    # A line of one pixel is alone in its row or its column, a dot in both.
+    alone &= (gray[rows - 1, 1:-1] >= 128) & (gray[rows + 1, 1:-1] >= 128)
+    dotted = np.count_nonzero(alone) > _DOTS * np.count_nonzero(dark)
+    if np.count_nonzero(edges) < (0.02 if dotted else 0.12) * dark.size:
         return None
     return np.rint(ndimage.gaussian_filter(gray.astype(np.float32), 1.5)).astype(np.uint8)
 
@@ -62,7 +70,7 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
     if page.mean() < 0.12:
         return None
     hull = convex_hull(page)
-    if np.count_nonzero(page) < 0.85 * np.count_nonzero(hull):
+    if np.count_nonzero(page) < 0.85 * np.count_nonzero(hull) or bright[hull].mean() < _SHEET:
         return None
     around = ~hull
     dark, paper = coarse[around & ~bright], coarse[hull & bright]
@@ -74,6 +82,8 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
     if ratio > 0.36 and not (sides >= 3 and ratio < 0.72):
         return None
     inside = np.asarray(Image.fromarray(hull).resize(gray.shape[::-1], Image.Resampling.NEAREST))
+    if ratio > 0.36 and _is_written_on(gray, ~inside):
+        return None
     # The sheet's edge lies somewhere in its outermost cells.
     return (
         ndimage.binary_erosion(np.pad(inside, 1, mode="edge"), iterations=round(1.5 * cell) + 1)[
@@ -82,6 +92,15 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
         if cell < 12
         else ndimage.minimum_filter(inside, 3 * cell)
     )
+
+
+def _is_written_on(gray: np.ndarray, outside: np.ndarray) -> bool:
+    """Whether there are strokes beyond a sheet: then its surroundings are paper in shadow."""
+    cell = max(_LEAST_CELL, -(-max(gray.shape) // _COARSE))
+    mean = np.asarray(Image.fromarray(gray).reduce(cell), np.float32)
+    strokes = cell_minima(gray, cell) < _STROKE * mean
+    beyond = ndimage.minimum_filter(cell_minima(outside, cell), 13)
+    return bool(beyond.any() and strokes[beyond].mean() > _WRITTEN)
 
 
 def cut_out(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -107,9 +126,28 @@ def cut_out(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def is_inverted(gray: np.ndarray) -> bool:
     """Whether ink is lighter than its ground."""
-    counts = np.cumsum(np.bincount(gray[::3, ::3].ravel(), minlength=256))
-    low, middle, high = np.searchsorted(counts, np.array([0.002, 0.5, 0.998]) * counts[-1])
-    return bool(high - middle > 40 and high - middle > 1.6 * (middle - low))
+    levels = _lowest_middle_highest(gray[::3, ::3])
+    if not _is_light(*levels):
+        return False
+    # Or most of the page lies in shadow: what is light and no stroke is left out.
+    _, middle, highest = levels
+    coarse, cell = _coarse(gray)
+    light = ndimage.median_filter(coarse, _GROUND) > (middle + highest) / 2
+    if not light.any():
+        return True
+    near = ndimage.binary_dilation(light, iterations=_GROUND // 2 + 2)
+    near = np.kron(near, np.ones((cell, cell), bool))[: gray.shape[0], : gray.shape[1]]
+    rest = gray[~near]
+    return rest.size > 0 and _is_light(*_lowest_middle_highest(rest))
+
+
+def _lowest_middle_highest(gray: np.ndarray) -> np.ndarray:
+    counts = np.cumsum(np.bincount(gray.ravel(), minlength=256))
+    return np.searchsorted(counts, np.array([0.002, 0.5, 0.998]) * counts[-1])
+
+
+def _is_light(lowest: int, middle: int, highest: int) -> bool:
+    return bool(highest - middle > 40 and highest - middle > 1.6 * (middle - lowest))
 
 
 def unshaded(gray: np.ndarray) -> np.ndarray | None:
@@ -126,7 +164,7 @@ def unshaded(gray: np.ndarray) -> np.ndarray | None:
     if step < _STEP or dark.mean() < 0.08 or border.mean() < 0.12:
         return None
     # Closing keeps a straight edge exactly, and takes away what is dark and narrow: the strokes.
-    light = _closed(ndimage.uniform_filter(gray.astype(np.float32), 3), size * cell)
+    light = _closed(ndimage.median_filter(gray, 3), size * cell)
     return np.clip(gray * (245 / np.maximum(light, 1)), 0, 255).astype(np.uint8)
 
 
