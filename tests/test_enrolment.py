@@ -15,6 +15,8 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.__main__ import main
+from deepsign_utils.capture import form
+from deepsign_utils.capture.paper import estimated_dpi
 from deepsign_utils.verifying.enrolment import first_copies
 from deepsign_utils.verifying.references import References, Signature
 from deepsign_utils.verifying.verifier import Verifier
@@ -248,6 +250,31 @@ def test_a_case_file_never_overwrites_what_it_judges(files: Path, output: str, c
     assert status == 2
     assert "is an input and would be overwritten" in capsys.readouterr().err
     assert (files / output).read_bytes() == before
+
+
+def test_what_a_seal_lies_across_is_referred_to_a_person(
+    verifier, files: Path, tmp_path: Path
+) -> None:
+    for number in (0, 5):
+        gray = np.asarray(Image.open(files / f"g{number}.png").convert("L"))
+        sealed = form.seal(gray, np.random.default_rng(0), 0.9, estimated_dpi(gray))
+        Image.fromarray(sealed).save(files / f"sealed{number}.png")
+    (files / "pairs.csv").write_text(
+        "left,right\ng0.png,sealed5.png\nsealed0.png,g5.png\ng0.png,g5.png\n"
+    )
+
+    assert main(["compare", str(files / "pairs.csv"), "--output", str(tmp_path / "out.csv")]) == 0
+    found = [
+        verifier.compare([files / left], files / right)
+        for left, right in (("g0.png", "sealed5.png"), ("sealed0.png", "g5.png"))
+    ]
+
+    rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [",referred,a stamp or seal" in row for row in rows] == [True, True, False]
+    for comparison in found:
+        assert comparison.decision == "referred"
+        assert comparison.to_dict()["llr"] is None
+        assert "a stamp or seal lies across" in comparison.in_words()[0]
 
 
 def test_compare_marks_copies(files: Path, tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from deepsign_utils import synthetic
-from deepsign_utils.preprocessing import Preprocessing, clean, has_ink, lines, load_image, plain
+from deepsign_utils.capture.geometry import light_on_dark
+from deepsign_utils.preprocessing import (
+    EDGE,
+    Preprocessing,
+    clean,
+    has_ink,
+    lines,
+    load_image,
+    plain,
+)
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 CANVAS = Preprocessing(64, 128, "fill")
@@ -47,6 +56,11 @@ def thickly_ruled(gray: np.ndarray) -> np.ndarray:
 def dithered(gray: np.ndarray) -> np.ndarray:
     """Light paper in black and white, strewn with single dots."""
     return np.asarray(Image.fromarray(np.minimum(gray, 246)).convert("1").convert("L"))
+
+
+def sparsely_dithered(gray: np.ndarray) -> np.ndarray:
+    """Paper so light that only one pixel in sixty is black."""
+    return np.asarray(Image.fromarray(np.minimum(gray, 251)).convert("1").convert("L"))
 
 
 def dashed(gray: np.ndarray) -> np.ndarray:
@@ -115,6 +129,17 @@ def in_shadow(gray: np.ndarray) -> np.ndarray:
     return dark
 
 
+def mostly_in_shadow(gray: np.ndarray) -> np.ndarray:
+    """All but a sharp corner of light; the ink lies in both."""
+    rows, columns = np.indices(gray.shape) / np.array(gray.shape)[:, None, None]
+    return np.where(rows + columns < 1.45, gray * 0.4, gray).astype(np.uint8)
+
+
+def finely_squared(gray: np.ndarray) -> np.ndarray:
+    """Squares of lines thinner than a pixel, askew, so that they lie now in one row, now in two."""
+    return np.minimum(hairlines(gray), hairlines(np.ascontiguousarray(gray.T)).T)
+
+
 def turned_over(gray: np.ndarray) -> np.ndarray:
     return 255 - gray
 
@@ -147,9 +172,11 @@ def codes(gray: np.ndarray) -> list[str]:
     ("spoil", "code", "least"),
     [
         (ruled, "ruled_line_removed", 0.85),
-        (hairlines, "ruled_line_removed", 0.8),
+        (hairlines, "ruled_line_removed", 0.85),
+        (finely_squared, "ruled_line_removed", 0.75),
         (thickly_ruled, "ruled_line_removed", 0.7),
         (dithered, "dithering_smoothed", 0.6),
+        (sparsely_dithered, "dithering_smoothed", 0.6),
         (dashed, "ruled_line_removed", 0.8),
         (dotted, "ruled_line_removed", 0.8),
         (boxed, "box_removed", 0.9),
@@ -158,7 +185,8 @@ def codes(gray: np.ndarray) -> list[str]:
         (labelled, "printed_text_removed", 0.9),
         (stamped, "pale_print_removed", 0.7),
         (on_a_desk, "sheet_found", 0.7),
-        (in_shadow, "shadow_removed", 0.6),
+        (in_shadow, "shadow_removed", 0.9),
+        (mostly_in_shadow, "shadow_removed", 0.9),
         (turned_over, "inverted", 0.95),
     ],
 )
@@ -220,6 +248,25 @@ def test_teeth_span_the_ink_and_the_legs_of_a_letter_do_not():
     assert len(lines.teeth(legs(range(20, 380, 40)))) == 9
     assert lines.teeth(legs(range(200, 230, 12))) == []
     assert lines.teeth(legs(range(20, 2900, 300), shape=(60, 3000))) == []
+
+
+@pytest.mark.parametrize("writer", [3, 7, 19])
+def test_dense_light_ink_is_no_sheet(writer):
+    gray = synthetic.draw_writer(11, writer, 1, 0).genuine[0]
+    spoilt = light_on_dark(gray, np.random.default_rng(0), 0.6)
+    assert codes(spoilt) == ["inverted"]
+    assert agreement(clean(spoilt, CANVAS), clean(gray, CANVAS)) > 0.8
+
+
+def test_a_stroke_aslant_is_kept_where_it_crosses_a_line(signatures):
+    slope = np.full((200, 400), 255, np.uint8)
+    image, draw, *_ = pen(slope)
+    draw.line([100, 170, 300, 50], fill=40, width=4)
+    stroke = np.asarray(image)
+    left = plain(ruled(stroke)).field > EDGE
+    columns = np.flatnonzero(left[:, 110:290].any(axis=0))
+    assert "ruled_line_removed" in codes(ruled(stroke))
+    assert np.diff(columns).max() <= 2
 
 
 def test_a_plain_scan_passes_unchanged(signatures):

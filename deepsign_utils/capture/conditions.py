@@ -124,7 +124,7 @@ CONDITIONS = (
     Condition("red stamp", "form", _red(form.stamp), _RED, COVERED),
     Condition("red line", "form", _red(form.ruled_line), _RED, CLEANED),
     Condition(
-        "blue ink, black line",
+        "blue ink on a black line",
         "form",
         in_turn(pen.coloured_ink, form.ruled_line),
         {"full": 1},

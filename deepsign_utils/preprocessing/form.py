@@ -221,16 +221,17 @@ def _without_pale(
     return dark, ink_field(dark), [LINE if lined else PALE]
 
 
-def _parts_lines(gray: np.ndarray, field: np.ndarray, part: np.ndarray) -> bool:
-    """Whether lines would go by halves: one thinner than a pixel pales where it lies in two rows."""
+def _parts_lines(gray: np.ndarray, field: np.ndarray, pale: np.ndarray) -> bool:
+    """Whether what is pale are stretches of lines: one thinner than a pixel pales between rows."""
     ink = field > EDGE
     darkness = np.clip(1 - gray / paper_levels(gray), 0, 1).astype(np.float32)
-    for ink, darkness, part in ((ink, darkness, part), (ink.T, darkness.T, part.T)):
-        if lines.may_cross(ink):
-            found = [line for line in lines.follow(ink, darkness) if lines.is_even(line)]
-            if any(lines.is_parted(line, part, darkness) for line in found):
-                return True
-    return False
+    return any(
+        lines.is_parted(line, part, dark)
+        for mask, dark, part in ((ink, darkness, pale), (ink.T, darkness.T, pale.T))
+        if lines.may_cross(mask)
+        for line in lines.follow(mask, dark)
+        if lines.is_even(line)
+    )
 
 
 def _painted_over(gray: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

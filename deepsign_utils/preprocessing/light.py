@@ -9,7 +9,7 @@ from deepsign_utils.preprocessing.shapes import convex_hull
 
 _DOTS = 0.1  # of what is dark, that lies alone where dots are strewn
 _COARSE = 96  # cells along the longer side
-_GROUND = 9  # cells, of which ink covers less than half
+_GROUND = 17  # cells, of which ink covers less than half
 _SHEET = 0.75  # of a sheet is paper; of dense light writing, half
 _STROKE, _LEAST_CELL = 0.7, 4  # of the light of its cell, that a stroke leaves; pixels
 _WRITTEN = 0.015  # of the cells, that strokes cross where somebody signed

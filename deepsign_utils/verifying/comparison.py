@@ -11,8 +11,19 @@ import numpy as np
 
 from deepsign_utils.scoring import Rule
 
-DIVIDED = ("two_styles", "two_hands")
-"""Codes of remarks on references that look like two writers'."""
+_TWO_WRITERS = (
+    "the references look like two styles, or two writers', and no verdict can rest on them.",
+    "Compare with one style, or one writer's references, for a likelihood ratio.",
+)
+NO_VERDICT = {
+    "two_styles": _TWO_WRITERS,
+    "two_hands": _TWO_WRITERS,
+    "under_a_stamp": (
+        "a stamp or seal lies across a signature, and no verdict can rest on the two together.",
+        "Compare signatures that nothing lies across for a likelihood ratio.",
+    ),
+}
+"""Warnings with which a person has to decide: why, and what to do instead."""
 
 # Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
 # Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
@@ -116,8 +127,9 @@ class Comparison:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether likelihood ratios apply: to no copy, and to references of one writer alone."""
-        return not self.copy_of and not divided(self.warnings)
+        """Whether likelihood ratios apply: to no copy, to nothing under a stamp, and to references
+        of one writer alone."""
+        return not self.copy_of and not no_verdict(self.warnings)
 
     @property
     def llr(self) -> float:
@@ -164,11 +176,8 @@ class Comparison:
                 "signs twice"
                 f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
             )
-        if divided(self.warnings):
-            return (
-                "Referred to a person: the references look like two styles, or two writers', and "
-                "no verdict can rest on them."
-            )
+        if reason := no_verdict(self.warnings):
+            return f"Referred to a person: {reason[0]}"
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
         if self.decision == "referred":
             return (
@@ -184,8 +193,8 @@ class Comparison:
     def _evidence(self) -> str:
         if self.copy_of:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
-        if divided(self.warnings):
-            return "Compare with one style, or one writer's references, for a likelihood ratio."
+        if reason := no_verdict(self.warnings):
+            return reason[1]
         return " ".join(self._support(kind) for kind in self.llrs)
 
     def _support(self, kind: str) -> str:
@@ -232,9 +241,9 @@ class Comparison:
         )
 
 
-def divided(warnings: Iterable[Remark]) -> bool:
-    """Whether references look like two writers', so that no verdict can rest on them."""
-    return any(warning.code in DIVIDED for warning in warnings)
+def no_verdict(warnings: Iterable[Remark]) -> tuple[str, str] | None:
+    """Why no verdict can rest on images with these warnings, and what to do; None where one can."""
+    return next((NO_VERDICT[one.code] for one in warnings if one.code in NO_VERDICT), None)
 
 
 def per_cent(rate: dict[str, float]) -> str:

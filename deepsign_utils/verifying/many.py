@@ -31,6 +31,7 @@ from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.pages import from_page
+from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.verifier import Verifier
 
 BLOCK = 2048
@@ -168,9 +169,9 @@ def compare_pairs(
         table's folder. See `read_pairs`.
     output : Path
         The same table with `score` (float, empty where there is none), `decision` ("accepted",
-        "rejected", "referred" or ""), `reason` (why there is no decision, that it is a copy, or
-        ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what is wrong
-        with the two images, or ""): ``.parquet``, or else CSV.
+        "rejected", "referred" or ""), `reason` (why there is no decision, or why a person has to
+        decide, or ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what
+        is wrong with the two images, or ""): ``.parquet``, or else CSV.
     threshold : str
         As for `Verifier.compare`.
     scheduler : str
@@ -250,6 +251,11 @@ def _judge_block(
         for row in _copied(left, right, np.isin(decision, ["accepted", "referred"])):
             decision[row] = "referred"
             reason[row] = "a copy of the reference, not an independent signature"
+        for row in np.flatnonzero(judged):
+            told = embeddings[left[row]].warnings + embeddings[right[row]].warnings
+            if UNDER_A_STAMP.message in told:
+                decision[row] = "referred"
+                reason[row] = "a stamp or seal lies across a signature"
     warnings = [
         " ".join(
             f"{side}: {embeddings[file].warnings}"

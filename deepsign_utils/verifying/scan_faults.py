@@ -16,6 +16,7 @@ from deepsign_utils.preprocessing import ink_box, ink_mask
 from deepsign_utils.preprocessing.shapes import ridge_depths
 from deepsign_utils.verifying import handwriting
 from deepsign_utils.verifying.find_signatures import look
+from deepsign_utils.verifying.stamps import is_stamped
 
 _WORKING_SIDE = 800  # larger images are looked at reduced: all faults are coarse
 
@@ -62,6 +63,11 @@ CUT_OFF = Fault(
 SEVERAL_SIGNATURES = Fault(
     "several_signatures",
     "The ink falls apart into distant groups: crop the image to one signature.",
+)
+UNDER_A_STAMP = Fault(
+    "under_a_stamp",
+    "A stamp or seal as dark as the ink lies across the signature, and could not be told from it: "
+    "scan it in colour, or give a signature with nothing across it.",
 )
 SHADED_PAPER = Fault(
     "shaded_paper",
@@ -141,6 +147,7 @@ def faults(
         (TOO_SMALL, enlarged > _ENLARGED),
         (CUT_OFF, _is_cut(ink)),
         (SEVERAL_SIGNATURES, _falls_apart(box)),
+        (UNDER_A_STAMP, is_stamped(ink)),
         (SHADED_PAPER, _is_shaded(small, ink)),
     )
     return tuple(fault for fault, present in found if present)

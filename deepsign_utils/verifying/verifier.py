@@ -38,7 +38,7 @@ from deepsign_utils.scoring import DEFAULT_THRESHOLD, Scoring, score_against
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, misfit, scan_faults
-from deepsign_utils.verifying.comparison import Comparison, Remark, divided
+from deepsign_utils.verifying.comparison import Comparison, Remark, no_verdict
 from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.model_folder import read_model
@@ -317,7 +317,8 @@ class Verifier:
             canvas = draw(ink, self.preprocessing)
             return float(self.score(references, self.embed(canvas[None]))[0])
 
-        referred = copy or divided(references.warnings)
+        warnings = references.warnings + signature.warnings
+        referred = copy or no_verdict(warnings)
         misfits = () if copy else misfit.remarks(references, signature, rule, score, score_of)
         return Comparison(
             decision="referred" if referred else str(rule.decide(score)),
@@ -337,7 +338,7 @@ class Verifier:
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
-            warnings=references.warnings + signature.warnings + misfits + references.unchecked(),
+            warnings=warnings + misfits + references.unchecked(),
             copy_of=copy,
         )
 

@@ -1,0 +1,97 @@
+"""Stamps and seals as dark as the ink they lie across: found by the frame that no hand draws.
+
+What is inside one cannot be told from the signature by its shade, and lies across it: nothing is
+taken away, but somebody has to look.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+_SIDE = 256  # pixels, at most, in which a frame is sought
+_ENCLOSED = 1.5  # times the ink, that frame and strokes enclose
+_RING, _FRAME = (17, 0.22), (13, 0.2)  # at least its radius: pixels, part of the shorter side
+_STRAY = 0.03  # of its radius, by which print strays from a frame's shape
+_CLOSED = 0.97  # of a frame that is there
+_PRINT = 0.08, 0.6  # of what a frame encloses, that is inked
+_TURNS = np.radians(np.arange(-45, 45))
+_AROUND = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+
+
+def is_stamped(ink: np.ndarray) -> bool:
+    """Tell whether a stamp's rectangular frame, or a seal's ring, lies on the ink.
+
+    Parameters
+    ----------
+    ink : np.ndarray
+        Shape (H, W), bool.
+    """
+    factor = max(1, -(-max(ink.shape) // _SIDE))
+    small = np.asarray(Image.fromarray(ink.view(np.uint8) * np.uint8(255)).reduce(factor)) > 60
+    filled = _filled(ndimage.maximum_filter(small, 3))
+    if np.count_nonzero(filled) < _ENCLOSED * np.count_nonzero(small):
+        return False
+    depth = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
+    radius = float(depth.max())
+    rows, columns = np.nonzero(small)
+    side = min(np.ptp(rows), np.ptp(columns))
+    return any(
+        _share(small, outline, max(1, round(_STRAY * radius))) >= _CLOSED
+        and _PRINT[0] < _share(small, inside, 0) < _PRINT[1]
+        for shapes, (least, part) in ((_rings, _RING), (_frames, _FRAME))
+        if radius >= max(least, part * side)
+        for outline, inside in shapes(depth, radius)
+    )
+
+
+def _filled(ink: np.ndarray) -> np.ndarray:
+    """The ink and what it encloses."""
+    labels, _ = ndimage.label(np.pad(~ink, 1, constant_values=True))
+    return (labels != labels[0, 0])[1:-1, 1:-1]
+
+
+def _rings(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Outlines (n, 2) and insides (m, 2), in rows and columns, of the largest circle that fits."""
+    middle = np.array(np.unravel_index(depth.argmax(), depth.shape))
+    unit = np.stack([np.sin(_AROUND), np.cos(_AROUND)], axis=1)
+    inside = np.concatenate([middle + share * radius * unit for share in np.arange(0.3, 0.9, 0.1)])
+    for less in range(4):
+        yield middle + (radius - less) * unit, inside
+
+
+def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `_rings`, of the smallest rectangle about what is deep within."""
+    margin = 0.6 * radius
+    labels, _ = ndimage.label(depth > margin)
+    deep = np.argwhere(labels == labels[np.unravel_index(depth.argmax(), depth.shape)])
+    axes = np.stack([np.sin(_TURNS), np.cos(_TURNS), np.cos(_TURNS), -np.sin(_TURNS)], axis=-1)
+    along = deep @ axes.reshape(-1, 2, 2).transpose(0, 2, 1)  # (turns, n, 2)
+    best = np.ptp(along, axis=1).prod(axis=1).argmin()
+    low, high = along[best].min(axis=0), along[best].max(axis=0)
+    back = axes[best].reshape(2, 2)
+    grid = np.stack(np.meshgrid(*(np.linspace(a, b, 24) for a, b in zip(low, high, strict=True))))
+    inside = grid.reshape(2, -1).T @ back
+    along_one, along_other = np.linspace(0, 1, 90)[:, None], np.linspace(0, 1, 60)[:, None]
+    for more in (-2, -1, 0, 1):
+        (top, left), (bottom, right) = low - margin - more, high + margin + more
+        corners = np.array([[top, left], [bottom, left], [bottom, right], [top, right]])
+        sides = [
+            start + (stop - start) * steps
+            for start, stop, steps in zip(
+                corners,
+                np.roll(corners, -1, axis=0),
+                (along_one, along_other) * 2,
+                strict=True,
+            )
+        ]
+        yield np.concatenate(sides) @ back, inside
+
+
+def _share(ink: np.ndarray, points: np.ndarray, stray: int) -> float:
+    """Share of points, in rows and columns, with ink at most `stray` pixels away."""
+    near = ndimage.maximum_filter(ink, 2 * stray + 1) if stray else ink
+    rows, columns = np.rint(points).astype(int).T
+    here = (rows >= 0) & (rows < ink.shape[0]) & (columns >= 0) & (columns < ink.shape[1])
+    return float(near[rows[here], columns[here]].sum() / len(points))
