@@ -285,6 +285,10 @@ def test_every_strength_is_measured_on_either_side(measured):
         assert row["silent"] <= row["fnmr"]["value"]
 
 
+def test_each_condition_can_be_named_by_only():
+    assert not any("," in name or name != name.strip() for name in BY_NAME)
+
+
 def test_an_aim_is_missed_only_where_the_interval_says_so():
     def rates(eer: float, low: float, fnmr: float = 0.1) -> dict:
         return {"eer": {"value": eer, "low": low}, "fnmr": {"value": fnmr, "low": fnmr}}
