@@ -405,8 +405,8 @@ def seal(
         )
         piece.paste(255, (round(x), round(y)), tile)
     turns = np.pi * np.arange(10) / 5
-    reach = np.where(np.arange(10) % 2, 0.14, 0.36) * radius
-    star = zip(centre + reach * np.sin(turns), centre - reach * np.cos(turns), strict=True)
+    tips = np.where(np.arange(10) % 2, 0.14, 0.36) * radius
+    star = zip(centre + tips * np.sin(turns), centre - tips * np.cos(turns), strict=True)
     draw.polygon([(float(x), float(y)) for x, y in star], fill=255)
     return _stamped(image, rng, strength, dpi, colour, piece)
 

@@ -239,7 +239,7 @@ def clean_table(
     cleaned = list(clean_files(root, paths, preprocessing, None, progress, description))
     usable = signatures[[one.canvas is not None for one in cleaned]]
     canvases = [one.canvas for one in cleaned if one.canvas is not None]
-    return usable, canvases, {one.path: one.problem for one in cleaned if one.canvas is None}
+    return usable, canvases, {one.path: one.problem for one in cleaned if one.problem is not None}
 
 
 def _clean_file(root: Path, preprocessing: Preprocessing, path: str) -> Cleaned:

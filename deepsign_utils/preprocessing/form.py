@@ -186,7 +186,7 @@ def _in_one_ink(rgb: np.ndarray) -> tuple[np.ndarray, list[Removal]]:
 def _printed_share(gray: np.ndarray) -> float:
     """Share of a page's ink that is lines, boxes and text in print."""
     field = ink_field(gray)
-    ink = np.count_nonzero(field > EDGE)
+    ink = int(np.count_nonzero(field > EDGE))
     gray, _, _ = _without_lines(gray, field)
     field, pieces = ink_in_pieces(gray)
     left = field > EDGE

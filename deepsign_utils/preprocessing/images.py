@@ -226,7 +226,8 @@ def _is_light_on_clear(rgba: Image.Image) -> bool:
     """Whether light ink stands on a transparent ground, which white paper would hide."""
     pixels = np.asarray(rgba.reduce(max(1, min(rgba.size) // 256)))
     seen = pixels[..., 3] > 128
-    return not seen.all() and seen.any() and bool(np.quantile(pixels[seen][:, :3], 0.02) > 150)
+    mixed = seen.any() and not seen.all()
+    return bool(mixed and np.quantile(pixels[seen][:, :3], 0.02) > 150)
 
 
 def resize(array: np.ndarray, shape: tuple[int, int], filter_: Image.Resampling) -> np.ndarray:

@@ -95,7 +95,7 @@ def _ridges(ink: np.ndarray) -> tuple[np.ndarray, int, int]:
     return ndimage.maximum_filter1d(np.clip(share - beside, 0, 0.7), 3, axis=1), strip, near
 
 
-def _straight(ridges: np.ndarray, strip: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def _straight(ridges: np.ndarray, strip: float, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean ridge along straight lines: rises over half the image, (rises, H) by row at the middle.
 
     A Hough transform of the strips.
@@ -157,7 +157,7 @@ def _followed(
     """Follow a line strip by strip, then column by column, and measure it."""
     count, height = ridges.shape
     width = darkness.shape[1]
-    columns, rows = [], []
+    found_columns, found_rows = [], []
     for number in range(count):
         guess = row + rise * (2 * (number + 0.5) / count - 1)
         low, high = int(max(0, guess - 4)), int(min(height, guess + 5))
@@ -168,11 +168,11 @@ def _followed(
         first, stop = _runs(window > window.max() - 1e-6)[0]
         peak = low + (first + stop - 1) // 2
         low, high = max(0, peak - 2), min(height, peak + 3)
-        rows.append(np.average(np.arange(low, high), weights=ridges[number, low:high]))
-        columns.append((number + 0.5) * strip)
-    if len(columns) < 5:
+        found_rows.append(np.average(np.arange(low, high), weights=ridges[number, low:high]))
+        found_columns.append((number + 0.5) * strip)
+    if len(found_columns) < 5:
         return None
-    columns, rows = np.array(columns), np.array(rows)
+    columns, rows = np.array(found_columns), np.array(found_rows)
     keep = np.ones(len(columns), bool)
     for _ in range(4):
         degree = 2 if keep.sum() >= 8 else 1
@@ -339,11 +339,11 @@ def teeth(ink: np.ndarray) -> list[Line]:
     if foot <= 0:
         return []
     runs = np.array(_runs(ink[foot])).reshape(-1, 2)
-    middles, heights = runs.mean(axis=1) - 0.5, []
+    middles, reached = np.mean(runs, axis=1) - 0.5, []
     for middle in middles:
         column = ink[:foot, max(0, int(middle) - 1) : int(middle) + 3].any(axis=1)
-        heights.append(np.argmin(np.append(column[::-1], False)))
-    heights, widths = np.array(heights, int), np.ptp(runs, axis=1)
+        reached.append(np.argmin(np.append(np.flip(column), False)))
+    heights, widths = np.array(reached, int), np.ptp(runs, axis=1)
     upright = (heights > 2 * widths) & (heights + stop - foot >= 5 * widths)
     written = np.ptp(np.flatnonzero(ink.any(axis=0)))
     if upright.sum() < _TEETH or np.ptp(middles[upright]) < 0.4 * written:
@@ -427,7 +427,7 @@ def printed(across: list[Line], down: list[Line], ink: np.ndarray):
     if not across and not down:
         return [], [], False
     rest = without(without(ink, across).T, down).T
-    spans = []
+    spans: list[tuple[int, int]] = []
     for axis, length in ((0, width), (1, height)):
         filled = np.flatnonzero(rest.any(axis=axis))
         spans.append((int(filled[0]), int(filled[-1])) if filled.size else (length, 0))

@@ -144,8 +144,8 @@ def trace(field: np.ndarray) -> Trace:
     size = [max(1, round(side * finer)) for side in field.shape[::-1]]
     if finer > 1:  # where strokes grow, their edge is interpolated
         field = np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC))
-    ink = Image.fromarray((field > EDGE) * np.uint8(255))
-    ink = np.asarray(ink.resize(size, Image.Resampling.BICUBIC))
+    image = Image.fromarray((field > EDGE) * np.uint8(255))
+    ink = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
     smooth = ndimage.uniform_filter(np.pad(ink, 2), 3)  # against spurs
     lines = thinned(smooth > 110)
     if not lines.any():  # a dot

@@ -74,8 +74,8 @@ def describe(mask: np.ndarray) -> np.ndarray:
     scale = _SIDE / max(ink.shape)
     if scale < 1:
         size = [max(1, round(side * scale)) for side in ink.shape[::-1]]
-        reduced = Image.fromarray(ink * np.uint8(255)).resize(size, Image.Resampling.HAMMING)
-        reduced = np.asarray(reduced) > 110
+        image = Image.fromarray(ink * np.uint8(255)).resize(size, Image.Resampling.HAMMING)
+        reduced = np.asarray(image) > 110
         ink = reduced if reduced.any() else ink
     share = ink.mean()
     ink = np.pad(ink, 8)
