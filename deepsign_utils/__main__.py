@@ -52,9 +52,12 @@ from deepsign_utils.study.surroundings import (
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
 
+    from deepsign_utils.verifying.calibration import People
+
 EXIT_STATUSES = """\
 exit status:
-  0    done; of compare, embed and evaluate: of those that could be used, and the rest are listed
+  0    done; of compare, embed, evaluate and calibrate: of those that could be used, and the rest
+       are listed
   1    stopped, and why stands on the standard error; of compare and embed: none could be used;
        of extract: a file could not be read, of reproduce: a number differs, of sweep: a run failed
   2    the command was typed wrongly
@@ -972,6 +975,12 @@ def _list_problems(problems: Sequence[str]) -> None:
         print(f"Left out: {problem}", file=sys.stderr)
 
 
+def _list_left_out(people: People) -> None:
+    _list_problems(
+        [why if path in why else f"{path}: {why}" for path, why in people.left_out.items()]
+    )
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     import numpy as np
 
@@ -1029,6 +1038,7 @@ def _calibrate(options: argparse.Namespace) -> None:
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout
     )
+    _list_left_out(people)
     chosen = calibration.calibrate(verifier.scoring, people, np.random.default_rng(options.seed))
     calibration.write_model(options.model, options.output, chosen)
     print(f"\n{calibration.in_words(verifier.scoring, chosen)}")
@@ -1045,6 +1055,8 @@ def _promise(options: argparse.Namespace) -> None:
     folders = _named_folders(options.datasets)
     verifier = Verifier.load(options.model)
     sets = [calibration.read_people(verifier, name, folder) for name, folder in folders]
+    for one in sets:
+        _list_left_out(one)
     chosen, left_out = calibration.promise(sets, np.random.default_rng(options.seed))
     calibration.write_model(options.model, options.output, chosen, left_out)
     table = left_out.round(3).to_string(index=False)

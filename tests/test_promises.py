@@ -4,6 +4,7 @@ The shipped model judges writers whom it never saw: synthetic ones here, and the
 signatures where they are at hand.
 """
 
+import io
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from serving import serving
 
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.__main__ import main
+from deepsign_utils.capture import form
 from deepsign_utils.datasets import read_dataset
 from deepsign_utils.preprocessing import density
 from deepsign_utils.scoring import Scoring
@@ -193,6 +195,32 @@ class TestEveryWayToAsk:
         with serving(store, model=PRETRAINED) as running:
             yield running
 
+    def test_an_enrolment_of_two_people_refers_whatever_it_is_asked(self, images, service):
+        for file in (images["references"][0], images["stranger"][0]):
+            upload = [("references", (file.name, file.read_bytes()))]
+            added = service.client.post("/writers/mixed/references", files=upload)
+            assert added.status_code == 201
+        assert "two_hands" in {one["code"] for one in added.json()["warnings"]}
+
+        for file in (images["references"][1], images["stranger"][0]):
+            asked = [("questioned", (file.name, file.read_bytes()))]
+            answer = service.client.post("/writers/mixed/verify", files=asked).json()
+            assert answer["decision"] == "referred"
+            assert answer["llr"] is None
+
+    def test_what_a_seal_lies_across_is_not_enrolled(self, images, service):
+        gray = np.asarray(Image.open(images["references"][0]).convert("L"))
+        sealed = Image.fromarray(form.seal(gray, np.random.default_rng(0), 0.9, 300))
+        content = io.BytesIO()
+        sealed.save(content, "PNG")
+
+        upload = [("references", ("sealed.png", content.getvalue()))]
+        answer = service.client.post("/writers/sealed/references", files=upload)
+
+        assert answer.status_code == 422
+        assert "stamp or seal" in answer.text
+        assert service.client.get("/writers/sealed").status_code == 404
+
     @pytest.mark.parametrize("k", [1, 2, 3, 4, 6])
     def test_python_command_line_service_and_enrolment_agree(self, verifier, images, service, k):
         references = images["references"][:k]
@@ -306,13 +334,17 @@ class TestCalibrateCommand:
         people = tmp_path / "people"
         for writer in range(6):
             (people / str(writer)).mkdir(parents=True)
-            for number, image in enumerate(draw_writer(11, writer, 4, 1).genuine):
+            # One person has one more than all others, and one image is none.
+            count = 5 if writer == 0 else 4
+            for number, image in enumerate(draw_writer(11, writer, count, 1).genuine):
                 Image.fromarray(image).save(people / str(writer) / f"{number}.png")
+        Image.new("L", (300, 100), 255).save(people / "1" / "blank.png")
 
         assert main(["calibrate", str(people), "--output", str(tmp_path / "mine")]) == 0
 
-        said = capsys.readouterr().out
-        assert "24 images of 6 writers, 0 left out" in said
+        said, complained = capsys.readouterr()
+        assert "25 images of 6 writers, 1 left out" in said
+        assert "Left out: 1/blank.png" in complained
         assert "6 writers are few" in said
         assert "inferred from" in said
         mine, shipped = Verifier.load(tmp_path / "mine"), Verifier.load()

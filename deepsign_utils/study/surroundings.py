@@ -111,11 +111,16 @@ SETTINGS = (  # of the service (verifying/service/settings.py), and beside them 
 )
 
 
+_NEAR = 0.86  # likeness of a name to a setting's, from which it is a slip of the pen
+
+
 def unknown_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that begin with ``DEEPSIGN_`` and are no setting: the nearest one, or ""."""
     known = [f"DEEPSIGN_{name}" for name in SETTINGS]
     names = [n for n in environment if n.startswith("DEEPSIGN_") and n not in known]
-    return {name: "".join(difflib.get_close_matches(name, known, n=1)) for name in sorted(names)}
+    return {
+        name: "".join(difflib.get_close_matches(name, known, 1, _NEAR)) for name in sorted(names)
+    }
 
 
 def tell_ignored(environment: MutableMapping[str, str] = os.environ, strict: bool = False) -> None:

@@ -253,7 +253,12 @@ def calibrate(
             + "."
         )
     population = replace(model.population, mean=people.population().mean)
-    tables = people.tables(population, rng)
+    # A number of references that only one or two people reach tells of them alone.
+    tables = {
+        k: table
+        for k, table in people.tables(population, rng).items()
+        if table["writer"].nunique() >= LEAST_WRITERS
+    }
     forged = people.signatures[people.signatures["kind"] == "forgery"]
     described = _described(people, "calibration")
     if forged["writer"].nunique() >= FORGED_WRITERS:

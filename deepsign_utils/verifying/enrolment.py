@@ -64,11 +64,11 @@ def look_at(
         if original is not None
     ]
     kept = [row for row, original in enumerate(originals) if original is None]
-    return kept, told + _unlike([names[row] for row in kept], embeddings[kept], scoring)
+    return kept, told + unlike([names[row] for row in kept], embeddings[kept], scoring)
 
 
-def _unlike(names: list[str], embeddings: np.ndarray, scoring: Scoring) -> list[Remark]:
-    """What is odd about references that are no copies."""
+def unlike(names: Sequence[str], embeddings: np.ndarray, scoring: Scoring) -> list[Remark]:
+    """What is odd about references, float32 (k, d), that are no copies of one another."""
     told = []
     if styles := two_styles(embeddings, scoring):
         one, other = (listed([names[row] for row in group]) for group in styles)

@@ -66,8 +66,8 @@ SEVERAL_SIGNATURES = Fault(
 )
 UNDER_A_STAMP = Fault(
     "under_a_stamp",
-    "A stamp or seal as dark as the ink lies across the signature, and could not be told from it: "
-    "scan it in colour, or give a signature with nothing across it.",
+    "A stamp or seal seems to lie across the signature, and could not be told from it: give a "
+    "signature with nothing across it.",
 )
 SHADED_PAPER = Fault(
     "shaded_paper",

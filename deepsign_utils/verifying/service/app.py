@@ -26,6 +26,7 @@ from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.verifying.case_file import CaseImage, case_file
 from deepsign_utils.verifying.pages import parse_box
+from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.service import logs, schema
 from deepsign_utils.verifying.service.batching import OverloadedError
 from deepsign_utils.verifying.service.engine import QUESTIONED, Engine, UnknownTypeError
@@ -291,6 +292,9 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         """Enrol references of a writer: all of the request, or none."""
         images, names = await contents(references, "reference")
         signatures = await engine.read(images, names)
+        for signature in signatures:
+            if UNDER_A_STAMP.code in (warning.code for warning in signature.warnings):
+                raise DeepSignError(f"{signature.name}: {UNDER_A_STAMP.message}")
         embeddings = await engine.embed([signature.canvas for signature in signatures])
         before = await asyncio.to_thread(engine.enrolled, writer)
         known = await engine.references(signatures, embeddings, before)

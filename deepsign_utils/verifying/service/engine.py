@@ -15,6 +15,7 @@ from PIL import Image
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import ImageTooLargeError, open_image
 from deepsign_utils.study.processes import usable_processors
+from deepsign_utils.verifying import enrolment
 from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.explanation import moved, occlude
@@ -144,11 +145,13 @@ class Engine:
         if kept is None:
             return None
         embeddings, traces = kept
+        names = tuple(f"enrolled reference {n}" for n in range(1, len(traces) + 1))
         return References(
             embeddings,
             self.verifier.identity,
-            traces=tuple(Trace.from_bytes(trace) if trace else None for trace in traces),
-            names=tuple(f"enrolled reference {n}" for n in range(1, len(traces) + 1)),
+            tuple(enrolment.unlike(names, embeddings, self.verifier.scoring)),
+            tuple(Trace.from_bytes(trace) if trace else None for trace in traces),
+            names,
         )
 
     async def judge(
