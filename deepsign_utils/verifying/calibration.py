@@ -253,7 +253,7 @@ def calibrate(
             + "."
         )
     population = replace(model.population, mean=people.population().mean)
-    # A number of references that only one or two people reach tells of them alone.
+    # A number of references that fewer people reach tells of them alone.
     tables = {
         k: table
         for k, table in people.tables(population, rng).items()

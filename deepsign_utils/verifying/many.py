@@ -253,7 +253,7 @@ def _judge_block(
             reason[row] = "a copy of the reference, not an independent signature"
         for row in np.flatnonzero(judged):
             told = embeddings[left[row]].warnings + embeddings[right[row]].warnings
-            if UNDER_A_STAMP.message in told:
+            if UNDER_A_STAMP.message in told and not reason[row]:
                 decision[row] = "referred"
                 reason[row] = "a stamp or seal lies across a signature"
     warnings = [

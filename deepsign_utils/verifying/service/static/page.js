@@ -229,7 +229,7 @@ function present(answer) {
     ...(fmr.random ? [tile("Random forgeries accepted", fmr.random)] : []),
     tile("Genuine signatures rejected", fnmr));
   $("measured").textContent = answer.words[2] ?? "";
-  $("errors").hidden = answer.llr === null;  // of a copy, and of two writers, no threshold decides
+  $("errors").hidden = answer.llr === null;  // no threshold decides
   figures(answer);
   $("verdict").focus({ preventScroll: true });
   $("result").scrollIntoView();
