@@ -930,7 +930,9 @@ def _verify(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # judged, and whoever read it has left
         forget_output()
     except DeepSignError as error:
-        print(f"\n{error}\n", file=sys.stderr)
+        told_by = getattr(error, "told", None)  # a page whose signature these options can name
+        why = told_by("--page and --box") if told_by else error
+        print(f"\n{why}\n", file=sys.stderr)
         return 2
     except (Exception, KeyboardInterrupt) as error:
         print(f"\nNot judged: {type(error).__name__}: {error}\n", file=sys.stderr)

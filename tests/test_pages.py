@@ -17,8 +17,16 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.__main__ import main
 from deepsign_utils.runs import finding
 from deepsign_utils.synthetic.pages import KINDS, Page, compose, synthetic_signature
+from deepsign_utils.verifying import many
 from deepsign_utils.verifying.find_signatures import find_signatures, look, overlap
-from deepsign_utils.verifying.pages import COLUMNS, MOST_PAGES, from_page, read_pages
+from deepsign_utils.verifying.pages import (
+    COLUMNS,
+    MOST_PAGES,
+    Questioned,
+    WhichSignatureError,
+    from_page,
+    read_pages,
+)
 
 RECALL, PRECISION = 0.4, 0.5  # of few pages; docs/extract.md has what was measured on many
 KINDS_IN_TURN = [kind for kind in KINDS if kind != "register"]
@@ -277,8 +285,11 @@ def test_a_page_without_a_signature_or_with_several_is_refused(
     both = tmp_path / "both.tif"
     first = Image.fromarray(letter.image).convert("RGB")
     first.save(both, save_all=True, append_images=[first])
-    with pytest.raises(DeepSignError, match=r"2 signatures.*page 1, box .*page 2, box"):
+    with pytest.raises(
+        WhichSignatureError, match=r"2 signatures.*page 1, box .*page 2, box"
+    ) as told:
         from_page(both)
+    assert "with the parameters page and box" in str(told.value)
     assert from_page(both, page=2).where.startswith("page 2")
     with pytest.raises(DeepSignError, match="no page 3"):
         from_page(both, page=3)
@@ -291,6 +302,71 @@ def test_a_page_without_a_signature_or_with_several_is_refused(
         from_page(tmp_path / "unsigned.png", box=(10, 10, 99999, 20))
     with pytest.raises(DeepSignError, match="200,10,100,20 is empty"):
         from_page(tmp_path / "unsigned.png", box=(200, 10, 100, 20))
+
+
+@pytest.fixture(scope="module")
+def documents(letter: Page, unsigned: Page, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PDF with one signature, two and none; the signature alone; and what is no document."""
+    folder = tmp_path_factory.mktemp("documents")
+    page, bare = (Image.fromarray(one.image).convert("RGB") for one in (letter, unsigned))
+    page.save(folder / "one.pdf", resolution=150)
+    page.save(folder / "two.pdf", resolution=150, save_all=True, append_images=[page])
+    bare.save(folder / "none.pdf", resolution=150)
+    left, top, right, bottom = letter.signatures[0]
+    Image.fromarray(letter.image[top:bottom, left:right]).save(folder / "alone.png")
+    (folder / "text.png").write_text("no image")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("questioned", "told"),
+    [
+        ("two.pdf", ("2 signatures", "with --page and --box, or", "They are: page 1, box")),
+        ("none.pdf", ("No signature", "with --page and --box, or")),
+        ("text.png", ("PNG, TIFF, JPEG, BMP, WebP, AVIF or HEIC image, nor a PDF",)),
+    ],
+)
+def test_verify_says_what_its_options_can_do(
+    documents: Path, questioned: str, told: tuple, capsys: pytest.CaptureFixture
+) -> None:
+    files = [str(documents / name) for name in ("alone.png", questioned)]
+    assert main(["verify", files[0], "--questioned", files[1]]) == 2
+    said = capsys.readouterr().err
+    for words in told:
+        assert words in said
+
+
+def test_compare_asks_for_nothing_that_a_table_cannot_say(documents: Path, tmp_path: Path) -> None:
+    names = [("alone.png", f"{name}.pdf") for name in ("one", "two", "none")]
+    names += [("one.pdf", "alone.png"), ("alone.png", "text.png")]
+    table = "".join(f"{left},{right}\n" for left, right in [("left", "right"), *names])
+    (documents / "pairs.csv").write_text(table)
+
+    main(["-q", "compare", str(documents / "pairs.csv"), "--output", str(tmp_path / "out.csv")])
+
+    with (tmp_path / "out.csv").open() as file:
+        one, two, none, reference, text = csv.DictReader(file)
+    # That the PDF cannot be a reference of another pair is nothing against this one.
+    assert one["decision"]
+    assert one["where"].startswith("page 1, box")
+    assert "is a PDF, and an image of one signature is needed here" in reference["reason"]
+    assert "2 signatures" in two["reason"]
+    assert "page 2, box" in two["reason"]
+    assert "nor a PDF" in text["reason"]
+    for row in (two, none):
+        assert "give an image of the signature alone" in row["reason"]
+        assert "--" not in row["reason"]
+        assert "parameter" not in row["reason"]
+
+
+def test_what_was_cut_from_a_page_and_cannot_be_judged_is_named_after_the_page(
+    documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = Questioned(np.full((60, 200), 255, np.uint8), "page 1, box 1,1,200,60, as given")
+    monkeypatch.setattr(many, "from_page", lambda file: empty)
+    (documents / "pairs.csv").write_text("left,right\nalone.png,one.pdf\n")
+    assert main(["compare", str(documents / "pairs.csv"), "--output", str(tmp_path / "o.csv")]) == 1
+    assert f"{documents / 'one.pdf'}: " in (tmp_path / "o.csv").read_text()
 
 
 def test_verify_judges_a_page_and_says_which_box(

@@ -38,6 +38,10 @@ _MAX_BYTES = 4 * MAX_PIXELS
 WORKING_SIDE = 2000  # longer scans are reduced first: strokes stay far wider than a pixel
 
 
+class UnknownImageError(DeepSignError):
+    """The file is no image of a format that is read."""
+
+
 class ImageTooLargeError(DeepSignError):
     """The image has more pixels, or its file more bytes, than are read."""
 
@@ -60,8 +64,8 @@ def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Ima
     Raises
     ------
     DeepSignError
-        If it is no image of a known format; ImageTooLargeError if it has more than `MAX_PIXELS`
-        pixels.
+        UnknownImageError if it is no image of a known format; ImageTooLargeError if it has more
+        than `MAX_PIXELS` pixels.
     """
     if not isinstance(source, bytes):
         source, name = read_image_file(Path(source)), str(source)
@@ -70,9 +74,19 @@ def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Ima
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(name) from error
     except Exception as error:  # a damaged header can raise nearly anything
-        raise DeepSignError(f"{name} is not a readable {READABLE} image") from error
+        if is_pdf(source):
+            raise UnknownImageError(
+                f"{name} is a PDF, and an image of one signature is needed here: cut the signature "
+                "out, as `deepsign extract` does, and give that."
+            ) from error
+        raise UnknownImageError(f"{name} is not a readable {READABLE} image") from error
     _refuse_large(image, name)
     return image
+
+
+def is_pdf(content: bytes) -> bool:
+    """Whether a file's content is a PDF: its mark stands within the first kilobyte."""
+    return b"%PDF-" in content[:1024]
 
 
 def load_grayscale(

@@ -30,7 +30,7 @@ from deepsign_utils.study.artefacts import digest, write_atomically
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
-from deepsign_utils.verifying.pages import from_page
+from deepsign_utils.verifying.pages import WhichSignatureError, from_page
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.verifier import Verifier
 
@@ -222,14 +222,16 @@ def _judge_block(
     rule = verifier.scoring.rule(threshold, 1)
     left, right = ([folder / row[side] for row in rows] for side in _SIDES)
     with tempfile.TemporaryDirectory(prefix="deepsign-") as scratch:
-        cuts, where, problems = _cut_from_pages(right, Path(scratch))
+        cuts, where, no_cut = _cut_from_pages(right, Path(scratch))
         original = {cut: file for file, cut in cuts.items()}
         right = [cuts.get(file, file) for file in right]
-        files = [file for file in dict.fromkeys([*left, *right]) if file not in problems]
-        embeddings, unusable = _embedded(verifier, str(model), files)
-        problems |= {original.get(file, file): why for file, why in unusable.items()}
+        files = [*left, *(file for file in right if file not in no_cut)]
+        embeddings, problems = _embedded(verifier, str(model), list(dict.fromkeys(files)))
+        for cut in set(problems) & set(original):
+            problems[cut] = problems[cut].replace(str(cut), str(original[cut]))
+        # A page may be a reference of one pair, and questioned in another.
         reason = [
-            problems.get(one) or problems.get(original.get(other, other)) or ""
+            problems.get(one) or no_cut.get(other) or problems.get(other) or ""
             for one, other in zip(left, right, strict=True)
         ]
         judged = np.array([not text for text in reason], dtype=bool)
@@ -271,7 +273,7 @@ def _judge_block(
         "reason": np.array(reason, str),
         "where": np.array([where.get(original.get(file, file), "") for file in right], str),
         "warnings": np.array(warnings, str),
-        "problems": np.array(list(problems.values()), str),
+        "problems": np.array([*no_cut.values(), *problems.values()], str),
     }
 
 
@@ -320,6 +322,9 @@ def _cut_from_pages(
     for file in dict.fromkeys(files):
         try:
             found = from_page(file)
+        except WhichSignatureError as error:
+            problems[file] = error.told()  # a table has no place for a page or a box
+            continue
         except DeepSignError as error:
             problems[file] = str(error)
             continue

@@ -24,7 +24,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing import load_grayscale, open_image, read_image_file
+from deepsign_utils.preprocessing import (
+    UnknownImageError,
+    is_pdf,
+    load_grayscale,
+    open_image,
+    read_image_file,
+)
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.verifying.find_signatures import Box, Found, has_pieces_of_a_page, look
 
@@ -36,9 +42,35 @@ COLUMNS = ("page_file", "page", "left", "top", "right", "bottom", "confidence", 
 
 _MARGIN = 0.12  # of a signature's height, kept around it
 _SECONDS = 30  # a page may take to render
-_PDF = b"%PDF-"
 _LEAST_PAGE = 700  # pixels of the longer side: smaller images are of a signature alone
 _MOST_PAGE = 36_000_000  # pixels: A4 at 600 dots an inch
+
+
+class WhichSignatureError(DeepSignError):
+    """A document does not show just one signature.
+
+    Parameters
+    ----------
+    problem : str
+        What was found, in words.
+    found : sequence of (page, Box)
+        The signatures on it.
+    """
+
+    def __init__(self, problem: str, found: Sequence[tuple[int, Box]] = ()) -> None:
+        self._problem = problem
+        self.found = tuple(found)
+        super().__init__(self.told("the parameters page and box"))
+
+    def told(self, options: str = "") -> str:
+        """What to do about it; `options` say which signature is meant, where something can."""
+        say = f"say where the one meant stands, with {options}, or " if options else ""
+        cut = " (`deepsign extract` cuts them out)" if self.found else ""
+        listed = "; ".join(f"page {page}, box {_in_words(box)}" for page, box in self.found)
+        return (
+            f"{self._problem}: {say}give an image of the signature alone{cut}."
+            + f" They are: {listed}." * bool(listed)
+        )
 
 
 class Page(NamedTuple):
@@ -46,11 +78,6 @@ class Page(NamedTuple):
 
     number: int
     image: np.ndarray
-
-
-def is_pdf(content: bytes) -> bool:
-    """Whether a file's content is a PDF: its mark stands within the first kilobyte."""
-    return _PDF in content[:1024]
 
 
 def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterator[Page]:
@@ -79,7 +106,7 @@ def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterat
     if is_pdf(source):
         yield from _pdf_pages(source, name)
         return
-    image = open_image(source, name)
+    image = open_page(source, name)
     several = image.format == "TIFF"
     for number in count(1):
         if number > MOST_PAGES:
@@ -98,6 +125,14 @@ def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterat
             raise DeepSignError(
                 f"{name} is damaged: its page {number + 1} cannot be read"
             ) from error
+
+
+def open_page(content: bytes, name: str) -> Image.Image:
+    """`preprocessing.open_image` where a PDF is taken, too; UnknownImageError says so."""
+    try:
+        return open_image(content, name)
+    except UnknownImageError as error:
+        raise UnknownImageError(f"{error}, nor a PDF") from error
 
 
 def _too_many_pages(name: str) -> DeepSignError:
@@ -292,7 +327,7 @@ def from_page(
     Raises
     ------
     DeepSignError
-        If it cannot be read, shows no signature, or several; the message lists them.
+        If it cannot be read; WhichSignatureError if it shows no signature, or several.
     """
     if not isinstance(source, bytes):
         source, name = read_image_file(Path(source)), str(source)
@@ -319,20 +354,16 @@ def from_page(
         where = f"page {number}, box {_in_words(one.box)}, confidence {one.confidence:.2f}"
         return Questioned(image, where)
     if not found:
-        raise DeepSignError(
-            f"No signature was found on {name}: give an image of the signature alone, or say where "
-            "it is by its page and box (--page, --box)."
-        )
-    listed = "; ".join(f"page {number}, box {_in_words(one.box)}" for number, one, _ in found)
-    raise DeepSignError(
-        f"{len(found)} signatures were found on {name}: say which one by its page and box (--page, "
-        f"--box), or send it alone. They are: {listed}."
+        raise WhichSignatureError(f"No signature was found on {name}")
+    raise WhichSignatureError(
+        f"{len(found)} signatures were found on {name}",
+        [(number, one.box) for number, one, _ in found],
     )
 
 
 def _may_be_page(content: bytes, name: str) -> bool:
     """Whether an image is as large as a page and, being the only one of its file, full as one."""
-    image = open_image(content, name)
+    image = open_page(content, name)
     width, height = image.size
     if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
         return False
@@ -344,7 +375,7 @@ def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
     chosen = None
     for one in read_pages(content, name):
         if page is None and chosen:
-            raise DeepSignError(f"{name} has several pages: say which one the box is on (--page).")
+            raise DeepSignError(f"{name} has several pages: give the box's page, too.")
         if page in (None, one.number):
             chosen = one
         if page == one.number:

@@ -23,13 +23,13 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 
 from deepsign_utils import DeepSignError, __version__
-from deepsign_utils.preprocessing import ImageTooLargeError, open_image
+from deepsign_utils.preprocessing import ImageTooLargeError, UnknownImageError, open_image
 from deepsign_utils.verifying.case_file import CaseImage, case_file
 from deepsign_utils.verifying.pages import parse_box
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.service import logs, schema
 from deepsign_utils.verifying.service.batching import OverloadedError
-from deepsign_utils.verifying.service.engine import QUESTIONED, Engine, UnknownTypeError
+from deepsign_utils.verifying.service.engine import QUESTIONED, Engine
 from deepsign_utils.verifying.service.guard import Guard
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import OtherModelError, TooManyReferencesError
@@ -37,7 +37,7 @@ from deepsign_utils.verifying.service.store import OtherModelError, TooManyRefer
 _STATIC = Path(__file__).parent / "static"
 _STATUS: dict[type[Exception], int] = {  # the first that fits
     ImageTooLargeError: 413,
-    UnknownTypeError: 415,
+    UnknownImageError: 415,
     OverloadedError: 503,
     TooManyReferencesError: 409,
     OtherModelError: 409,

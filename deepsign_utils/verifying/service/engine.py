@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing import ImageTooLargeError, open_image
+from deepsign_utils.preprocessing import ImageTooLargeError, is_pdf, open_image
 from deepsign_utils.study.processes import usable_processors
 from deepsign_utils.verifying import enrolment
 from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
-from deepsign_utils.verifying.pages import is_pdf
+from deepsign_utils.verifying.pages import open_page
 from deepsign_utils.verifying.references import References, Signature
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
@@ -35,10 +35,6 @@ _MOST_SCANS = 100  # of a progressive JPEG: each is decoded over the whole image
 
 class NotReadyError(OverloadedError):
     """The model is still being loaded."""
-
-
-class UnknownTypeError(DeepSignError):
-    """The content is no image of a known type."""
 
 
 class Engine:
@@ -112,7 +108,7 @@ class Engine:
 
         Raises
         ------
-        UnknownTypeError, ImageTooLargeError, DeepSignError
+        UnknownImageError, ImageTooLargeError, DeepSignError
         """
         verifier, loop, where = self.verifier, asyncio.get_running_loop(), (page, box)
         reading = [
@@ -218,7 +214,7 @@ def read_upload(
 
     Raises
     ------
-    UnknownTypeError
+    UnknownImageError
         If it is no image of a known type.
     ImageTooLargeError
         If it has more pixels than allowed.
@@ -228,12 +224,7 @@ def read_upload(
     if name == QUESTIONED and is_pdf(content):
         with _one_photograph:
             return verifier.read_questioned(content, name, page, box)
-    try:
-        image = open_image(content, name)
-    except ImageTooLargeError:
-        raise
-    except DeepSignError as error:
-        raise UnknownTypeError(str(error)) from error
+    image = (open_page if name == QUESTIONED else open_image)(content, name)
     if image.width * image.height > max_pixels:
         raise ImageTooLargeError(
             f"{name} has {image.width} x {image.height} pixels, and {max_pixels:,} are allowed: "
