@@ -40,6 +40,9 @@ MOST_VARIED_OF_TWO = 2.0
 DEFAULT_THRESHOLD = "eer"
 """The threshold that every model has."""
 
+BY_RATE = ("fmr=x", "fnmr=x", "fmr=x,fnmr=y")
+"""The other names that `Scoring.rule` knows; x and y stand for rates."""
+
 TOLERANCES = (0.01, 0.02, 0.05)
 """The errors at which the share of comparisons decided is told."""
 
@@ -622,8 +625,9 @@ class Scoring:
                 limits[kind] = math.nan
         if not set(limits) <= {"fmr", "fnmr"} or not all(0 < x <= 1 for x in limits.values()):
             raise DeepSignError(
-                f"There is no threshold '{name}': use {', '.join(operation.thresholds)}, fmr=x, "
-                "fnmr=x or fmr=x,fnmr=y, with x above 0 and up to 1, such as fmr=0.01."
+                f"There is no threshold '{name}': use {', '.join(operation.thresholds)}, "
+                f"{', '.join(BY_RATE[:-1])} or {BY_RATE[-1]}, with x above 0 and up to 1, such as "
+                "fmr=0.01."
             )
         curve = operation.curve
         found = {}
@@ -644,6 +648,14 @@ class Scoring:
         if accept is None or reject is None:
             return Rule(*[reject if accept is None else accept] * 2)
         return Rule(reject, accept) if reject < accept else Rule(*[(reject + accept) / 2] * 2)
+
+    def least_rates(self) -> dict[str, float]:
+        """The lowest FMR and FNMR that `rule` takes, whatever the number of references."""
+        kinds = {"fmr": self.opponent, "fnmr": "genuine"}
+        return {
+            name: 1 / min(operation.pairs[kind] for operation in self.operations.values())
+            for name, kind in kinds.items()
+        }
 
     def threshold(self, name: str, references: int) -> float:
         """The lowest score that is accepted; names and errors as in `rule`."""

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import os
 import re
 import signal
@@ -24,6 +25,8 @@ from deepsign_utils import models, scoring
 from deepsign_utils.deployed_encoder import export
 from deepsign_utils.preprocessing import Preprocessing, clean
 from deepsign_utils.study import seal, write_json
+from deepsign_utils.synthetic import pages
+from deepsign_utils.verifying.find_signatures import find_signatures
 
 ROOT = Path(__file__).resolve().parent.parent
 CANVAS = Preprocessing(canvas_height=32, canvas_width=64)
@@ -37,6 +40,17 @@ def signature(writer: int, specimen: int = 0, unsteadiness: float = 3) -> Image.
     image = Image.new("L", (300, 120), 255)
     ImageDraw.Draw(image).line([tuple(point) for point in shaken], fill=30, width=4, joint="curve")
     return image
+
+
+@functools.cache
+def letter() -> Image.Image:
+    """A page at 150 dots an inch, on which just one signature is found."""
+    drawn = (
+        pages.compose(5, number, kind="letter", signed=True, script="latin", dpi=150)
+        for number in itertools.count()
+    )
+    page = next(page for page in drawn if len(find_signatures(page.image)) == 1)
+    return Image.fromarray(page.image).convert("RGB")
 
 
 def png(image: Image.Image) -> bytes:

@@ -19,7 +19,7 @@ import pytest
 import websocket
 from conftest import PATIENCE
 from PIL import Image
-from serving import Service, serving, signature
+from serving import Service, letter, serving, signature
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -259,6 +259,37 @@ def test_a_refusal_is_said_where_it_is_heard(browser, service, files) -> None:
 
     assert browser.js("document.querySelector('#problem').getAttribute('role')") == "alert"
     assert browser.js("document.querySelector('#result').hidden")
+
+
+def test_of_several_signatures_on_a_page_one_is_chosen(browser, service, files, tmp_path) -> None:
+    page = letter()
+    page.save(tmp_path / "two.pdf", resolution=150, save_all=True, append_images=[page])
+    browser.open(service.url, 390)
+
+    compare(browser, files[:3], tmp_path / "two.pdf")
+    assert "choose the one to judge" in text(browser, "#problem")
+    assert "box" not in text(browser, "#problem")
+    assert (
+        browser.js("[...document.querySelectorAll('#which img')].map(i => i.width > 0)")
+        == [True] * 2
+    )
+    assert browser.js("document.documentElement.scrollWidth") <= 390
+    browser.js("document.querySelectorAll('#which button')[1].click()")
+    browser.until("!document.querySelector('#result').hidden")
+
+    assert browser.js("document.querySelector('#which').hidden")
+    assert "page 2, box" in text(browser, "#warnings")
+
+
+def test_of_a_page_without_a_signature_it_is_said(browser, service, files, tmp_path) -> None:
+    Image.new("RGB", (1240, 1754), "white").save(tmp_path / "empty.pdf", resolution=150)
+    browser.open(service.url)
+
+    compare(browser, files[:3], tmp_path / "empty.pdf")
+
+    assert "give an image of the signature alone" in text(browser, "#problem")
+    assert "parameter" not in text(browser, "#problem")
+    assert browser.js("document.querySelector('#which').hidden")
 
 
 def test_a_key_is_asked_for_where_the_service_wants_one(browser, files, tmp_path: Path) -> None:

@@ -277,6 +277,11 @@ def test_the_one_signature_of_a_page_is_taken(letter: Page, tmp_path: Path) -> N
     found = find_signatures(letter.image)[0].box
     assert f"page 1, box {','.join(map(str, found))}" in taken.where
     assert taken.image.shape[1] >= found[2] - found[0]
+    # The box that was told gives the same again; any other one is taken as it is.
+    assert np.array_equal(from_page(file, box=found).image, taken.image)
+    left, top, right, bottom = found
+    wider = from_page(file, box=(left - 9, top - 9, right, bottom)).image
+    assert wider.shape[:2] == (bottom - top + 9, right - left + 9)
 
 
 def test_a_page_without_a_signature_or_with_several_is_refused(

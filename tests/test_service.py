@@ -21,7 +21,7 @@ from conftest import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from serving import Service, model_folder, png, serving, signature, upload
+from serving import Service, letter, model_folder, png, serving, signature, upload
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.verifying.service.app import run
@@ -100,6 +100,12 @@ def test_service_tells_what_it_is(service: Service, verifier: Verifier) -> None:
     version = service.client.get("/version").json()
     assert version["model"] == verifier.identity
     assert version["measured_references"] == [1, 3]
+    assert version["thresholds"] == ["eer", "fmr=x", "fnmr=x", "fmr=x,fnmr=y"]
+    least = version["least_rates"]
+    for name in (*version["thresholds"][:1], *(f"{kind}={rate}" for kind, rate in least.items())):
+        files = upload("references", signature(1)) + upload("questioned", signature(1, 7))
+        asked = service.client.post("/verify", files=files, params={"threshold": name})
+        assert asked.status_code == 200, asked.text
 
 
 def test_faults_of_an_image_come_with_the_verdict(service: Service) -> None:
@@ -134,6 +140,23 @@ def test_writer_is_enrolled_judged_and_deleted(service: Service, verifier: Verif
         client.post("/writers/anna/verify", files=upload("questioned", signature(3, 8))),
     ):
         assert gone.status_code == 404
+
+
+def test_a_copy_names_the_reference_it_is_a_copy_of(service: Service) -> None:
+    url = "/writers/copied"
+    service.client.post("/writers/before/references", files=upload("references", signature(9)))
+    first = service.client.post(f"{url}/references", files=upload("references", *specimens(3)))
+    second = first.json()["references"][1]["id"]
+    sent = upload("references", signature(3, 1), signature(3, 5, 8), signature(3, 5, 8))
+
+    more = service.client.post(f"{url}/references", files=sent).json()
+    judged = service.client.post(f"{url}/verify", files=upload("questioned", signature(3, 1)))
+
+    told = {w["image"]: w["message"] for w in more["warnings"] if w["code"].startswith("copy")}
+    assert f"a copy of enrolled reference {second}:" in told.pop("uploaded reference 1")
+    assert "a copy of uploaded reference 2:" in told.pop("uploaded reference 3")
+    assert told == {}
+    assert judged.json()["copy_of"]["reference"] == f"enrolled reference {second}"
 
 
 def test_images_are_kept_only_if_asked(service: Service) -> None:
@@ -370,6 +393,72 @@ def test_an_unknown_field_is_refused(service: Service) -> None:
     files += upload("reference", signature(1))
     answer = service.client.post("/verify", files=files)
     assert (answer.status_code, "field" in answer.json()["detail"]) == (422, True)
+
+
+TEXT = {"data": {"references": "a", "questioned": "b"}}
+NO_FORM = {"content": b"x", "headers": {"content-type": "multipart/form-data"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "send", "status", "told"),
+    [
+        ("POST", "/verify", TEXT, 422, "'questioned' is text, and no file: send the signature to"),
+        ("POST", "/verify", {"json": {"a": 1}}, 422, "'references' is missing: send genuine sig"),
+        ("POST", "/verify", {}, 422, "'questioned' is missing: send the signature"),
+        ("POST", "/verify", NO_FORM, 400, "send multipart/form-data, as `curl -F` does"),
+        ("POST", "/verify?box=1,2", None, 422, "'box' is wrong: send four whole numbers, left,"),
+        ("POST", "/verify?page=0", None, 422, "'page' is wrong: send a whole number from 1"),
+        ("POST", "/verify?explain=si", None, 422, "'explain' is wrong: send true or false"),
+        ("POST", f"/verify?threshold={'e' * 50}", None, 422, "'threshold' is wrong: send eer"),
+        ("GET", "/writers/.a", {}, 422, "'writer' is wrong: send a name of your choice, 1 to 64"),
+        ("GET", "/writers/a%2Fb", {}, 404, "1 to 64 characters"),
+        ("GET", "/writers/a%2Fb", {}, 404, "no slash, not even as %2F"),
+        ("GET", "/writers/a/references/b/image", {}, 422, "'reference' is wrong: send a whole"),
+        ("GET", "/nowhere", {}, 404, "openapi.json lists all there are"),
+        ("POST", "/health", {}, 405, "openapi.json lists those it takes"),
+    ],
+)
+def test_a_refusal_says_in_plain_words_what_to_send(
+    service: Service, method: str, path: str, send: dict | None, status: int, told: str
+) -> None:
+    files = upload("references", signature(1)) + upload("questioned", signature(1))
+    answer = service.client.request(method, path, **({"files": files} if send is None else send))
+    detail = answer.json()["detail"]
+    assert (answer.status_code, told in detail) == (status, True), detail
+    for leaked in ("UploadFile", "Input should", "{", "^"):
+        assert leaked not in detail
+
+
+@pytest.mark.parametrize("field", ["references", "questioned"])
+def test_what_is_no_image_is_told_what_is_taken_there(service: Service, field: str) -> None:
+    files = dict.fromkeys(("references", "questioned"), png(signature(1)))
+    for content, told in ((b"text", "HEIC image"), (b"%PDF-1.7 text", "is a PDF")):
+        sent = files | {field: content}
+        answer = service.client.post("/verify", files=[*sent.items()])
+        if field == "questioned" and told == "is a PDF":
+            assert answer.status_code == 422  # taken, and damaged
+            continue
+        assert (answer.status_code, told in answer.json()["detail"]) == (415, True)
+        assert ("nor a PDF" in answer.json()["detail"]) == (field == "questioned")
+
+
+def test_of_several_signatures_on_a_page_each_can_be_judged(service: Service) -> None:
+    page = letter()
+    pages = _saved(page, "PDF", resolution=150, save_all=True, append_images=[page])
+    files = upload("references", *specimens(1)) + upload("questioned", pages)
+
+    answer = service.client.post("/verify", files=files)
+
+    assert answer.status_code == 422
+    assert "2 signatures were found on the questioned document" in answer.json()["detail"]
+    assert "with the parameters page and box" in answer.json()["detail"]
+    last = answer.json()["signatures"][1]
+    assert last["page"] == 2
+    assert last["image"].startswith("data:image/jpeg;base64,")
+    chosen = {"page": last["page"], "box": last["box"], "report": True}
+    judged = service.client.post("/verify", files=files, params=chosen).json()
+    assert f"page 2, box {last['box']}, as given" in judged["warnings"][0]["message"]
+    assert f"--page 2 --box {last['box']}" in judged["report"]
 
 
 def test_keys_may_hold_any_characters(guarded: Service) -> None:

@@ -46,6 +46,14 @@ _LEAST_PAGE = 700  # pixels of the longer side: smaller images are of a signatur
 _MOST_PAGE = 36_000_000  # pixels: A4 at 600 dots an inch
 
 
+class OnPage(NamedTuple):
+    """A signature found on a document: its page, from 1, its box there, and its pixels."""
+
+    page: int
+    box: Box
+    image: np.ndarray
+
+
 class WhichSignatureError(DeepSignError):
     """A document does not show just one signature.
 
@@ -53,11 +61,11 @@ class WhichSignatureError(DeepSignError):
     ----------
     problem : str
         What was found, in words.
-    found : sequence of (page, Box)
+    found : sequence of OnPage
         The signatures on it.
     """
 
-    def __init__(self, problem: str, found: Sequence[tuple[int, Box]] = ()) -> None:
+    def __init__(self, problem: str, found: Sequence[OnPage] = ()) -> None:
         self._problem = problem
         self.found = tuple(found)
         super().__init__(self.told("the parameters page and box"))
@@ -66,7 +74,7 @@ class WhichSignatureError(DeepSignError):
         """What to do about it; `options` say which signature is meant, where something can."""
         say = f"say where the one meant stands, with {options}, or " if options else ""
         cut = " (`deepsign extract` cuts them out)" if self.found else ""
-        listed = "; ".join(f"page {page}, box {_in_words(box)}" for page, box in self.found)
+        listed = "; ".join(f"page {one.page}, box {in_words(one.box)}" for one in self.found)
         return (
             f"{self._problem}: {say}give an image of the signature alone{cut}."
             + f" They are: {listed}." * bool(listed)
@@ -322,7 +330,8 @@ def from_page(
     page : int, optional
         Which of its pages, from 1; all are looked at if not given.
     box : Box, optional
-        Which part of the page, in pixels, rather than what is found.
+        Which part of the page, in pixels, rather than what is found; one of a signature that is
+        found there has the same margin as without `box`.
 
     Raises
     ------
@@ -351,13 +360,13 @@ def from_page(
         return None
     if len(found) == 1:
         ((number, one, image),) = found
-        where = f"page {number}, box {_in_words(one.box)}, confidence {one.confidence:.2f}"
+        where = f"page {number}, box {in_words(one.box)}, confidence {one.confidence:.2f}"
         return Questioned(image, where)
     if not found:
         raise WhichSignatureError(f"No signature was found on {name}")
     raise WhichSignatureError(
         f"{len(found)} signatures were found on {name}",
-        [(number, one.box) for number, one, _ in found],
+        [OnPage(number, one.box, image) for number, one, image in found],
     )
 
 
@@ -385,18 +394,23 @@ def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
     height, width = chosen.image.shape[:2]
     if left >= right or top >= bottom:
         raise DeepSignError(
-            f"The box {_in_words(box)} is empty: give left,top,right,bottom, the smaller first."
+            f"The box {in_words(box)} is empty: give left,top,right,bottom, the smaller first."
         )
     if left < 0 or top < 0 or right > width or bottom > height:
         raise DeepSignError(
-            f"The box {_in_words(box)} does not lie on page {chosen.number} of {name}, which is "
+            f"The box {in_words(box)} does not lie on page {chosen.number} of {name}, which is "
             f"{width} x {height} pixels: give left,top,right,bottom."
         )
-    where = f"page {chosen.number}, box {_in_words(box)}, as given"
+    where = f"page {chosen.number}, box {in_words(box)}, as given"
+    # One that was listed gives what is judged where it is the only one.
+    found = look(chosen.image).signatures if width * height <= _MOST_PAGE else []
+    if tuple(box) in (one.box for one in found):
+        return Questioned(cut(chosen.image, box), where)
     return Questioned(chosen.image[top:bottom, left:right], where)
 
 
-def _in_words(box: Box) -> str:
+def in_words(box: Box) -> str:
+    """left,top,right,bottom: what `parse_box` reads."""
     return ",".join(map(str, box))
 
 

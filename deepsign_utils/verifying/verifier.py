@@ -49,6 +49,9 @@ Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """An image: a file, its content, a file open for reading bytes, a Pillow image, or an array of gray
 levels or RGB(A)."""
 
+QUESTIONED = "the questioned signature"
+"""What a questioned image is called that is no file."""
+
 _BATCH = 64  # canvases that wait while others are cleaned
 
 
@@ -120,7 +123,7 @@ class Verifier:
     def read_questioned(
         self,
         source: Source,
-        name: str = "the questioned signature",
+        name: str = QUESTIONED,
         page: int | None = None,
         box: Box | None = None,
     ) -> Signature:
@@ -142,7 +145,8 @@ class Verifier:
         """
         if not isinstance(source, (str, Path, bytes)):
             return self.read(source, name)
-        found = from_page(source, name, page, box)
+        document = "the questioned document" if name == QUESTIONED else name
+        found = from_page(source, document, page, box)
         if found is None:
             return self.read(source, name)
         name = str(source) if isinstance(source, (str, Path)) else name

@@ -1,9 +1,11 @@
 """The HTTP interface."""
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
+import io
 import logging
 import os
 import socket
@@ -20,19 +22,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
+from PIL import Image
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.preprocessing import ImageTooLargeError, UnknownImageError, open_image
+from deepsign_utils.scoring import BY_RATE
 from deepsign_utils.verifying.case_file import CaseImage, case_file
-from deepsign_utils.verifying.pages import parse_box
+from deepsign_utils.verifying.find_signatures import Box
+from deepsign_utils.verifying.pages import OnPage, WhichSignatureError, in_words, parse_box
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.service import logs, schema
 from deepsign_utils.verifying.service.batching import OverloadedError
-from deepsign_utils.verifying.service.engine import QUESTIONED, Engine
+from deepsign_utils.verifying.service.engine import Engine
 from deepsign_utils.verifying.service.guard import Guard
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import OtherModelError, TooManyReferencesError
+from deepsign_utils.verifying.verifier import QUESTIONED
 
 _STATIC = Path(__file__).parent / "static"
 _STATUS: dict[type[Exception], int] = {  # the first that fits
@@ -64,39 +71,51 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _UPLOAD = _problems(400, 401, 403, 413, 415, 422, 503)
-_References = Annotated[
-    list[UploadFile], File(min_length=1, description="genuine signatures of the writer")
-]
-_Questioned = Annotated[UploadFile, File(description="the signature to judge")]
+_SWITCH = "true or false"
+_NEEDED = {
+    "references": "genuine signatures of the writer, a file each (multipart/form-data)",
+    "questioned": "the signature to judge, one file (multipart/form-data): an image, or a page or "
+    "PDF that shows it",
+    "threshold": "eer; fmr=0.01 or fnmr=0.01 for another rate of one of the errors; or "
+    "fmr=0.01,fnmr=0.01 for both, what lies between being referred to a person",
+    "page": "a whole number from 1: the page of the questioned document that is meant",
+    "box": "four whole numbers, left,top,right,bottom: where on that page, in pixels, such as "
+    "120,340,560,520",
+    "explain": f"{_SWITCH}: add cleaned images, occlusion map, distributions",
+    "report": f"{_SWITCH}: add a case file, HTML that needs nothing else, to keep and print",
+    "keep_images": f"{_SWITCH}: keep the image files too",
+    "writer": "a name of your choice, 1 to 64 characters: letters a to z and A to Z, digits, and "
+    "inside or at the end _ . @ -",
+    "reference": "a whole number from 1: the reference's id",
+}
+"""What each parameter and field has to be, for the OpenAPI text and for refusals."""
+
+_References = Annotated[list[UploadFile], File(min_length=1, description=_NEEDED["references"])]
+_Questioned = Annotated[UploadFile, File(description=_NEEDED["questioned"])]
 _Threshold = Annotated[
     str,
     Query(
-        description="eer; fmr=0.01 or fnmr=0.01 for another rate of one of the errors; or "
-        "fmr=0.01,fnmr=0.01 for both, what lies between being referred to a person",
+        description=_NEEDED["threshold"],
         max_length=40,
         examples=["eer", "fmr=0.05", "fmr=0.02,fnmr=0.02"],
     ),
 ]
-_Page = Annotated[
-    int | None, Query(ge=1, description="page of the questioned document that is meant")
-]
+_Page = Annotated[int | None, Query(ge=1, description=_NEEDED["page"])]
 _Box = Annotated[
     str | None,
     Query(
         pattern=r"^\d{1,6},\d{1,6},\d{1,6},\d{1,6}$",
-        description="where on that page, in pixels: left,top,right,bottom",
+        description=_NEEDED["box"],
         examples=["120,340,560,520"],
     ),
 ]
-_Report = Annotated[
-    bool, Query(description="add a case file: HTML that needs nothing else, to keep and print")
-]
-_Explain = Annotated[bool, Query(description="add cleaned images, occlusion map, distributions")]
+_Report = Annotated[bool, Query(description=_NEEDED["report"])]
+_Explain = Annotated[bool, Query(description=_NEEDED["explain"])]
 _WriterId = Annotated[
     str,
     PathParameter(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$",
-        description="yours to choose: letters, digits, and _ . @ - inside",
+        description=_NEEDED["writer"],
         examples=["w-1042"],
     ),
 ]
@@ -182,7 +201,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             most = settings.max_image_bytes / 1e6
             raise HTTPException(413, f"An image is larger than {most:g} MB.")
         names = [f"{name} {number}" for number in range(1, len(files) + 1)]
-        return images, names if name == "reference" else [name]
+        return images, [name] if name == QUESTIONED else names
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -222,7 +241,11 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             "opponent": scoring.opponent,
             "measured_on": scoring.measured_on,
             "measured_references": sorted(scoring.operations),
-            "thresholds": sorted(scoring.operation(max(scoring.operations)).thresholds),
+            "thresholds": [
+                *sorted(scoring.operation(max(scoring.operations)).thresholds),
+                *BY_RATE,
+            ],
+            "least_rates": scoring.least_rates(),
         }
 
     @app.get(
@@ -272,7 +295,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
             verdict["explanation"] = engine.explain(known, last, compared, occlusion)
         if report:
             verdict["report"] = await asyncio.to_thread(
-                _case_file, comparison, signatures, images + more, occlusion
+                _case_file, comparison, signatures, images + more, occlusion, *where
             )
         return verdict
 
@@ -287,10 +310,10 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
     async def enrol(
         writer: _WriterId,
         references: _References,
-        keep_images: Annotated[bool, Query(description="keep the image files too")] = False,
+        keep_images: Annotated[bool, Query(description=_NEEDED["keep_images"])] = False,
     ) -> dict:
         """Enrol references of a writer: all of the request, or none."""
-        images, names = await contents(references, "reference")
+        images, names = await contents(references, "uploaded reference")
         signatures = await engine.read(images, names)
         for signature in signatures:
             if UNDER_A_STAMP.code in (warning.code for warning in signature.warnings):
@@ -368,7 +391,8 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
         },
     )
     def reference_image(
-        writer: _WriterId, reference: Annotated[int, PathParameter(ge=1, le=2**62)]
+        writer: _WriterId,
+        reference: Annotated[int, PathParameter(ge=1, le=2**62, description=_NEEDED["reference"])],
     ) -> Response:
         """The image of a reference, if it was kept."""
         image = engine.store.image(writer, reference)
@@ -392,7 +416,12 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
 
 
 def _case_file(
-    comparison: Any, signatures: Sequence[Any], contents: Sequence[bytes], occlusion: Any
+    comparison: Any,
+    signatures: Sequence[Any],
+    contents: Sequence[bytes],
+    occlusion: Any,
+    page: int | None,
+    box: Box | None,
 ) -> str:
     titles = [f"Reference {n}" for n in range(1, len(contents))] + ["Questioned"]
     *references, questioned = (
@@ -402,6 +431,8 @@ def _case_file(
     files = [f"REFERENCE_{n}" for n in range(1, len(contents))]
     command = ["python", "-m", "deepsign_utils", "verify", *files, "--questioned", "QUESTIONED"]
     command += ["--threshold", comparison.threshold_name]
+    command += ["--page", str(page)] if page else []
+    command += ["--box", in_words(box)] if box else []
     return case_file(comparison, references, questioned, occlusion, command)
 
 
@@ -449,24 +480,51 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def refuse(_: Request, error: Exception) -> JSONResponse:
         status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
-        detail = str(error)
+        answer: dict[str, Any] = {"detail": str(error)}
         if isinstance(error, sqlite3.Error):
             _log.error("The store failed: %s", error)
             detail = "The store of enrolments cannot be used at the moment: try again later."
-        return JSONResponse(
-            {"detail": detail}, status, {"Retry-After": "1"} if status == 503 else {}
-        )
+            answer = {"detail": detail}
+        if isinstance(error, WhichSignatureError):
+            answer["signatures"] = [_small(one) for one in error.found]
+        return JSONResponse(answer, status, {"Retry-After": "1"} if status == 503 else {})
 
     async def refuse_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [
-            f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        return JSONResponse({"detail": "; ".join(problems)}, 422)
+        problems = []
+        for name, kind in {one["loc"][:2]: one["type"] for one in error.errors()}.items():
+            wrong = "text, and no file" if name[0] == "body" else "wrong"
+            wrong = "missing" if kind == "missing" else wrong
+            problems.append(f"'{name[1]}' is {wrong}: send {_NEEDED[name[1]]}")
+        return JSONResponse({"detail": "; ".join(problems) + "."}, 422)
+
+    async def refuse_request(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        """What the framework says by itself (our own refusals say what to do already)."""
+        detail = error.detail
+        if detail == "Not Found":
+            detail = "There is nothing at this address: openapi.json lists all there are."
+            if request.url.path.startswith("/writers"):
+                detail += f" A writer is {_NEEDED['writer']}; no slash, not even as %2F."
+        elif error.status_code == 405:
+            detail = "This address does not take this method: openapi.json lists those it takes."
+        elif error.status_code == 400:
+            detail = (
+                f"The body is no form with files ({detail.rstrip('.')}): send "
+                "multipart/form-data, as `curl -F` does."
+            )
+        return JSONResponse({"detail": detail}, error.status_code, error.headers)
 
     app.add_exception_handler(DeepSignError, refuse)
     app.add_exception_handler(sqlite3.Error, refuse)
     app.add_exception_handler(RequestValidationError, refuse_parameters)
+    app.add_exception_handler(StarletteHTTPException, refuse_request)
+
+
+def _small(found: OnPage) -> dict[str, Any]:
+    image, content = Image.fromarray(found.image).convert("RGB"), io.BytesIO()
+    image.thumbnail((320, 120))
+    image.save(content, "JPEG", quality=70)
+    url = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return {"page": found.page, "box": in_words(found.box), "image": url}
 
 
 def run(given: dict[str, Any]) -> None:

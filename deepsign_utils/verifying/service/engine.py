@@ -26,7 +26,7 @@ from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
 from deepsign_utils.verifying.service.settings import Settings
 from deepsign_utils.verifying.service.store import Store
-from deepsign_utils.verifying.verifier import Verifier
+from deepsign_utils.verifying.verifier import QUESTIONED, Verifier
 
 _WAITING_BATCHES = 32  # a few seconds' work: what waits longer, its caller has given up
 _PHOTOGRAPH = 12_000_000  # pixels: larger ones are decoded one at a time, for their memory
@@ -140,8 +140,8 @@ class Engine:
         kept = self.store.enrolled(writer, self.verifier.identity)
         if kept is None:
             return None
-        embeddings, traces = kept
-        names = tuple(f"enrolled reference {n}" for n in range(1, len(traces) + 1))
+        ids, embeddings, traces = kept
+        names = tuple(f"enrolled reference {number}" for number in ids)
         return References(
             embeddings,
             self.verifier.identity,
@@ -196,9 +196,6 @@ class Engine:
 
 
 _one_photograph = threading.Lock()
-
-QUESTIONED = "the questioned signature"
-"""What the questioned upload is called: it may be a page or a PDF, the references may not."""
 
 
 def read_upload(

@@ -5,10 +5,21 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class OnPage(BaseModel):
+    """A signature found on the questioned document."""
+
+    page: int = Field(examples=[2])
+    box: str = Field(description="as the parameter takes it", examples=["120,340,560,520"])
+    image: str = Field(description="small, a JPEG as a data address")
+
+
 class Problem(BaseModel):
     """Why a request was refused."""
 
     detail: str = Field(examples=["the questioned signature: no ink was found"])
+    signatures: list[OnPage] | None = Field(
+        None, description="only where the document shows none, or several to choose from"
+    )
 
 
 class Rate(BaseModel):
@@ -47,7 +58,10 @@ class Threshold(BaseModel):
 class ImageWarning(BaseModel):
     """A fault of one image."""
 
-    image: str = Field(examples=["reference 1"])
+    image: str = Field(
+        description="of those sent, by their order; of enrolled references, by their id",
+        examples=["reference 1", "uploaded reference 1", "enrolled reference 17"],
+    )
     code: str = Field(examples=["too_small"])
     message: str = Field(examples=["The signature is small for this model."])
 
@@ -163,4 +177,11 @@ class Version(BaseModel):
     opponent: Literal["skilled", "random"]
     measured_on: list[dict]
     measured_references: list[int] = Field(examples=[[1, 5, 10]])
-    thresholds: list[str] = Field(examples=[["eer"]])
+    thresholds: list[str] = Field(
+        description="that may be asked for; x and y stand for rates",
+        examples=[["eer", "fmr=x", "fnmr=x", "fmr=x,fnmr=y"]],
+    )
+    least_rates: dict[str, float] = Field(
+        description="that x and y may be, whatever the number of references",
+        examples=[{"fmr": 0.0004, "fnmr": 0.0008}],
+    )

@@ -155,8 +155,11 @@ class Store:
             )
             return self._references(writer)
 
-    def enrolled(self, writer: str, model: str) -> tuple[np.ndarray, list[bytes | None]] | None:
-        """A writer's embeddings, float32 (k, d), and traces; None if the writer is not enrolled.
+    def enrolled(
+        self, writer: str, model: str
+    ) -> tuple[list[int], np.ndarray, list[bytes | None]] | None:
+        """A writer's references: ids, embeddings, float32 (k, d), and traces; None if the writer is
+        not enrolled.
 
         Raises
         ------
@@ -165,14 +168,15 @@ class Store:
         """
         with self._lock:
             rows = self._database.execute(
-                "SELECT model, embedding, trace FROM reference WHERE writer = ? ORDER BY id",
+                "SELECT model, embedding, trace, id FROM reference WHERE writer = ? ORDER BY id",
                 (writer,),
             ).fetchall()
         if any(row[0] != model for row in rows):
             raise OtherModelError(_OTHER_MODEL)
         if not rows:
             return None
-        return np.stack([np.frombuffer(row[1], "<f4") for row in rows]), [row[2] for row in rows]
+        embeddings = np.stack([np.frombuffer(row[1], "<f4") for row in rows])
+        return [row[3] for row in rows], embeddings, [row[2] for row in rows]
 
     def references(self, writer: str) -> list[Enrolled]:
         """A writer's references, the oldest first; empty if the writer is not enrolled."""

@@ -27,6 +27,7 @@ function add(side, files) {
 }
 
 function show(side) {
+  $("which").hidden = true;  // it was of other images
   const list = $(side).querySelector(".images");
   for (const image of list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
   list.replaceChildren(...chosen[side].map((file, index) => {
@@ -131,6 +132,23 @@ const say = (text) => { $("status").textContent = text; };
 function complain(text) {
   $("problem").textContent = text;
   $("problem").hidden = !text;
+  $("which").hidden = true;
+}
+
+/** A page without a signature, or with several: each can be chosen. */
+function ask(signatures) {
+  if (!signatures.length) {
+    return complain("No signature was found on the questioned document: give an image of the signature alone.");
+  }
+  complain(`${signatures.length} signatures were found on the questioned document: choose the one to judge.`);
+  $("which").replaceChildren(...signatures.map(({ page, box, image }, index) => {
+    const button = el("button", { type: "button", class: "plain" },
+      el("img", { src: image, alt: "" }), `Signature ${index + 1}, page ${page}`);
+    button.addEventListener("click", () => compare({ page, box }));
+    return el("li", {}, button);
+  }));
+  $("which").hidden = false;
+  $("which").scrollIntoView({ block: "nearest" });
 }
 
 function headers() {
@@ -143,7 +161,7 @@ function headers() {
 async function post(body, query) {
   const response = await fetch(`verify?${query}`, { method: "POST", body, headers: headers() });
   const answer = await response.json();
-  if (!response.ok) throw refusal(response.status, answer.detail);
+  if (!response.ok) throw refusal(response.status, answer);
   return answer;
 }
 
@@ -152,7 +170,7 @@ $("case").addEventListener("click", async () => {
   say("Writing the case file…");
   complain("");
   try {
-    const query = new URLSearchParams({ threshold: asked.threshold, report: "true" });
+    const query = new URLSearchParams({ ...asked.parameters, report: "true" });
     const { report } = await post(asked.body, query);
     const href = URL.createObjectURL(new Blob([report], { type: "text/html" }));
     el("a", { href, download: "case.html" }).click();
@@ -165,8 +183,13 @@ $("case").addEventListener("click", async () => {
 });
 
 let asking = false;
-$("form").addEventListener("submit", async (event) => {
+$("form").addEventListener("submit", (event) => {
   event.preventDefault();
+  compare();
+});
+
+/** Ask for a verdict; of a page with several signatures, on the one at a place. */
+async function compare(place = {}) {
   complain("");
   if (asking) return;
   if (!chosen.references.length) return complain("Add at least one reference first.");
@@ -177,25 +200,27 @@ $("form").addEventListener("submit", async (event) => {
     const body = new FormData();
     for (const file of chosen.references) body.append("references", file, "reference");
     body.append("questioned", chosen.questioned[0], "questioned");
-    const query = new URLSearchParams({ threshold: $("threshold").value, explain: "true" });
-    asked = { body, threshold: $("threshold").value };
-    present(await post(body, query));
+    const parameters = { threshold: $("threshold").value, ...place };
+    present(await post(body, new URLSearchParams({ ...parameters, explain: "true" })));
+    asked = { body, parameters };
     say("");
   } catch (error) {
     say("");
     $("result").hidden = true;
-    complain(error instanceof TypeError ? "The service cannot be reached." : error.message);
+    if (error.signatures) ask(error.signatures);
+    else complain(error instanceof TypeError ? "The service cannot be reached." : error.message);
   } finally {
     asking = false;
   }
-});
+}
 
-function refusal(status, detail) {
+function refusal(status, { detail, signatures }) {
   if (status === 401) {
     $("key-field").hidden = false;
     $("key").focus();
   }
-  return new Error(detail.charAt(0).toUpperCase() + detail.slice(1));
+  const error = new Error(detail.charAt(0).toUpperCase() + detail.slice(1));
+  return Object.assign(error, { signatures });
 }
 
 // Showing the answer
