@@ -58,10 +58,12 @@ EXIT_STATUSES = """\
 exit status:
   0    done; of compare, embed, evaluate and calibrate: of those that could be used, and the rest
        are listed
-  1    stopped, and why stands on the standard error; of compare and embed: none could be used;
-       of extract: a file could not be read, of reproduce: a number differs, of sweep: a run failed
+  1    stopped, and why stands on the standard error, by Ctrl-C too; of compare and embed: none
+       could be used; of extract: a file could not be read, of reproduce: a number differs, of
+       sweep: a run failed
   2    the command was typed wrongly
   141  whoever read the output has left, as `head` does
+  143  ended by SIGTERM, as a shell tells it; serve has then answered what was in work
   verify answers by its own: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person
 """
 LEFT = 141  # as shells tell of a program that ended because its reader had left
@@ -221,7 +223,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     realism.add_argument(
         "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
     )
-    realism.add_argument("--output", type=expand, required=True, metavar="FOLDER")
+    realism.add_argument(
+        "--output",
+        type=expand,
+        required=True,
+        metavar="FOLDER",
+        help="where to write; files of the same names are replaced",
+    )
     realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     realism.set_defaults(run=_realism)
 
@@ -273,7 +281,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         description="Run a notebook with papermill. The output appears when every cell has run; "
         "of a failed notebook the partly executed copy is left beside it.",
     )
-    execute.add_argument("notebook", type=expand)
+    execute.add_argument("notebook", type=expand, help="a notebook's file")
     execute.add_argument("--parameters", type=expand, required=True, help="YAML file")
     execute.add_argument("--output", type=expand, required=True, help="executed notebook")
     execute.add_argument("--missing", type=expand, help="run it only if this file is missing")
@@ -397,9 +405,19 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "cannot be used are listed and left out. A command that was killed goes on where it "
         "stopped when it is given again.",
     )
-    embed.add_argument("images", nargs="+", type=expand, metavar="IMAGE-OR-FOLDER")
     embed.add_argument(
-        "--output", type=expand, required=True, metavar="FILE", help="FILE.npz, or FILE.parquet"
+        "images",
+        nargs="+",
+        type=expand,
+        metavar="IMAGE-OR-FOLDER",
+        help="an image, or a folder with images in it or below",
+    )
+    embed.add_argument(
+        "--output",
+        type=expand,
+        required=True,
+        metavar="FILE",
+        help="FILE.npz, or FILE.parquet; replaced if it is there",
     )
     embed.add_argument("--scheduler", **scheduler)
     embed.add_argument("--model", **model)
@@ -416,7 +434,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     extract.add_argument(
         "files", nargs="+", type=expand, metavar="PAGE", help="image, TIFF of several pages or PDF"
     )
-    extract.add_argument("--output", type=expand, required=True, metavar="FOLDER")
+    extract.add_argument(
+        "--output",
+        type=expand,
+        required=True,
+        metavar="FOLDER",
+        help="where to write; what an earlier extract left under the same names is replaced",
+    )
     extract.set_defaults(run=_extract)
 
     compare = commands.add_parser(
@@ -430,9 +454,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "images. A command that was killed goes on where it stopped when it is given again. Exit "
         "status: 0, or 1 if no pair could be judged.",
     )
-    compare.add_argument("pairs", type=expand, metavar="PAIRS.csv")
+    compare.add_argument("pairs", type=expand, metavar="PAIRS.csv", help="the table of pairs")
     compare.add_argument(
-        "--output", type=expand, required=True, metavar="FILE", help="FILE.csv, or FILE.parquet"
+        "--output",
+        type=expand,
+        required=True,
+        metavar="FILE",
+        help="FILE.csv, or FILE.parquet; replaced if it is there",
     )
     compare.add_argument("--scheduler", **scheduler)
     compare.add_argument("--model", **model)
@@ -502,6 +530,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         help="measure nothing: only draw capture.png there, a signature under each condition",
     )
     capture.set_defaults(run=_capture)
+
+    new_model: dict[str, Any] = {
+        "type": expand,
+        "required": True,
+        "metavar": "MODEL",
+        "help": "a new folder, or an empty one; one that holds something is refused, and kept",
+    }
     calibrate = commands.add_parser(
         "calibrate",
         help="fit a model's thresholds to one's own people, from genuine signatures",
@@ -512,7 +547,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "model folder, which verify, compare, evaluate and serve take with --model.",
     )
     calibrate.add_argument("folder", type=expand, help="a dataset's folder")
-    calibrate.add_argument("--output", type=expand, required=True, metavar="MODEL")
+    calibrate.add_argument("--output", **new_model)
     calibrate.add_argument("--layout", **layout)
     calibrate.add_argument("--model", **model)
     calibrate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -529,7 +564,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     promise.add_argument(
         "datasets", nargs="+", metavar="NAME=FOLDER", help="a dataset and what to call it"
     )
-    promise.add_argument("--output", type=expand, required=True, metavar="MODEL")
+    promise.add_argument("--output", **new_model)
     promise.add_argument("--model", **model)
     promise.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     promise.set_defaults(run=_promise)
@@ -566,7 +601,8 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "serve",
         help="start the verification service and its page",
         description="Start the verification service, with its page at /. Settings come from the "
-        "environment: DEEPSIGN_API_KEYS, DEEPSIGN_STORE and others; see the README.",
+        "environment: DEEPSIGN_API_KEYS, DEEPSIGN_STORE and others, all in docs/service.md. "
+        "SIGTERM and Ctrl-C end it when it has answered what is in work.",
     )
     serve.add_argument("--host", help="address to listen on; default: this machine only")
     serve.add_argument("--port", type=int, help="default: 8000")
@@ -580,7 +616,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         description='Print a script for a shell. Bash: put `eval "$(deepsign completion bash)"` '
         "into ~/.bashrc. Zsh: write it to a file _deepsign in a folder of $fpath.",
     )
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell's name")
     completion.set_defaults(run=_completion)
     parser.epilog = f"{commands.in_groups()}\n{EXIT_STATUSES}"
     return parser

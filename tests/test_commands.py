@@ -1,5 +1,6 @@
 """The command line as such: its help, its exit statuses, and what it does with its output."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 from serving import model_folder, signature
 
 from deepsign_utils import synthetic
@@ -60,7 +61,13 @@ def test_every_command_tells_its_options(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"{command} [-h] [-q]" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{command} [-h] [-q]" in said
+    for page in re.findall(r"\bdocs/\w+\.md", said):
+        assert (ROOT / page).is_file()
+    assert "README" not in said or command == "document"
+    known = next(one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
+    assert [one.dest for one in known.choices[command]._actions if not one.help] == []
 
 
 def test_what_is_typed_wrongly_is_status_2():
@@ -233,6 +240,28 @@ def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path
             told = capsys.readouterr().err
             assert said in told
             assert "image/s" not in told  # nothing was begun
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_what_sigterm_ends_has_the_status_that_is_told(tmp_path: Path):
+    assert "  143  ended by SIGTERM" in EXIT_STATUSES
+    log = tmp_path / "log"
+    line = (
+        f"'{sys.executable}' -m deepsign_utils serve --port 0 --model '{model_folder()}' "
+        f"> '{log}' 2>&1 & while ! grep -q listening '{log}'; do sleep 0.1; done; "
+        'kill -TERM $!; wait $!; echo "status $?"'
+    )
+    environment = {**os.environ, "DEEPSIGN_STORE": str(tmp_path / "e.sqlite")}
+    ended = subprocess.run(
+        ["bash", "-c", line],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert ended.stdout == "status 143\n", ended.stderr + log.read_text()
 
 
 def test_extract_leaves_a_datasets_manifest_alone(tmp_path: Path, capsys):
