@@ -481,7 +481,7 @@ def test_keys_that_no_request_can_send_are_told(keys: str, monkeypatch: pytest.M
 
 def test_a_taken_port_is_told_at_once(service: Service, tmp_path: Path) -> None:
     second = Service(tmp_path / "e.sqlite", port=service.port)
-    assert second.process.wait(300) == 1
+    assert second.process.wait(PATIENCE) == 1
     assert f"port {service.port}: Address already in use" in second.log()
     assert "--port" in second.log()
     assert "Traceback" not in second.log()
@@ -570,7 +570,7 @@ def test_a_wrong_model_or_setting_ends_the_service_with_a_reason(tmp_path: Path)
         ({"max_pixels": 0}, "MAX_PIXELS"),
     ):
         service = Service(tmp_path / "e.sqlite", **settings_)
-        assert service.process.wait(300) == 1
+        assert service.process.wait(PATIENCE) == 1
         assert named in service.log()
         assert "Traceback" not in service.log()
 

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from conftest import PATIENCE, ROOT, Project, copy_project
 
@@ -20,8 +21,8 @@ from deepsign_utils.runs import sweep
 
 GRID = "studies: [cedar]\nseeds: [0, 1]\nparameters:\n  learning_rate: [0.001, 0.002, 0.004]\n"
 
-# Stands in for the notebooks: a `make report` of seconds that says when it starts and ends, and
-# leaves what a study leaves.
+# Stands in for the notebooks: a `make report` that says when it starts and ends, and leaves what a
+# study leaves. Where there is a file `hold`, none ends after the second one.
 MAKEFILE = "report: ; @{python} cheap_run.py $(RUN) '$(DATA)' $(PARAMS)\n"
 CHEAP_RUN = """
 import json, sys, time
@@ -37,7 +38,8 @@ def note(what):
 
 note("start")
 print("05_training", flush=True)
-time.sleep(float(Path("seconds").read_text()))
+while Path("hold").exists() and Path("runs.log").read_text().count("end ") >= 2:
+    time.sleep(0.05)
 rate = values["learning_rate"]
 if str(rate) == Path("failing").read_text():
     sys.exit("The disk is full.")
@@ -82,11 +84,10 @@ def grid(tmp_path: Path, images: Path):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """The project with runs of a second instead of minutes."""
+    """The project with runs of a moment instead of minutes."""
     project = copy_project(tmp_path / "project")
     (project.folder / "Makefile").write_text(MAKEFILE.format(python=sys.executable))
     (project.folder / "cheap_run.py").write_text(CHEAP_RUN)
-    (project.folder / "seconds").write_text("0.5")
     (project.folder / "failing").write_text("none")
     return project
 
@@ -330,7 +331,8 @@ def cluster(project: Project, tmp_path: Path):
 
 def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, grid, cluster):
     """Given a scheduler and two workers, when one is killed, then all runs end, each once."""
-    (project.folder / "seconds").write_text("2")
+    hold = project.folder / "hold"
+    hold.touch()
     file = grid()
     for name in ("one", "two"):
         cluster.add(name)
@@ -345,7 +347,10 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
             time.sleep(0.05)
         else:
             raise AssertionError(f"the runs did not start: {log(project)}")
+        made_by_it = psutil.Process(cluster.workers[0].pid).children(recursive=True)
         cluster.workers[0].send_signal(signal.SIGKILL)
+        assert psutil.wait_procs(made_by_it, PATIENCE)[1] == []
+        hold.unlink()
         output, _ = started.communicate(timeout=PATIENCE)
     finally:
         started.kill()
@@ -382,30 +387,19 @@ def test_a_scheduler_without_workers_is_told_and_waited_for(project, grid, clust
 
 def test_what_a_killed_process_started_ends_with_it(tmp_path):
     """Given a supervised command, when its starter is killed, then the command ends too."""
-    pulse = tmp_path / "pulse"
-    beat = f"while :; do date +%s%N > {pulse}; sleep 0.1; done"
+    told = tmp_path / "told"
     starter = (
         "import subprocess, sys\n"
         "run = [sys.executable, '-m', 'deepsign_utils.runs.end_with_parent', *sys.argv[1:]]\n"
-        "subprocess.Popen(run, "
-        "stdin=subprocess.PIPE).wait()"
+        "subprocess.Popen(run, stdin=subprocess.PIPE).wait()"
     )
-    command = [
-        sys.executable,
-        "-c",
-        starter,
-        shutil.which("sh"),
-        "-c",
-        beat,
-    ]
+    endless = f"echo $$ > {told}.part; mv {told}.part {told}; while :; do sleep 1; done"
+    command = [sys.executable, "-c", starter, shutil.which("sh"), "-c", endless]
     process = subprocess.Popen(command, cwd=ROOT)
-    deadline = time.monotonic() + PATIENCE
-    while not pulse.exists() and time.monotonic() < deadline:
+    while not told.exists():
+        assert process.poll() is None
         time.sleep(0.05)
+    started = psutil.Process(int(told.read_text()))
     process.kill()
     process.wait()
-    deadline = time.monotonic() + PATIENCE
-    last = None
-    while last != (last := pulse.read_text()) and time.monotonic() < deadline:
-        time.sleep(2)
-    assert time.monotonic() < deadline
+    assert psutil.wait_procs([started], PATIENCE)[1] == []
