@@ -90,7 +90,7 @@ ROWS = {
     "embedding_seconds": "cleaning and embedding these files (s)",
     "evaluation_seconds": "the whole evaluation: cleaned, embedded, all pairs, 1,000 resamples (s)",
     "verify_seconds": "`verify` with the shipped model on one core, from start to answer (s)",
-    "enrolled_comparison_seconds": "one comparison of a file with enrolled references (s)",
+    "enrolled_comparison_seconds": "one comparison of a file with three enrolled references (s)",
     "signature_best_seconds": "the shipped model, one embedding on one core, at best (s)",
     "signature_median_seconds": "the same, in the median (s)",
     "keras_signature_best_seconds": "the same by Keras, at best (s)",

@@ -624,12 +624,12 @@ def report_verifying(times: int, rounds: int) -> None:
     training.prepare_tensorflow(0)
     verifier = Verifier.load()
     encoder = models.load_encoder(PRETRAINED / "encoder.keras")
-    drawn = synthetic.draw_writer(0, index=0, genuine=2, forgeries=0).genuine
-    enrolled = verifier.enrol(drawn[:1])
-    canvas = verifier.read(drawn[1]).canvas[None]
+    drawn = synthetic.draw_writer(0, index=0, genuine=4, forgeries=0).genuine
+    enrolled = verifier.enrol(drawn[1:])
+    canvas = verifier.read(drawn[0]).canvas[None]
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / f"{number}.png") for number in range(2)]
-        for file, image in zip(files, drawn, strict=True):
+        for file, image in zip(files, drawn[:2], strict=True):
             Image.fromarray(image).save(file)
         command = [sys.executable, "-m", "deepsign_utils", "verify", files[0]]
 
@@ -638,7 +638,7 @@ def report_verifying(times: int, rounds: int) -> None:
 
         measured = {
             "verify": (verify, 2 * rounds),
-            "enrolled": (lambda: verifier.compare(enrolled, files[1]), times),
+            "enrolled": (lambda: verifier.compare(enrolled, files[0]), times),
             "runtime": (lambda: verifier.embed(canvas), times),
             "keras": (lambda: encoder.predict_on_batch(models.as_images(canvas)), times),
         }
