@@ -33,6 +33,7 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.verifying.find_signatures import Box, Found, has_pieces_of_a_page, look
+from deepsign_utils.verifying.scan_faults import has_several_pages
 
 MOST_PAGES = 200
 """Files with more pages are refused."""
@@ -376,7 +377,8 @@ def _may_be_page(content: bytes, name: str) -> bool:
     width, height = image.size
     if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
         return False
-    return image.format == "TIFF" or has_pieces_of_a_page(_pixels(image, name))
+    several = image.format == "TIFF" and has_several_pages(image, name)
+    return several or has_pieces_of_a_page(_pixels(image, name))
 
 
 def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
