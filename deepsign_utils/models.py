@@ -282,9 +282,13 @@ def training_network(encoder: keras.Model, loss: str) -> keras.Model:
     keras.Model
         Maps images (n, height, width, 1) to (n, n).
     """
-    compare = {"sigmoid": PairwiseLogits, "contrastive": PairwiseDistances}[loss]
+    layers: dict[str, type[keras.Layer]] = {
+        "sigmoid": PairwiseLogits,
+        "contrastive": PairwiseDistances,
+    }
     image = keras.Input(encoder.input_shape[1:], name="image")
-    return keras.Model(image, compare(name="pairs")(encoder(image)), name="training_network")
+    compare = layers[loss](name="pairs")
+    return keras.Model(image, compare(encoder(image)), name="training_network")
 
 
 def layer_outputs(

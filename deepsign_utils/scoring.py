@@ -13,9 +13,9 @@ must be given the scores of writers whom the weights have not seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from scipy.special import stdtrit
@@ -427,6 +427,10 @@ class Calibration:
     lowest: float = -math.inf
     highest: float = math.inf
 
+    @overload
+    def llr(self, score: float) -> float: ...
+    @overload
+    def llr(self, score: np.ndarray) -> np.ndarray: ...
     def llr(self, score: float | np.ndarray) -> float | np.ndarray:
         """Natural-log likelihood ratio of a score, or of an array of scores."""
         return np.clip(self.scale * score + self.offset, self.lowest, self.highest)
@@ -476,12 +480,12 @@ def _bounded(
 ) -> Calibration:
     """The line, cut off where the comparisons support no stronger evidence."""
     curves = [
-        metrics.error_curve(line.llr(own), line.llr(other))
-        for own, other in zip(genuine, forged, strict=True)
+        metrics.error_curve(line.llr(one), line.llr(other))
+        for one, other in zip(genuine, forged, strict=True)
     ]
     # The sets weigh alike, so that the smallest of them says what one comparison weighs.
-    pairs = tuple(len(of) * min(map(len, of)) for of in (genuine, forged))
-    bounds = metrics.llr_bounds(metrics.mean_curve(curves), pairs)
+    own, others = (len(of) * min(map(len, of)) for of in (genuine, forged))
+    bounds = metrics.llr_bounds(metrics.mean_curve(curves), (own, others))
     return Calibration(line.scale, line.offset, *bounds)
 
 
@@ -644,9 +648,9 @@ class Scoring:
             else:
                 reached = np.flatnonzero(curve["fnmr"] <= rate)
                 found[kind] = float(curve["threshold"][reached[-1] if len(reached) else 0])
-        accept, reject = found.get("fmr"), found.get("fnmr")
-        if accept is None or reject is None:
-            return Rule(*[reject if accept is None else accept] * 2)
+        if len(found) == 1:
+            return Rule(*[*found.values()] * 2)
+        accept, reject = found["fmr"], found["fnmr"]
         return Rule(reject, accept) if reject < accept else Rule(*[(reject + accept) / 2] * 2)
 
     def least_rates(self) -> dict[str, float]:
@@ -731,6 +735,10 @@ class Scoring:
             result[kind] = density / density.sum()
         return result
 
+    @overload
+    def llr(self, score: float, references: int, kind: str | None = None) -> float: ...
+    @overload
+    def llr(self, score: np.ndarray, references: int, kind: str | None = None) -> np.ndarray: ...
     def llr(
         self, score: float | np.ndarray, references: int, kind: str | None = None
     ) -> float | np.ndarray:
@@ -872,15 +880,15 @@ def fit_style(
     ridge = Ridge(alpha=1.0).fit(np.concatenate(embeddings), log, weight)
     direction = np.round(ridge.coef_.astype(np.float64), _DIGITS)
     centre = float(np.mean([(one @ direction).mean() for one in embeddings]))
-    columns, answers, weights = [], [], []
+    rows_of, answers, weights = [], [], []
     for of, (score, rows, genuine) in zip(embeddings, scored, strict=True):
         own = of @ direction - centre
         dense = (own[rows[:, :-1]].mean(axis=1) + own[rows[:, -1]]) / 2
         below = score - population.mean
-        columns.append(np.stack([below, dense, below * dense], axis=1))
+        rows_of.append(np.stack([below, dense, below * dense], axis=1))
         answers.append(genuine)
         weights.append(np.where(genuine, 1 / genuine.sum(), 1 / (~genuine).sum()))
-    columns, weight = np.concatenate(columns), np.concatenate(weights)
+    columns, weight = np.concatenate(rows_of), np.concatenate(weights)
     unit = columns.std(axis=0)
     fit = LogisticRegression(C=100, tol=1e-8, max_iter=1000)
     fit.fit(columns / unit, np.concatenate(answers), weight / weight.mean())
@@ -961,12 +969,13 @@ def fit_scoring(
     return Scoring(population, opponent, measured_on, operations, inferences)
 
 
-def _classes(tables: Sequence[pd.DataFrame], kind: str) -> tuple[list, list]:
+def _classes(tables: Collection[pd.DataFrame], kind: str) -> tuple[list, list]:
     """Scores of the genuine pairs of each table, and of its forged pairs of a kind."""
-    return tuple(
+    genuine, forged = (
         [table.loc[table["kind"] == one, "score"].to_numpy() for table in tables]
         for one in ("genuine", kind)
     )
+    return genuine, forged
 
 
 def _kept_thresholds(curve: metrics.ErrorCurve) -> np.ndarray:

@@ -48,7 +48,8 @@ class Canvases(NamedTuple):
     @classmethod
     def of(cls, signatures: pd.DataFrame, canvas: np.ndarray) -> Canvases:
         """Those of a signature table's rows, in order."""
-        return cls(*(signatures[name].to_numpy() for name in cls._fields[:3]), canvas)
+        ids, writers, kinds = (signatures[name].to_numpy() for name in cls._fields[:3])
+        return cls(ids, writers, kinds, canvas)
 
 
 def encode_png(canvas: np.ndarray) -> bytes:
@@ -277,6 +278,7 @@ def read_canvases(folder: Path, split: str, memory_map_bytes: int = MEMORY_MAP_B
         raise DeepSignError(f"The {split} split in {folder} holds no signature.")
     size = manifest["preprocessing"]["canvas_height"], manifest["preprocessing"]["canvas_width"]
     shape = (count, *size)
+    canvas: np.ndarray
     if np.prod(shape) > memory_map_bytes:
         # A file of this process alone, gone with it: another that reads here has its own.
         with tempfile.TemporaryFile(dir=folder, prefix=f".{split}.canvases.") as file:

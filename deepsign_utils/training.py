@@ -207,7 +207,7 @@ class _Checkpoint(keras.callbacks.Callback):
         self.history: list[dict] = []
         self.best: list[np.ndarray] = encoder.get_weights()
         self.finished = False
-        self.bar: tqdm | None = None
+        self.bar: tqdm  # from when training begins
 
     @property
     def epochs_done(self) -> int:

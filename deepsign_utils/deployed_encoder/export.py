@@ -134,7 +134,9 @@ def _canonical(model: onnx.ModelProto, encoder: keras.Model, source: str) -> byt
     graph = model.graph
     maker = {name: node for node in graph.node for name in node.output}
     constant = {tensor.name: tensor for tensor in graph.initializer}
-    names, nodes, weights = {"": "", graph.input[0].name: "canvas"}, [], {}
+    names = {"": "", graph.input[0].name: "canvas"}
+    nodes: list[onnx.NodeProto] = []
+    weights: dict[tuple, onnx.TensorProto] = {}
 
     def name_of(value: str) -> str:
         """Name a value by its place; what it is made of comes before it."""

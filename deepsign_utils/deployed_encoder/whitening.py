@@ -57,7 +57,8 @@ def within_writer_covariance(
     covariance = about.T @ about / len(embeddings)
     views = len(orders[0])
     blocks = covariance.reshape(views, -1, views, embeddings.shape[1] // views)
-    mean = sum(blocks[order][:, :, order] for order in orders) / len(orders)
+    total = np.asarray(sum(blocks[order][:, :, order] for order in orders))
+    mean = total / len(orders)
     return mean.reshape(covariance.shape)
 
 

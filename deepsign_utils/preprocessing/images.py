@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pi_heif
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from deepsign_utils import DeepSignError
 
@@ -46,7 +46,7 @@ class ImageTooLargeError(DeepSignError):
     """The image has more pixels, or its file more bytes, than are read."""
 
 
-def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Image:
+def open_image(source: Path | str | bytes, name: str = "the image") -> ImageFile.ImageFile:
     """Open an image file or its bytes, reading the header only.
 
     Parameters
@@ -58,7 +58,7 @@ def open_image(source: Path | str | bytes, name: str = "the image") -> Image.Ima
 
     Returns
     -------
-    PIL.Image.Image
+    PIL.ImageFile.ImageFile
         Not yet decoded.
 
     Raises

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepsign_utils import metrics, pairing, scoring
+from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
-from deepsign_utils.preprocessing import Preprocessing, clean_files, clean_table
+from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files, clean_table
 from deepsign_utils.verifying.verifier import Verifier
 
 COPY = "copy of another file"
@@ -119,14 +119,15 @@ def evaluate(
         from deepsign_utils import models
 
         paths = signatures["path"].tolist()
-        untrained = models.build_encoder(verifier.encoder_name, *canvases[0].shape, seed=0)
+        height, width = canvases[0].shape
+        untrained = models.build_encoder(verifier.encoder_name, height, width, seed=0)
         rows = {
             "HOG, cosine": hog_descriptors(folder, paths),
             "untrained encoder": models.embed(untrained, np.stack(canvases)),
         }
         if verifier.preprocessing.stroke_width == "as_is":
             one_pen = replace(verifier.preprocessing, stroke_width="normalised")
-            redrawn = np.stack([one.canvas for one in clean_files(folder, paths, one_pen)])
+            redrawn = np.stack([_canvas(one) for one in clean_files(folder, paths, one_pen)])
             rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
             rows["this model, one pen"] = verifier.embed(redrawn)
         results["baselines"] = {
@@ -168,6 +169,12 @@ def _equal_errors(
     return {kind: metrics.bootstrap_eer(table, kind, rng, resamples) for kind in kinds}
 
 
+def _canvas(cleaned: Cleaned) -> np.ndarray:
+    if cleaned.canvas is None:
+        raise DeepSignError(str(cleaned.problem))
+    return cleaned.canvas
+
+
 def in_words(found: dict[str, Any]) -> str:
     """What `evaluate` found, as a table to print. Rates in %, 95 % intervals in brackets."""
 
@@ -177,7 +184,9 @@ def in_words(found: dict[str, Any]) -> str:
         value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
         return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
-    rows = [("references", "FMR skilled", "FMR random", "FNMR", "EER skilled", "EER random")]
+    rows: list[tuple[str, ...]] = [
+        ("references", "FMR skilled", "FMR random", "FNMR", "EER skilled", "EER random")
+    ]
     for k, result in found["references"].items():
         fmr, eer = result["fmr"], result["eer"]
         rates = (fmr["skilled"], fmr["random"], result["fnmr"], eer["skilled"], eer["random"])

@@ -96,7 +96,9 @@ def _boosted(
     )
 
 
-def _sampled(examples: Iterable[Example], rng: np.random.Generator):
+def _sampled(
+    examples: Iterable[Example], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     features, labels = [], []
     for one in examples:
         negative = np.flatnonzero(~one.labels)
@@ -127,18 +129,20 @@ def train(examples: Sequence[Example], seed: int) -> Models:
     The groups' model learns from pieces judged by a model that did not learn from their page.
     """
     rng = np.random.default_rng(seed)
-    pieces = _boosted(*_sampled(examples, rng), trees=120, seed=seed)
+    table, labels = _sampled(examples, rng)
+    pieces = _boosted(table, labels, trees=120, seed=seed)
     halves = [examples[::2], examples[1::2]]
     features, best = [], []
     for learnt, other in (halves, halves[::-1]):
-        trees = _boosted(*_sampled(learnt, rng), trees=120, seed=seed)
+        table, labels = _sampled(learnt, rng)
+        trees = _boosted(table, labels, trees=120, seed=seed)
         for one in other:
             found = _group_samples(one, trees)
             if len(found[0]):
                 features.append(found[0])
                 best.append(found[1])
-    features, best = np.concatenate(features), np.concatenate(best)
-    groups = _boosted(features, best >= _GOOD, trees=160, seed=seed)
+    good = np.concatenate(best) >= _GOOD
+    groups = _boosted(np.concatenate(features), good, trees=160, seed=seed)
     return Models(pieces, groups, 0.5)
 
 

@@ -57,12 +57,13 @@ def people(folder: Path, number: int) -> Iterator[tuple[list[np.ndarray], list[n
     for _, own in list(signatures.groupby("writer", sort=False))[:number]:
         kinds = [own.loc[own["kind"] == kind, "path"] for kind in ("genuine", "forgery")]
         if len(kinds[0]) > max(_REFERENCES) and len(kinds[1]):
-            yield tuple(
+            genuine, forged = (
                 [load_grayscale(folder / path) for path in paths[:most]]
                 for paths, most in zip(
                     kinds, (max(_REFERENCES) + _QUESTIONED, _QUESTIONED), strict=True
                 )
             )
+            yield genuine, forged
 
 
 def judged(verifier: Verifier, genuine: list[np.ndarray], forged: list[np.ndarray]) -> list[dict]:

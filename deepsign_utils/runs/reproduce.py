@@ -138,13 +138,14 @@ def compare(published: Mapping[str, Any], found: Mapping[str, Any]) -> Compariso
     made = [
         dict(_leaves({k: m["provenance"].get(k) for k in MADE_WITH})) for m in (published, found)
     ]
-    made_with = list(_differences(*made, None))
+    made_with = list(_differences(made[0], made[1], None))
     expected, numbers = (dict(_leaves(_numbers(metrics))) for metrics in (published, found))
     bounds = _bounds(published) if made_with else None
-    for name, (low, high) in _bounds(found).items() if bounds else ():
-        value, end = bounds.get(name, (0.0, 1.0))
-        if value == end and low <= value <= high:
-            bounds[name] = low, high
+    if bounds:
+        for name, (low, high) in _bounds(found).items():
+            value, end = bounds.get(name, (0.0, 1.0))
+            if value == end and low <= value <= high:
+                bounds[name] = low, high
     return Comparison(
         len(expected.keys() | numbers.keys()),
         made_with,

@@ -353,7 +353,7 @@ def _make(run: Run, archive: str, worker: Any) -> None:
             errors="replace",
         ) as process,
     ):
-        for line in process.stdout:
+        for line in process.stdout or ():
             log.write(line)
             log.flush()
             if line.strip() in CHAPTERS:
@@ -690,7 +690,7 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
     table = results.assign(setting=labels(results, sweep.varied))
     finished = table[table["status"] == "finished"]
     means = settings(results, sweep.varied)
-    drawn = []
+    drawn: list[dict[str, Any]] = []
     if len(finished):
         shown = means[means["runs"] > 0].groupby("study", sort=False).head(figures.MOST_SETTINGS)
         left_out = int((means["runs"] > 0).sum()) - len(shown)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageFile
 from scipy import ndimage
 
 from deepsign_utils.preprocessing import ink_mask, load_grayscale, open_image
@@ -78,7 +78,7 @@ def raw_feature_table(
     return _table(raw_features, paths, signatures["signature_id"], progress, "raw features")
 
 
-def _encoding(image: Image.Image) -> dict[str, float]:
+def _encoding(image: ImageFile.ImageFile) -> dict[str, float]:
     """How the pixels are stored; Pillow knows it only until they are decoded."""
     arguments = image.tile[0].args if image.tile else None
     stored = arguments[0] if isinstance(arguments, tuple) else arguments
@@ -201,7 +201,7 @@ def canvas_feature_table(
 def _remains(canvas: np.ndarray) -> dict[str, float]:
     """What a scan left outside the marks; shade from `_TRACE` on leaves no outside, all -1."""
     outside = canvas[~_grown(canvas >= _TRACE)]
-    usual = np.bincount(canvas.ravel()).argmax()
+    usual = int(np.bincount(canvas.ravel()).argmax())
     return _levels(outside) | {
         "not_zero": np.count_nonzero(outside) / outside.size if outside.size else -1,
         "usual": usual,

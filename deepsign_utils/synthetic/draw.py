@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,9 @@ def draw_writer(
     return DrawnWriter(index, images, forged, forgers)
 
 
-def in_processes(task: Callable, items: Iterable, processes: int | None) -> Iterator:
+def in_processes(
+    task: Callable, items: Iterable, processes: int | None
+) -> Generator[Any, None, None]:
     """``task`` of each item, in order, by ``processes`` processes (all cores if None), few items
     ahead of the caller, so that results never pile up."""
     processes = processes or usable_processors()

@@ -219,7 +219,7 @@ class _Sheet:
         left, top, right, bottom = font.getbbox(text)
         if right <= left or bottom <= top:
             return 0.0
-        image = Image.new("L", (right - left + 2, bottom - top + 2))
+        image = Image.new("L", (int(right - left + 2), int(bottom - top + 2)))
         ImageDraw.Draw(image).text((1 - left, 1 - top), text, 255, font)
         if turn:
             image = image.rotate(turn, Image.Resampling.BICUBIC, expand=True)
@@ -304,7 +304,7 @@ class Scribe:
             font = _font(self.font, round(3.2 * self.hand.size * sheet.scale))
             text = _invented_name(rng) if rng.random() < 0.85 else _number(rng)
             left, top, right, bottom = font.getbbox(text, anchor="ls")
-            image = Image.new("L", (right - left + 2, bottom - top + 2))
+            image = Image.new("L", (int(right - left + 2), int(bottom - top + 2)))
             ImageDraw.Draw(image).text((1 - left, 1 - top), text, 255, font, anchor="ls")
             return np.asarray(image, np.float32) / 255 * 0.9, float(1 - top)
         composer = _Composer()
@@ -398,10 +398,11 @@ def _curve(sheet: _Sheet, points: np.ndarray, width: float, colour: Sequence[int
     path = np.column_stack([np.interp(fine, along, axis) for axis in points.T])
     path = ndimage.gaussian_filter1d(path, 6, axis=0, mode="nearest") * sheet.scale
     low = path.min(0) - 4
-    image = Image.new("L", tuple(int(n) for n in np.ptp(path, axis=0) + 9))
+    across, down = (int(n) for n in np.ptp(path, axis=0) + 9)
+    image = Image.new("L", (across, down))
     draw = ImageDraw.Draw(image)
     draw.line([tuple(p) for p in path - low], 230, max(1, round(width * sheet.scale)), "curve")
-    sheet.lay(np.asarray(image, np.float32) / 255, *low, colour)
+    sheet.lay(np.asarray(image, np.float32) / 255, low[0], low[1], colour)
 
 
 def _tick(sheet: _Sheet, x: float, y: float, size: float, rng: np.random.Generator) -> None:
@@ -478,11 +479,12 @@ def _stamp(sheet: _Sheet, x: float, y: float, rng: np.random.Generator, type_: _
     cover = np.asarray(image, np.float32) / 255 * np.clip(0.75 + wear, 0.05, 1)
     colours = BRIGHTS if rng.random() < 0.8 else BLACKS
     colour = colours[rng.integers(len(colours))]
-    half = image.size[0] / 2
-    sheet.lay(cover * rng.uniform(0.5, 1.0), x * sheet.scale - half, y * sheet.scale - half, colour)
+    out = image.size[0] / 2
+    sheet.lay(cover * rng.uniform(0.5, 1.0), x * sheet.scale - out, y * sheet.scale - out, colour)
 
 
 def _barcode(sheet: _Sheet, x: float, y: float, rng: np.random.Generator) -> None:
+    cover: np.ndarray
     if rng.random() < 0.5:
         bars = np.repeat(rng.random(60) < 0.5, rng.integers(2, 5))[None]
         cover = np.repeat(bars, int(10 * sheet.scale), 0)
@@ -542,6 +544,9 @@ class _Desk:
     def between(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
 
+    def count(self, low: int, above: int) -> int:
+        return int(self.rng.integers(low, above))
+
 
 def _label(sheet: _Sheet, x: float, y: float, desk: _Desk, words: int = 1) -> float:
     text = desk.type.sentence(desk.rng, words) + (":" if desk.chance(0.5) else "")
@@ -558,7 +563,7 @@ def _signature_line(sheet: _Sheet, x: float, y: float, width: float, desk: _Desk
     elif place == "box":
         sheet.box(x - 1, y - desk.between(14, 24), width + 2, desk.between(24, 30))
     if desk.chance(0.75):
-        _label(sheet, x, y + desk.between(0.8, 2.5), desk, desk.rng.integers(1, 4))
+        _label(sheet, x, y + desk.between(0.8, 2.5), desk, desk.count(1, 4))
     if desk.chance(0.25):
         _label(sheet, x + 0.02 * width, y - desk.between(16, 24), desk, 2)
     desk.sign(sheet, x, y - desk.between(-1, 2), width)
@@ -576,7 +581,7 @@ def _letterhead(sheet: _Sheet, desk: _Desk) -> float:
         )
     if desk.chance(0.6):
         small = replace(desk.type, size=desk.type.size * 0.75)
-        _paragraph(sheet, desk.between(20, 130), 12, 60, desk.rng.integers(2, 5), small, desk.rng)
+        _paragraph(sheet, desk.between(20, 130), 12, 60, desk.count(2, 5), small, desk.rng)
     if desk.chance(0.3):
         sheet.rule((15, 38), (sheet.width - 15, 38), desk.between(0.2, 1.2))
     return desk.between(42, 55)
@@ -585,21 +590,19 @@ def _letterhead(sheet: _Sheet, desk: _Desk) -> float:
 def _letter(sheet: _Sheet, desk: _Desk) -> None:
     left, width = desk.between(18, 28), sheet.width - desk.between(42, 56)
     y = _letterhead(sheet, desk)
-    y = _paragraph(sheet, left, y, 60, desk.rng.integers(2, 5), desk.type, desk.rng) + 6
+    y = _paragraph(sheet, left, y, 60, desk.count(2, 5), desk.type, desk.rng) + 6
     sheet.text(_number(desk.rng), left + desk.between(0, 110), y, desk.type)
     y += 10
-    for _ in range(desk.rng.integers(1, 5)):
-        y = _paragraph(sheet, left, y, width, desk.rng.integers(2, 8), desk.type, desk.rng) + 4
+    for _ in range(desk.count(1, 5)):
+        y = _paragraph(sheet, left, y, width, desk.count(2, 8), desk.type, desk.rng) + 4
         if y > sheet.height - 95:
             break
     x = left + (desk.between(70, 100) if desk.chance(0.3) else 0)
-    _label(sheet, x, y + 3, desk, desk.rng.integers(1, 4))
+    _label(sheet, x, y + 3, desk, desk.count(1, 4))
     y += desk.between(22, 32)
     desk.sign(sheet, x, y, desk.between(50, 75))
     if desk.chance(0.8):
-        _paragraph(
-            sheet, x, y + desk.between(0, 5), 60, desk.rng.integers(1, 3), desk.type, desk.rng
-        )
+        _paragraph(sheet, x, y + desk.between(0, 5), 60, desk.count(1, 3), desk.type, desk.rng)
     if desk.chance(0.2):
         _stamp(sheet, x + desk.between(20, 80), y, desk.rng, desk.type)
     if desk.chance(0.4):
@@ -664,10 +667,10 @@ def _form(sheet: _Sheet, desk: _Desk) -> None:
     bottom = sheet.height - desk.between(55, 80)
     while y < bottom:
         row = desk.between(8, 13)
-        columns = int(desk.rng.integers(1, 4))
+        columns = desk.count(1, 4)
         for column in range(columns):
             x, cell = left + column * width / columns, width / columns - 3
-            label = _label(sheet, x + 1, y + 0.8, desk, desk.rng.integers(1, 3))
+            label = _label(sheet, x + 1, y + 0.8, desk, desk.count(1, 3))
             below = style in ("box", "table") and row > 10
             start = x + 1.5 if below else x + min(label + 3, 0.6 * cell)
             if style in ("box", "table"):
@@ -721,10 +724,10 @@ def _contract(sheet: _Sheet, desk: _Desk) -> None:
     y += 12
     last = desk.chance(0.75)  # the page where the parties sign
     bottom = sheet.height - (desk.between(70, 110) if last else 30)
-    clause = int(desk.rng.integers(1, 20))
+    clause = desk.count(1, 20)
     while y < bottom:
         sheet.text(f"{clause}.", left, y, small)
-        y = _paragraph(sheet, left + 7, y, width - 7, desk.rng.integers(2, 6), small, desk.rng)
+        y = _paragraph(sheet, left + 7, y, width - 7, desk.count(2, 6), small, desk.rng)
         y, clause = y + desk.between(1, 4), clause + 1
     if last:
         y += desk.between(24, 34)
@@ -775,7 +778,7 @@ def _invoice(sheet: _Sheet, desk: _Desk) -> None:
     left, width = 15, sheet.width - 30
     small = replace(desk.type, size=desk.type.size * 0.85)
     columns = np.sort(desk.rng.uniform(0.15, 0.95, desk.rng.integers(2, 5))) * width + left
-    rows, pitch = int(desk.rng.integers(5, 18)), desk.between(6, 10)
+    rows, pitch = desk.count(5, 18), desk.between(6, 10)
     for row in range(rows):
         sheet.text(small.sentence(desk.rng, 2), left + 2, y + 1.5, small)
         for x in columns:
@@ -872,10 +875,10 @@ def _scanned(sheet: _Sheet, rng: np.random.Generator) -> tuple[np.ndarray, tuple
     boxes = []
     angle = np.deg2rad(turn)
     cos, sin = np.cos(angle), np.sin(angle)
-    middle = np.array([width, height]) / 2
+    centre = np.array([width, height]) / 2
     for outline in sheet.outlines:
-        x, y = (outline - middle).T
-        x, y = cos * x + sin * y + middle[0], -sin * x + cos * y + middle[1]
+        x, y = (outline - centre).T
+        x, y = cos * x + sin * y + centre[0], -sin * x + cos * y + centre[1]
         box = np.floor([x.min(), y.min(), x.max() + 1, y.max() + 1]).astype(int)
         left, top, right, bottom = np.clip(box, 0, [width, height, width, height]).tolist()
         boxes.append((left, top, right, bottom))

@@ -57,7 +57,11 @@ class _Composer:
     """Collects placed glyphs into a programme."""
 
     def __init__(self) -> None:
-        self.points, self.down, self.sharp, self.letter, self.keys = [], [], [], [], []
+        self.points: list[np.ndarray] = []
+        self.down: list[np.ndarray] = []
+        self.sharp: list[np.ndarray] = []
+        self.letter: list[np.ndarray] = []
+        self.keys: list[str] = []
 
     def add(
         self,

@@ -162,7 +162,8 @@ def _fit(sets: Sequence[People], rng: np.random.Generator, resamples: int) -> Sc
 def _mean(populations: Sequence[Population]) -> Population:
     """The mean of several, each weighing the same."""
     values = [(one.mean, one.writer, one.signature, one.pair) for one in populations]
-    return Population(*map(float, np.mean(values, axis=0)))
+    mean, writer, signature, pair = np.mean(values, axis=0).tolist()
+    return Population(mean, writer, signature, pair)
 
 
 def _style(sets: Sequence[People], population: Population, rng: np.random.Generator) -> Style:

@@ -114,6 +114,7 @@ def case_file(
     command : sequence of str
         What to type to repeat it.
     """
+    assert questioned.canvas is not None
     verdict, *more = comparison.in_words()
     headline, _, reason = verdict.partition(": ")
     images = [questioned, *references]
@@ -197,15 +198,15 @@ def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
 def _shown(image: CaseImage) -> dict[str, Any]:
     return {
         "title": image.title,
-        "original": None if image.content is None else _address(_original(image)),
+        "original": None if image.content is None else _address(_original(image, image.content)),
         "cleaned": None if image.canvas is None else _address(Image.fromarray(255 - image.canvas)),
     }
 
 
-def _original(image: CaseImage) -> Image.Image:
+def _original(image: CaseImage, content: bytes) -> Image.Image:
     """Of a size to look at, without what a file holds besides its picture."""
     if image.cutting is None:
-        opened = ImageOps.exif_transpose(open_image(image.content, image.file))
+        opened = ImageOps.exif_transpose(open_image(content, image.file))
     else:
         opened = Image.fromarray(image.cutting)
     if opened.mode.startswith(("I", "F")):  # 16 bits, say
@@ -221,11 +222,11 @@ def _original(image: CaseImage) -> Image.Image:
 def _heat(canvas: np.ndarray, occlusion: np.ndarray) -> Image.Image:
     """The ink, coloured by what it spoke for: as the page of the service draws it."""
     height, width = (_ZOOM * side for side in canvas.shape)
-    ink = Image.fromarray(canvas).resize((width, height), Image.Resampling.BICUBIC)
-    ink = np.asarray(ink, np.float64)[..., None] / 255
+    drawn = Image.fromarray(canvas).resize((width, height), Image.Resampling.BICUBIC)
+    ink = np.asarray(drawn, np.float64)[..., None] / 255
     # Effects below half a unit of log likelihood stay pale, rather than be blown up.
-    moved = Image.fromarray((occlusion / max(0.5, np.abs(occlusion).max())).astype(np.float32))
-    moved = np.asarray(moved.resize((width, height), Image.Resampling.BILINEAR))[..., None]
+    cells = Image.fromarray((occlusion / max(0.5, np.abs(occlusion).max())).astype(np.float32))
+    moved = np.asarray(cells.resize((width, height), Image.Resampling.BILINEAR))[..., None]
     strength = np.minimum(np.abs(moved), 1) ** 0.7
     hue = np.where(moved > 0, _FORGED, _GENUINE)
     paper = 255 + 0.14 * strength * (hue - 255)

@@ -577,20 +577,11 @@ class Trees:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Trees:
         """The inverse of `to_dict`."""
-        return cls(
-            *(
-                np.array(values[name], kind)
-                for name, kind in (
-                    ("feature", int),
-                    ("threshold", float),
-                    ("left", int),
-                    ("right", int),
-                    ("value", float),
-                    ("roots", int),
-                )
-            ),
-            baseline=float(values["baseline"]),
-        )
+        whole = {
+            name: np.array(values[name], int) for name in ("feature", "left", "right", "roots")
+        }
+        real = {name: np.array(values[name], float) for name in ("threshold", "value")}
+        return cls(**whole, **real, baseline=float(values["baseline"]))
 
 
 class Models(NamedTuple):

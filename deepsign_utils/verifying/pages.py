@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
@@ -182,12 +182,15 @@ def _pdf_pages(content: bytes, name: str) -> Iterator[Page]:
                 child.kill()
 
 
-def _rendered(child: subprocess.Popen, name: str) -> Iterator[Page]:
+def _rendered(child: subprocess.Popen[bytes], name: str) -> Iterator[Page]:
     """Pages as `render_pdf` writes them: a line of JSON, then the pixels."""
+    assert child.stdout is not None  # it was started with a pipe
     while True:
         with _limited(child, _SECONDS):
             head = child.stdout.readline()
-            told = json.loads(head) if head.endswith(b"\n") else {"problem": None}
+            told: dict[str, Any] = {"problem": None}
+            if head.endswith(b"\n"):
+                told = json.loads(head)
             wanted = told.get("bytes", 0)
             pixels = child.stdout.read(wanted) if wanted else b""
         if told.get("end"):
@@ -406,7 +409,7 @@ def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
     where = f"page {chosen.number}, box {in_words(box)}, as given"
     # One that was listed gives what is judged where it is the only one.
     found = look(chosen.image).signatures if width * height <= _MOST_PAGE else []
-    if tuple(box) in (one.box for one in found):
+    if tuple(box) in [one.box for one in found]:
         return Questioned(cut(chosen.image, box), where)
     return Questioned(chosen.image[top:bottom, left:right], where)
 

@@ -181,7 +181,7 @@ def create_app(settings: Settings, failed: Callable[[str], None] | None = None) 
     ) -> None:
         # From the header's bytes: as text, a key's last letter may look like white space.
         header = request.headers.get("Authorization", "").encode("latin-1")
-        scheme, _, given = header.partition(b" ")
+        scheme, _space, given = header.partition(b" ")
         given = given.strip(b" \t") if scheme.lower() == b"bearer" else b""
         digest = hashlib.sha256(given).digest()
         # All keys are compared, in constant time, so that the time tells nothing.
@@ -489,7 +489,8 @@ def _answer_errors(app: FastAPI) -> None:
             answer["signatures"] = [_small(one) for one in error.found]
         return JSONResponse(answer, status, {"Retry-After": "1"} if status == 503 else {})
 
-    async def refuse_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def refuse_parameters(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
         problems = []
         for name, kind in {one["loc"][:2]: one["type"] for one in error.errors()}.items():
             wrong = "text, and no file" if name[0] == "body" else "wrong"
@@ -497,8 +498,9 @@ def _answer_errors(app: FastAPI) -> None:
             problems.append(f"'{name[1]}' is {wrong}: send {_NEEDED[name[1]]}")
         return JSONResponse({"detail": "; ".join(problems) + "."}, 422)
 
-    async def refuse_request(request: Request, error: StarletteHTTPException) -> JSONResponse:
+    async def refuse_request(request: Request, error: Exception) -> JSONResponse:
         """What the framework says by itself (our own refusals say what to do already)."""
+        assert isinstance(error, StarletteHTTPException)
         detail = error.detail
         if detail == "Not Found":
             detail = "There is nothing at this address: openapi.json lists all there are."
