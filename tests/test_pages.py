@@ -364,6 +364,23 @@ def test_compare_asks_for_nothing_that_a_table_cannot_say(documents: Path, tmp_p
         assert "parameter" not in row["reason"]
 
 
+def test_that_only_the_first_page_of_a_reference_was_read_is_told_by_every_command(
+    documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    drawn = Image.open(documents / "alone.png").convert("L")
+    first, second = documents / "two_pages.tif", documents / "other.png"
+    drawn.save(first, save_all=True, append_images=[drawn])
+    drawn.rotate(7, expand=True, fillcolor=255).save(second)
+    (documents / "pairs.csv").write_text("left,right\ntwo_pages.tif,other.png\n")
+
+    main(["compare", str(documents / "pairs.csv"), "--output", str(tmp_path / "out.csv")])
+    main(["verify", str(first), "--questioned", str(second)])
+
+    told = "The file holds several pages or frames: only the first one was read."
+    assert f"left: {told}" in (tmp_path / "out.csv").read_text()
+    assert told in capsys.readouterr().out
+
+
 def test_what_was_cut_from_a_page_and_cannot_be_judged_is_named_after_the_page(
     documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

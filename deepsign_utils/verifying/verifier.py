@@ -401,9 +401,12 @@ def _cleaned(
 def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
     """A file's canvas and its faults in words; None and why where it cannot be judged."""
     try:
-        _, canvas, found = _cleaned(load_image(file), preprocessing, str(file))
+        image = open_image(file)
+        paged = scan_faults.has_several_pages(image, str(file))
+        _, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
     except DeepSignError as error:
         return None, str(error)
+    found = (scan_faults.SEVERAL_PAGES,) * paged + found
     return canvas, " ".join(fault.message for fault in found)
 
 
