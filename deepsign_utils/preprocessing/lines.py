@@ -109,9 +109,9 @@ def _straight(ridges: np.ndarray, strip: float, step: int) -> tuple[np.ndarray, 
     at = (np.arange(count) + 0.5) / count * 2 - 1
     shift = np.rint(rises[:, None] * at[None, :]).astype(int)
     total = np.zeros((len(rises), height), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, height, axis=1)
     for number in range(count):
-        windows = np.lib.stride_tricks.sliding_window_view(padded[number], height)
-        total += windows[shift[:, number] + pad]
+        total += windows[number, shift[:, number] + pad]
     return rises, total / (0.7 * count)
 
 
@@ -161,14 +161,18 @@ def _followed(
     for number in range(count):
         guess = row + rise * (2 * (number + 0.5) / count - 1)
         low, high = int(max(0, guess - 4)), int(min(height, guess + 5))
-        if high - low < 3 or ridges[number, low:high].max() < 0.2:
+        window = ridges[number, low:high].tolist()
+        if len(window) < 3 or max(window) < 0.2:
             continue
-        window = ridges[number, low:high]
         # The middle of the first crest, which is some rows wide.
-        first, stop = _runs(window > window.max() - 1e-6)[0]
+        crest = [level > max(window) - 1e-6 for level in window]
+        first = crest.index(True)
+        stop = (*crest, False).index(False, first)
         peak = low + (first + stop - 1) // 2
         low, high = max(0, peak - 2), min(height, peak + 3)
-        found_rows.append(np.average(np.arange(low, high), weights=ridges[number, low:high]))
+        weights = ridges[number, low:high].tolist()
+        moment = sum(row * weight for row, weight in zip(range(low, high), weights, strict=True))
+        found_rows.append(moment / sum(weights))
         found_columns.append((number + 0.5) * strip)
     if len(found_columns) < 5:
         return None
@@ -179,7 +183,7 @@ def _followed(
         curve = Polynomial.fit(columns[keep], rows[keep], degree, domain=[0, width])
         away = np.abs(curve(columns) - rows)
         closer = away < max(1.2, 2 * np.median(away[keep]))
-        if closer.sum() < 5:
+        if closer.sum() < 5 or (closer == keep).all():
             break
         keep = closer
     for last in (False, True):

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils.preprocessing import ink_box
-from deepsign_utils.preprocessing.shapes import ridge_depths, thinned
+from deepsign_utils.preprocessing.shapes import RING, ridge_depths, thinned
 from deepsign_utils.verifying.find_signatures import Trees
 
 MODEL = Path(__file__).with_suffix(".json")
@@ -82,14 +82,15 @@ def describe(mask: np.ndarray) -> np.ndarray:
     widths = 2 * ridge_depths(ink) - 1
     pen = widths.mean()
     lines = thinned(ink)
-    near = ndimage.convolve(lines.view(np.uint8), np.ones((3, 3), np.uint8), mode="constant")
+    at, line = np.flatnonzero(lines), lines.ravel()
+    beside = sum(line[at + down * lines.shape[1] + right].astype(int) for down, right in RING)
     return np.array(
         [
             *_edges(ink),
             widths.max() / pen,
             widths.std() / pen,
-            np.count_nonzero(lines) / np.hypot(*ink.shape),
-            np.count_nonzero(lines & (near == 2)),
+            at.size / np.hypot(*ink.shape),
+            np.count_nonzero(beside == 1),
             *_of_pieces(ink, 1.5 * pen**2),
             ndimage.label(~ink)[1] - 1,
             share,
@@ -104,11 +105,12 @@ def _edges(ink: np.ndarray) -> tuple[float, float, float, float, float]:
     steep = np.abs(slope)
     # Angles twice as large: the two sides of a stroke have one direction.
     twofold = slope**2 / np.maximum(steep, 1e-6)
-    agreeing = np.hypot(
-        ndimage.uniform_filter(twofold.real, _NEAR), ndimage.uniform_filter(twofold.imag, _NEAR)
-    )
     edge = steep > 1e-3
-    straight = agreeing[edge] / ndimage.uniform_filter(steep, _NEAR)[edge]
+    near = [
+        ndimage.uniform_filter(values, _NEAR)[edge]
+        for values in (twofold.real, twofold.imag, steep)
+    ]
+    straight = np.hypot(*near[:2]) / near[2]
     twofold, steep = twofold[edge], steep[edge]
     total = steep.sum()
     place = np.mod(np.angle(twofold) / 2, np.pi) / np.pi * _DIRECTIONS

@@ -33,10 +33,14 @@ def is_stamped(ink: np.ndarray) -> bool:
     filled = _filled(ndimage.maximum_filter(small, 3))
     if np.count_nonzero(filled) < _ENCLOSED * np.count_nonzero(small):
         return False
-    depth = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
-    radius = float(depth.max())
     rows, columns = np.nonzero(small)
     side = min(np.ptp(rows), np.ptp(columns))
+    # A square that fits into the least of them settles most signatures, quickly.
+    within = int(max(_FRAME[0], _FRAME[1] * side) / np.sqrt(2) - 1e-6)
+    if not ndimage.minimum_filter(filled, 2 * within + 1, mode="constant").any():
+        return False
+    depth = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
+    radius = float(depth.max())
     return any(
         _share(small, outline, max(1, round(_STRAY * radius))) >= _CLOSED
         and _PRINT[0] < _share(small, inside, 0) < _PRINT[1]
