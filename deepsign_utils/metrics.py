@@ -36,7 +36,7 @@ TAILS = (0.025, 0.975)
 _BLOCK_ELEMENTS = 1 << 18
 
 
-def format_rate(interval: Mapping[str, float | None] | None) -> str:
+def format_rate(interval: Mapping[str, Any] | None) -> str:
     """Write a rate as a percentage with its interval.
 
     Parameters

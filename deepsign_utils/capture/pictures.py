@@ -58,10 +58,10 @@ def _tile(image: np.ndarray) -> np.ndarray:
     """The picture in the middle of a white tile: uint8 (H, W, 3)."""
     picture = Image.fromarray(image).convert("RGB")
     scale = min(side / most for side, most in zip(_TILE, picture.size, strict=True))
-    size = tuple(max(1, round(length * scale)) for length in picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
     tile = Image.new("RGB", _TILE, "white")
-    corner = tuple((side - length) // 2 for side, length in zip(_TILE, size, strict=True))
-    tile.paste(picture.resize(size, Image.Resampling.LANCZOS), corner)
+    corner = (_TILE[0] - width) // 2, (_TILE[1] - height) // 2
+    tile.paste(picture.resize((width, height), Image.Resampling.LANCZOS), corner)
     return np.asarray(tile)
 
 
@@ -104,7 +104,7 @@ def errors(result: dict[str, Any], side: str) -> Figure:
     axes.set_xlim(left=0)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("EER, skilled forgeries, one reference (%)")
-    mark = {"linestyle": "none", "marker": "o", "color": colour}
+    mark: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": colour}
     entries = {
         "as scanned": {"color": COLOURS["genuine"]},
         "weaker": mark | {"markerfacecolor": "white"},

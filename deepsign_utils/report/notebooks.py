@@ -174,7 +174,7 @@ def _clean(html: str) -> Markup:
     """Keep text, tables, links and pictures; drop scripts, styles, event handlers and frames."""
     soup = BeautifulSoup(CLEANER.clean(html), "html.parser")
     for image in soup("img"):
-        if not image.get("src", "").startswith("data:image/"):
+        if not str(image.get("src", "")).startswith("data:image/"):
             image.decompose()
         elif not image.get("alt"):
             image["alt"] = "Picture, not described"
@@ -200,9 +200,9 @@ def _arrange(html: str, chapter: int, anchors: dict[str, str]) -> tuple[str, lis
         _mend_link(link, anchors)
     for table in soup.find_all("table"):
         _mend_table(table)
-    for written in soup.find_all(string=True):
-        if (alone := isolated(written)) != written:
-            written.replace_with(alone)
+    for text in soup.find_all(string=True):
+        if (alone := isolated(text)) != text:
+            text.replace_with(alone)
     return title, sections, str(soup)
 
 
@@ -212,7 +212,7 @@ def _text(tag: Tag) -> str:
 
 def _mend_link(link: Tag, anchors: dict[str, str]) -> None:
     """A link to a chapter's notebook leads to the chapter; one to a file here leads nowhere."""
-    target = link.get("href", "")
+    target = str(link.get("href", ""))
     chapter = anchors.get(target.partition("#")[0].rpartition("/")[2])
     if chapter:
         link["href"] = chapter
@@ -225,16 +225,16 @@ def _mend_link(link: Tag, anchors: dict[str, str]) -> None:
 def _mend_table(table: Tag) -> None:
     """Make a pandas table accessible, right-align its numbers and mark it for sorting."""
     soup = BeautifulSoup("", "html.parser")
-    table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
+    frame = table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
     head, body = table.find("thead"), table.find("tbody")
     if not head or not body:
         return
     if not body.find("tr"):
         names = ", ".join(filter(None, map(_text, _cells(head))))
-        table.parent.replace_with(note := soup.new_tag("p", attrs={"class": "note"}))
+        frame.replace_with(note := soup.new_tag("p", attrs={"class": "note"}))
         note.string = f"No rows. (Columns: {names})"
         return
-    rows = head.find_all("tr")
+    rows = list(head.find_all("tr"))
     if len(rows) == 2 and _is_index_row(rows[0], rows[1]):
         for upper, lower in zip(_cells(rows[0]), _cells(rows[1]), strict=True):
             if _text(lower):

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.study.artefacts import read_artefact
 
-Interval = dict[str, float | None]
+
+class Interval(TypedDict):
+    """A rate and its interval; what could not be measured is None."""
+
+    value: float
+    low: float | None
+    high: float | None
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

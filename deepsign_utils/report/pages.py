@@ -318,12 +318,10 @@ def _heat_map(
 ) -> dict[str, Any]:
     """One rate's heat map, as the templates take a figure."""
     name, meaning = MATRIX_RATES[rate]
-    table = pd.DataFrame(
-        [[(read_interval(cells[a][b], rate) or {}).get("value") for b in names] for a in names],
-        index=names,
-        columns=names,
-    )
-    drawing = figures.render(figures.cross_matrix(table, name))["image/svg+xml"].encode()
+    found = [[read_interval(cells[a][b], rate) for b in names] for a in names]
+    values = [[one and one["value"] for one in row] for row in found]
+    table = pd.DataFrame(values, index=names, columns=names)
+    drawing = str(figures.render(figures.cross_matrix(table, name))["image/svg+xml"]).encode()
     width, height = picture_size(drawing, "image/svg+xml")
     return {
         "number": number,

@@ -157,7 +157,7 @@ def shortcut_rows(shortcuts: Any) -> list[dict[str, Any]]:
 def _finding(probe: dict[str, Any]) -> str:
     """Take the study's own word, corrected for the number of probes, before the plain interval."""
     auc = read_interval(probe, "auc")
-    if auc is None or auc["low"] is None:
+    if auc is None or auc["low"] is None or auc["high"] is None:
         return "not measured"
     if as_mapping(probe.get("audit")).get("verdict") == "flagged":
         return "flagged"  # on the training and validation writers, who are more

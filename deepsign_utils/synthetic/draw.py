@@ -27,8 +27,8 @@ class DrawnWriter:
     ``prepare`` made of them); ``forgers`` names who forged, one for each forgery."""
 
     index: int
-    genuine: list[np.ndarray]
-    forgeries: list[np.ndarray]
+    genuine: list[Any]
+    forgeries: list[Any]
     forgers: list[str]
 
 
@@ -135,7 +135,7 @@ def draw_writers(
     seed: int = 0,
     skill: float | None = None,
     processes: int | None = None,
-    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+    prepare: Callable[[np.ndarray], Any] | None = None,
 ) -> Iterator[DrawnWriter]:
     """Draw many writers in parallel, in order, without touching the disk.
 
