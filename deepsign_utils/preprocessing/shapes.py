@@ -121,6 +121,25 @@ def _depths(ink: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.sqrt(nearest)
 
 
+def row_ends(mask: np.ndarray) -> np.ndarray:
+    """Rows and columns of the first and the last pixel set in each row, of which one is the
+    farthest in any direction.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        Shape (H, W), bool.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (2 n, 2), int, for n rows with a pixel set.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    return np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])
+
+
 def convex_hull(mask: np.ndarray) -> np.ndarray:
     """Pixels whose middle lies within the convex hull of those set, each half a pixel large.
 
@@ -134,11 +153,8 @@ def convex_hull(mask: np.ndarray) -> np.ndarray:
     np.ndarray
         Shape (H, W), bool.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])
     # In half pixels all numbers are whole, and nothing is rounded.
-    corners = (2 * ends[:, None] + [(-1, 0), (1, 0), (0, -1), (0, 1)]).reshape(-1, 2)
+    corners = (2 * row_ends(mask)[:, None] + [(-1, 0), (1, 0), (0, -1), (0, 1)]).reshape(-1, 2)
     points = sorted(set(map(tuple, corners.tolist())))
     row, column = (2 * axis for axis in np.ogrid[: mask.shape[0], : mask.shape[1]])
     inside = np.ones(mask.shape, bool)

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from deepsign_utils.preprocessing.shapes import row_ends
+
 _SIDE = 256  # pixels, at most, in which a frame is sought
 _ENCLOSED = 1.5  # times the ink, that frame and strokes enclose
 _RING, _FRAME = (17, 0.22), (13, 0.2)  # at least its radius: pixels, part of the shorter side
@@ -41,9 +43,9 @@ def is_stamped(ink: np.ndarray) -> bool:
         return False
     depth = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
     radius = float(depth.max())
+    near = ndimage.maximum_filter(small, 2 * max(1, round(_STRAY * radius)) + 1)
     return any(
-        _share(small, outline, max(1, round(_STRAY * radius))) >= _CLOSED
-        and _PRINT[0] < _share(small, inside, 0) < _PRINT[1]
+        _share(near, outline) >= _CLOSED and _PRINT[0] < _share(small, inside) < _PRINT[1]
         for shapes, (least, part) in ((_rings, _RING), (_frames, _FRAME))
         if radius >= max(least, part * side)
         for outline, inside in shapes(depth, radius)
@@ -69,7 +71,7 @@ def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.n
     """As `_rings`, of the smallest rectangle about what is deep within."""
     margin = 0.6 * radius
     labels, _ = ndimage.label(depth > margin)
-    deep = np.argwhere(labels == labels[np.unravel_index(depth.argmax(), depth.shape)])
+    deep = row_ends(labels == labels[np.unravel_index(depth.argmax(), depth.shape)])
     axes = np.stack([np.sin(_TURNS), np.cos(_TURNS), np.cos(_TURNS), -np.sin(_TURNS)], axis=-1)
     along = deep @ axes.reshape(-1, 2, 2).transpose(0, 2, 1)  # (turns, n, 2)
     best = np.ptp(along, axis=1).prod(axis=1).argmin()
@@ -93,9 +95,8 @@ def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.n
         yield np.concatenate(sides) @ back, inside
 
 
-def _share(ink: np.ndarray, points: np.ndarray, stray: int) -> float:
-    """Share of points, in rows and columns, with ink at most `stray` pixels away."""
-    near = ndimage.maximum_filter(ink, 2 * stray + 1) if stray else ink
+def _share(ink: np.ndarray, points: np.ndarray) -> float:
+    """Share of points, in rows and columns, that lie on ink."""
     rows, columns = np.rint(points).astype(int).T
     here = (rows >= 0) & (rows < ink.shape[0]) & (columns >= 0) & (columns < ink.shape[1])
-    return float(near[rows[here], columns[here]].sum() / len(points))
+    return float(ink[rows[here], columns[here]].sum() / len(points))
