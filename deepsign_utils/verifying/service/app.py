@@ -584,7 +584,11 @@ def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens there, taken before anything slow is begun."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+        # What is accepted inherits it. asyncio would set it, but not on such a socket: an answer's
+        # second part would wait 40 ms until its first part is acknowledged.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DeepSignError(
