@@ -53,6 +53,26 @@ def thickly_ruled(gray: np.ndarray) -> np.ndarray:
     return np.minimum(gray, image)
 
 
+def beside(gray: np.ndarray) -> tuple[Image.Image, ImageDraw.ImageDraw, int, int]:
+    """Free paper left of the signature, as wide as the image is high."""
+    return pen(np.pad(gray, ((0, 0), (gray.shape[0], 0)), constant_values=int(np.median(gray))))
+
+
+def punched(gray: np.ndarray) -> np.ndarray:
+    """Two punch holes, the scanner's dark lid behind them."""
+    image, draw, _, height = beside(gray)
+    x, radius = 0.3 * height, 0.1 * height
+    for y in (0.2 * height, 0.8 * height):
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=40)
+    return np.asarray(image)
+
+
+def stapled(gray: np.ndarray) -> np.ndarray:
+    image, draw, _, height = beside(gray)
+    draw.line([0.2 * height, 0.6 * height, 0.8 * height, 0.3 * height], fill=50, width=4)
+    return np.asarray(image)
+
+
 def dithered(gray: np.ndarray) -> np.ndarray:
     """Light paper in black and white, strewn with single dots."""
     return np.asarray(Image.fromarray(np.minimum(gray, 246)).convert("1").convert("L"))
@@ -175,6 +195,8 @@ def codes(gray: np.ndarray) -> list[str]:
         (hairlines, "ruled_line_removed", 0.85),
         (finely_squared, "ruled_line_removed", 0.75),
         (thickly_ruled, "ruled_line_removed", 0.7),
+        (punched, "punch_hole_removed", 0.95),
+        (stapled, "bar_removed", 0.95),
         (dithered, "dithering_smoothed", 0.6),
         (sparsely_dithered, "dithering_smoothed", 0.6),
         (dashed, "ruled_line_removed", 0.8),
@@ -198,6 +220,20 @@ def test_the_form_is_taken_away_and_told(signatures, spoil, code, least):
         same.append(agreement(clean(spoilt, CANVAS), clean(gray, CANVAS)))
     assert sum(told) >= 2
     assert np.median(same) > least
+
+
+def test_a_blot_of_ink_and_a_dash_by_hand_stay(signatures):
+    for gray in signatures:
+        image, draw, width, height = beside(gray)
+        draw.ellipse([width // 2 - 3, height // 2 - 3, width // 2 + 3, height // 2 + 3], fill=40)
+        bow = [(x, 0.6 * height + 3 * np.sin(x / 11)) for x in range(height // 4, height)]
+        draw.line(bow, fill=50, width=3)
+        assert not {"punch_hole_removed", "bar_removed"} & set(codes(np.asarray(image)))
+
+
+def test_a_page_with_nothing_but_a_hole_shows_what_it_showed(signatures):
+    page = punched(np.full_like(signatures[0], 240))
+    assert plain(page).removed == ()
 
 
 BLACK, BLUE, RED, YELLOW = (0.1, 0.1, 0.1), (0.1, 0.2, 0.7), (0.8, 0.1, 0.1), (1.0, 0.9, 0.3)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from deepsign_utils.preprocessing import light, lines
+from deepsign_utils.preprocessing import fasteners, light, lines
 from deepsign_utils.preprocessing.colour import in_gray, inks
 from deepsign_utils.preprocessing.ink import (
     EDGE,
@@ -42,6 +42,11 @@ INVERTED = Removal(
     "inverted", "The ink is lighter than its ground: the image was turned over, dark on light."
 )
 SHADOW = Removal("shadow_removed", "A shadow's edge crosses the paper: the light was levelled.")
+HOLE = Removal("punch_hole_removed", "A punch hole, or another solid dark disc, was taken away.")
+BAR = Removal(
+    "bar_removed",
+    "A staple, or a stretch of a printed line, apart from the signature was taken away.",
+)
 LINE = Removal(
     "ruled_line_removed",
     "A printed line was taken away, and the strokes that cross it were kept.",
@@ -126,11 +131,16 @@ def plain(image: np.ndarray) -> Plain:
     if light.is_inverted(gray):
         gray = 255 - gray
         removed.append(INVERTED)
+    unpunched = fasteners.without_holes(gray)
+    if unpunched is not None:
+        gray = unpunched
+        removed.append(HOLE)
     level = light.unshaded(gray)
     if level is not None:
         gray = level
         removed.append(SHADOW)
     field, pieces = ink_in_pieces(gray)
+    gray, field, pieces, fastened = _without_bars(gray, field, pieces)
     gray, field, written = _without_text(gray, field, pieces)
     gray, field, pale = _without_pale(gray, field)
     gray, field, drawn = _without_lines(gray, field)
@@ -139,7 +149,7 @@ def plain(image: np.ndarray) -> Plain:
     if pale or drawn:
         gray, field, more = _without_text(gray, *ink_in_pieces(gray))
         written = written or more
-    return Plain(gray, field, (*removed, *written, *pale, *drawn))
+    return Plain(gray, field, (*removed, *fastened, *written, *pale, *drawn))
 
 
 def has_ink(gray: np.ndarray) -> bool:
@@ -194,6 +204,16 @@ def _printed_share(gray: np.ndarray) -> float:
     if text is not None:
         left &= ~text
     return 1 - np.count_nonzero(left) / max(ink, 1)
+
+
+def _without_bars(
+    gray: np.ndarray, field: np.ndarray, pieces: Pieces
+) -> tuple[np.ndarray, np.ndarray, Pieces, list[Removal]]:
+    bars = fasteners.bars(field, pieces)
+    if bars is None:
+        return gray, field, pieces, []
+    left, _ = _painted_over(gray, bars)
+    return left, *ink_in_pieces(left), [BAR]
 
 
 def _without_text(

@@ -224,7 +224,7 @@ def _remove_strips(field: np.ndarray) -> None:
 
 def _remove_slivers(field: np.ndarray) -> None:
     """Clear pieces that lie wholly along the border and are straight and long, or very thin."""
-    stroke_width = _typical_stroke_width(field > EDGE)
+    stroke_width = typical_stroke_width(field > EDGE)
     for side in range(4):
         turned = np.rot90(field, side)
         band = max(2, turned.shape[0] // 32)
@@ -245,7 +245,7 @@ def _without_specks(field: np.ndarray) -> Pieces:
         return _NO_PIECES
     top, bottom, left, right = ink_box(mask)
     mask = mask[top:bottom, left:right]
-    width = _typical_stroke_width(mask)
+    width = typical_stroke_width(mask)
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     areas = np.bincount(labels.ravel())
     areas[0] = mask.size
@@ -272,7 +272,7 @@ def _is_near(labels: np.ndarray, small: np.ndarray, step: int) -> np.ndarray:
     return near
 
 
-def _typical_stroke_width(mask: np.ndarray) -> float:
+def typical_stroke_width(mask: np.ndarray) -> float:
     """Twice the area over the outline's length: the width of a long thin shape, in pixels."""
     outline = sum(np.count_nonzero(np.diff(mask, axis=axis)) for axis in (0, 1))
     # Counted along rows and columns, an outline of all directions measures 4 / pi of its length.

@@ -1,0 +1,142 @@
+"""What held sheets together and lies beside a signature: punch holes and staples.
+
+No pen fills a disc many strokes wide, and no hand draws a bar as straight and even as wire.
+"""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from deepsign_utils.preprocessing.ink import Pieces, typical_stroke_width
+
+_SIDE = 400  # pixels, at most, in which holes are sought
+_DARK, _INKED = 0.6, 0.85  # of the paper's light, below which a hole is dark, and a pen's trace
+_LEAST_RADIUS, _PENS = 4, 2.5  # of a hole: pixels, widths of the strokes
+_AROUND, _OPEN = 1.15, 0.3  # radii, at which at most a share of what surrounds a disc is dark
+_EDGE = 1.5  # pixels beyond a hole's radius, to which its shade reaches
+_TURNS = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+
+_LONG, _LEAST_LENGTH = 8, 10  # of a bar: its own widths, widths of the strokes
+_BROAD, _UNEVEN, _BENT = 1.45, 0.15, 0.15  # of a bar's width, at most: its extent, spread, sag
+_APART = 3  # widths of the strokes between a bar and the rest
+_REST = 2  # times a bar's ink, at least, is a signature's
+_PARTS = 12  # along a bar
+
+
+def without_holes(gray: np.ndarray) -> np.ndarray | None:
+    """Lay paper over punch holes.
+
+    Parameters
+    ----------
+    gray : np.ndarray
+        Shape (H, W), uint8, paper bright and evenly lit.
+
+    Returns
+    -------
+    np.ndarray or None
+        As `gray`; None where there is no hole, or nothing else.
+    """
+    factor = max(1, -(-max(gray.shape) // _SIDE))
+    small = np.asarray(Image.fromarray(gray).reduce(factor))
+    paper = np.median(small)
+    dark = small < _DARK * paper
+    solid = 2 * _LEAST_RADIUS - 1
+    if not ndimage.minimum_filter(dark, solid, mode="constant").any():
+        return None
+    found, inked = [], small < _INKED * paper
+    while (hole := _hole(dark)) is not None:
+        found.append(hole)
+        near = _disc(dark.shape, *hole)
+        dark, inked = dark & ~near, inked & ~near
+    if not found or not inked.any():
+        return None
+    gray = gray.copy()
+    for row, column, radius in found:
+        middle = (factor * (row + 0.5) - 0.5, factor * (column + 0.5) - 0.5)
+        around = gray[_disc(gray.shape, *middle, factor * (_AROUND * radius + 2))]
+        gray[_disc(gray.shape, *middle, factor * radius)] = np.median(
+            around[around > _INKED * paper]
+        )
+    return gray
+
+
+def _hole(dark: np.ndarray) -> tuple[float, float, float] | None:
+    """Row, column and radius, with its shade, of the largest solid disc that is a hole."""
+    depth = ndimage.distance_transform_edt(np.pad(dark, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    radius = float(depth[row, column])
+    side = max(1, int(1.2 * radius))  # of a square that fits into a hole, and into no stroke
+    solid = ndimage.maximum_filter(ndimage.minimum_filter(dark, side), 2 * side + 1)
+    strokes = dark & ~solid
+    if radius < max(_LEAST_RADIUS, _PENS * typical_stroke_width(strokes)):
+        return None
+    middle = np.argwhere(depth >= radius - 1)
+    middle = middle[np.abs(middle - (row, column)).max(axis=1) <= radius / 2].mean(axis=0)
+    reach = _AROUND * radius + _EDGE
+    rows, columns = np.rint(middle[:, None] + reach * np.stack([np.sin(_TURNS), np.cos(_TURNS)]))
+    here = (rows >= 0) & (rows < dark.shape[0]) & (columns >= 0) & (columns < dark.shape[1])
+    if dark[rows[here].astype(int), columns[here].astype(int)].sum() > _OPEN * _TURNS.size:
+        return None
+    return float(middle[0]), float(middle[1]), radius + _EDGE
+
+
+def _disc(shape: tuple[int, int], row: float, column: float, radius: float) -> np.ndarray:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
+    """Find staples, and stretches of a printed line, apart from a signature.
+
+    Parameters
+    ----------
+    field : np.ndarray
+        Shape (H, W), uint8, and
+    pieces : Pieces
+        from `ink.ink_in_pieces`.
+
+    Returns
+    -------
+    np.ndarray or None
+        Shape (H, W), bool: the ink of straight bars beside the rest; None where there is none.
+    """
+    numbers = np.flatnonzero(pieces.areas)
+    if numbers.size < 2:
+        return None
+    found = ndimage.find_objects(pieces.labels)
+    boxes = np.array([[(s.start, s.stop) for s in found[number - 1]] for number in numbers])
+    areas = pieces.areas[numbers]
+    long = np.hypot(*np.ptp(boxes, axis=2).T)
+    bar = long**2 > _LONG * areas
+    for index in np.flatnonzero(bar):
+        bar[index] = _is_bar(pieces.labels[found[numbers[index] - 1]] == numbers[index])
+    if not bar.any() or areas[~bar].sum() < _REST * areas[bar].sum():
+        return None
+    width = typical_stroke_width(np.isin(pieces.labels, numbers[~bar]))
+    rest = boxes[~bar, :, 0].min(axis=0), boxes[~bar, :, 1].max(axis=0)
+    apart = np.maximum(rest[0] - boxes[..., 1], boxes[..., 0] - rest[1]).max(axis=1)
+    bar &= (apart >= _APART * width) & (long >= _LEAST_LENGTH * width)
+    if not bar.any():
+        return None
+    height, breadth = pieces.labels.shape
+    mask = np.zeros(field.shape, bool)
+    box = np.s_[pieces.top : pieces.top + height, pieces.left : pieces.left + breadth]
+    mask[box] = np.isin(pieces.labels, numbers[bar])
+    return mask
+
+
+def _is_bar(piece: np.ndarray) -> bool:
+    """Whether a piece of ink is straight, and as wide from end to end."""
+    at = np.argwhere(piece).astype(float)
+    at -= at.mean(axis=0)
+    _, axes = np.linalg.eigh(at.T @ at)
+    across, along = (at @ axes).T
+    width = len(at) / (np.ptp(along) + 1)
+    if np.ptp(along) < _LONG * width or np.ptp(across) + 1 > _BROAD * width:
+        return False
+    part = ((along - along.min()) / (np.ptp(along) + 1e-9) * _PARTS).astype(int)
+    count = np.bincount(part, minlength=_PARTS)[1 : _PARTS - 1]
+    if not count.all():
+        return False
+    middle = np.bincount(part, across, _PARTS)[1 : _PARTS - 1] / count
+    return bool(np.std(count) < _UNEVEN * count.mean() and np.ptp(middle) < _BENT * width)
