@@ -80,7 +80,7 @@ def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.n
     grid = np.stack(np.meshgrid(*(np.linspace(a, b, 24) for a, b in zip(low, high, strict=True))))
     inside = grid.reshape(2, -1).T @ back
     along_one, along_other = np.linspace(0, 1, 90)[:, None], np.linspace(0, 1, 60)[:, None]
-    for more in (-2, -1, 0, 1):
+    for more in range(-5, 2):
         (top, left), (bottom, right) = low - margin - more, high + margin + more
         corners = np.array([[top, left], [bottom, left], [bottom, right], [top, right]])
         sides = [
