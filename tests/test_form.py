@@ -231,6 +231,24 @@ def test_a_blot_of_ink_and_a_dash_by_hand_stay(signatures):
         assert not {"punch_hole_removed", "bar_removed"} & set(codes(np.asarray(image)))
 
 
+def framed(gray: np.ndarray, turn: float, reach: float) -> np.ndarray:
+    """A frame about the left part of a signature, turned by some degrees."""
+    height, width = gray.shape
+    frame = Image.new("L", (width, height), 255)
+    draw = ImageDraw.Draw(frame)
+    draw.rectangle([0.1 * width, 0.2 * height, reach * width, 0.85 * height], outline=20, width=3)
+    return np.minimum(gray, frame.rotate(turn, Image.Resampling.BICUBIC, fillcolor=255))
+
+
+@pytest.mark.parametrize(
+    ("turn", "reach", "stamp"),
+    [(0, 0.9, False), (0, 0.5, False), (3, 0.9, False), (3, 0.5, True), (-4, 0.5, True)],
+)
+def test_a_frame_that_leans_across_a_signature_is_a_stamps(signatures, turn, reach, stamp):
+    gray = signatures[2]
+    assert ("under_a_stamp" in codes(framed(gray, turn, reach))) is stamp
+
+
 def test_a_page_with_nothing_but_a_hole_shows_what_it_showed(signatures):
     page = punched(np.full_like(signatures[0], 240))
     assert plain(page).removed == ()

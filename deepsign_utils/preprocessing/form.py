@@ -67,6 +67,11 @@ TEXT = Removal("printed_text_removed", "Printed text beside the signature was ta
 BOX = Removal(
     "box_removed", "A printed box was taken away, and the strokes that cross it were kept."
 )
+UNDER_A_STAMP = Removal(
+    "under_a_stamp",
+    "A stamp or seal seems to lie across the signature, and could not be told from it: give a "
+    "signature with nothing across it.",
+)
 
 
 class Plain(NamedTuple):
@@ -175,6 +180,8 @@ def has_ink(gray: np.ndarray) -> bool:
     return bool((plain(gray).field > EDGE).any())
 
 
+_LEAN, _BEYOND = 0.03, 0.1  # of a stamp's frame: its slope, and the ink that lies beyond it
+_ASKEW = 0.1  # slope, at which no form is scanned
 _PASSES = 3  # a pale line shows itself where a dark one is gone
 
 
@@ -301,7 +308,20 @@ def _without_lines(
             gray[here][left] = paper[left]
             field = ink_field(gray)
         removed.append(BOX if box or teeth else LINE)
+        if box and not teeth and _is_a_stamp(down, rest):
+            removed.append(UNDER_A_STAMP)
     return gray, field, list(dict.fromkeys(removed))
+
+
+def _is_a_stamp(down: list[lines.Line], rest: np.ndarray) -> bool:
+    """Whether a box leans, and does not hold the signature: people stamp by hand, and across it."""
+    lean = float(np.median([abs(line.slope) for line in down]))
+    if lean < _LEAN or lean > _ASKEW:
+        return lean > _ASKEW
+    ends = [(end, float(line.row(end))) for line in down for end in (line.start, line.stop)]
+    (top, left), (bottom, right) = np.clip([np.min(ends, axis=0), np.max(ends, axis=0)], 0, None)
+    inside = np.count_nonzero(rest[int(top) : int(bottom), int(left) : int(right)])
+    return bool(inside < (1 - _BEYOND) * np.count_nonzero(rest))
 
 
 def _around(ink: np.ndarray) -> tuple[slice, slice]:

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing import ink_box, ink_mask
+from deepsign_utils.preprocessing import form, ink_box, ink_mask
 from deepsign_utils.preprocessing.shapes import ridge_depths
 from deepsign_utils.verifying import handwriting
 from deepsign_utils.verifying.find_signatures import look
@@ -64,11 +64,7 @@ SEVERAL_SIGNATURES = Fault(
     "several_signatures",
     "The ink falls apart into distant groups: crop the image to one signature.",
 )
-UNDER_A_STAMP = Fault(
-    "under_a_stamp",
-    "A stamp or seal seems to lie across the signature, and could not be told from it: give a "
-    "signature with nothing across it.",
-)
+UNDER_A_STAMP = Fault(*form.UNDER_A_STAMP)
 SHADED_PAPER = Fault(
     "shaded_paper",
     "The paper is unevenly lit: scan it flat, or photograph it in even light.",

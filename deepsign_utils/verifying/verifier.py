@@ -395,7 +395,8 @@ def _cleaned(
     for fault in found:
         if fault.stops:
             raise DeepSignError(f"{name}: {fault.message}")
-    return page.field, canvas, page.removed + found
+    told = {one.code for one in page.removed}
+    return page.field, canvas, page.removed + tuple(one for one in found if one.code not in told)
 
 
 def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
