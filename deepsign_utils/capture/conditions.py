@@ -137,8 +137,8 @@ CONDITIONS = (
     Condition("streaks", "machine", fax.streaks, {"2": 0.25, "8": 1.0}),
     Condition("bleed-through", "sheet", sheet.bleed_through, {"25 %": 0.5, "50 %": 1.0}),
     Condition("fold", "sheet", sheet.folded, {"30 %": 0.5, "60 %": 1.0}),
-    Condition("punch hole", "sheet", sheet.punched, {"black": 1.0}),
-    Condition("staple", "sheet", sheet.stapled, {"black": 1.0}),
+    Condition("punch hole", "sheet", sheet.punched, {"black": 1.0}, CLEANED),
+    Condition("staple", "sheet", sheet.stapled, {"black": 1.0}, CLEANED),
     Condition("page's border", "sheet", sheet.bordered, {"2 mm": 1 / 3, "6 mm": 1.0}),
 )
 """Every condition of the benchmark, in the order of its table."""
