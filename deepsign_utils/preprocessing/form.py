@@ -42,7 +42,10 @@ INVERTED = Removal(
     "inverted", "The ink is lighter than its ground: the image was turned over, dark on light."
 )
 SHADOW = Removal("shadow_removed", "A shadow's edge crosses the paper: the light was levelled.")
-HOLE = Removal("punch_hole_removed", "A punch hole, or another solid dark disc, was taken away.")
+HOLE = Removal(
+    "punch_hole_removed",
+    "A punch hole, or another solid dark disc, was taken away with whatever lay beneath it.",
+)
 BAR = Removal(
     "bar_removed",
     "A staple, or a stretch of a printed line, apart from the signature was taken away.",
