@@ -17,6 +17,8 @@ def drawn(frame: str, printed: bool, turn: float = 0.0) -> np.ndarray:
     draw = ImageDraw.Draw(page)
     if frame == "ring":
         draw.ellipse([150, 50, 350, 250], outline=255, width=5)
+    elif frame == "oval":
+        draw.ellipse([100, 65, 400, 235], outline=255, width=5)
     else:
         draw.rectangle([110, 90, 390, 210], outline=255, width=5)
     if printed:
@@ -28,12 +30,15 @@ def drawn(frame: str, printed: bool, turn: float = 0.0) -> np.ndarray:
     return np.asarray(page) > 127
 
 
-@pytest.mark.parametrize(("frame", "turn"), [("ring", 0), ("box", 0), ("box", 9), ("box", -14)])
+@pytest.mark.parametrize(
+    ("frame", "turn"),
+    [("ring", 0), ("oval", 0), ("oval", 12), ("box", 0), ("box", 9), ("box", -14)],
+)
 def test_a_frame_with_print_in_it_is_a_stamp(frame, turn):
     assert is_stamped(drawn(frame, printed=True, turn=turn))
 
 
-@pytest.mark.parametrize("frame", ["ring", "box"])
+@pytest.mark.parametrize("frame", ["ring", "oval", "box"])
 def test_an_empty_frame_is_none(frame):
     assert not is_stamped(drawn(frame, printed=False))
 

@@ -14,16 +14,22 @@ from deepsign_utils.preprocessing.shapes import row_ends
 
 _SIDE = 256  # pixels, at most, in which a frame is sought
 _ENCLOSED = 1.5  # times the ink, that frame and strokes enclose
-_RING, _FRAME = (17, 0.22), (13, 0.2)  # at least its radius: pixels, part of the shorter side
+# At least its radius, in pixels and of the shorter side, and the share of it that is on ink to the
+# pixel: hands draw ovals, too.
+_RING, _OVAL, _FRAME = (17, 0.22, 0.0), (17, 0.35, 0.7), (13, 0.2, 0.0)
 _STRAY = 0.03  # of its radius, by which print strays from a frame's shape
+_DEEP = 0.4  # of the radius, at which the loops of a signature are left behind
+_LONGEST = 2.2  # times as long as broad, that a seal is at most
 _CLOSED = 0.97  # of a frame that is there
 _PRINT = 0.08, 0.6  # of what a frame encloses, that is inked
 _TURNS = np.radians(np.arange(-45, 45))
 _AROUND = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+_CIRCLE = np.stack([np.sin(_AROUND), np.cos(_AROUND)], axis=1)
+_WITHIN = np.arange(0.3, 0.9, 0.1)  # of a ring's radius, where print is looked for
 
 
 def is_stamped(ink: np.ndarray) -> bool:
-    """Tell whether a stamp's rectangular frame, or a seal's ring, lies on the ink.
+    """Tell whether a stamp's rectangular frame, or a round or oval seal's ring, lies on the ink.
 
     Parameters
     ----------
@@ -45,8 +51,10 @@ def is_stamped(ink: np.ndarray) -> bool:
     radius = float(depth.max())
     near = ndimage.maximum_filter(small, 2 * max(1, round(_STRAY * radius)) + 1)
     return any(
-        _share(near, outline) >= _CLOSED and _PRINT[0] < _share(small, inside) < _PRINT[1]
-        for shapes, (least, part) in ((_rings, _RING), (_frames, _FRAME))
+        _share(near, outline) >= _CLOSED
+        and _share(small, outline) >= exact
+        and _PRINT[0] < _share(small, inside) < _PRINT[1]
+        for shapes, (least, part, exact) in ((_rings, _RING), (_ovals, _OVAL), (_frames, _FRAME))
         if radius >= max(least, part * side)
         for outline, inside in shapes(depth, radius)
     )
@@ -61,17 +69,30 @@ def _filled(ink: np.ndarray) -> np.ndarray:
 def _rings(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Outlines (n, 2) and insides (m, 2), in rows and columns, of the largest circle that fits."""
     middle = np.array(np.unravel_index(depth.argmax(), depth.shape))
-    unit = np.stack([np.sin(_AROUND), np.cos(_AROUND)], axis=1)
-    inside = np.concatenate([middle + share * radius * unit for share in np.arange(0.3, 0.9, 0.1)])
+    inside = np.concatenate([middle + share * radius * _CIRCLE for share in _WITHIN])
     for less in range(4):
-        yield middle + (radius - less) * unit, inside
+        yield middle + (radius - less) * _CIRCLE, inside
+
+
+def _ovals(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `_rings`, of the ellipse about what is deep within."""
+    margin = _DEEP * radius
+    deep = np.argwhere(_deepest(depth, margin)).astype(float)
+    _, axes = np.linalg.eigh(np.cov(deep.T))
+    along = deep @ axes
+    low, high = along.min(axis=0) - margin, along.max(axis=0) + margin
+    if np.ptp([low, high], axis=0).max() > _LONGEST * np.ptp([low, high], axis=0).min():
+        return
+    middle, half = (low + high) / 2, (high - low) / 2
+    inside = np.concatenate([middle + share * half * _CIRCLE for share in _WITHIN]) @ axes.T
+    for less in range(-1, 4):
+        yield (middle + (half - less) * _CIRCLE) @ axes.T, inside
 
 
 def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """As `_rings`, of the smallest rectangle about what is deep within."""
     margin = 0.6 * radius
-    labels, _ = ndimage.label(depth > margin)
-    deep = row_ends(labels == labels[np.unravel_index(depth.argmax(), depth.shape)])
+    deep = row_ends(_deepest(depth, margin))
     axes = np.stack([np.sin(_TURNS), np.cos(_TURNS), np.cos(_TURNS), -np.sin(_TURNS)], axis=-1)
     along = deep @ axes.reshape(-1, 2, 2).transpose(0, 2, 1)  # (turns, n, 2)
     best = np.ptp(along, axis=1).prod(axis=1).argmin()
@@ -93,6 +114,12 @@ def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.n
             )
         ]
         yield np.concatenate(sides) @ back, inside
+
+
+def _deepest(depth: np.ndarray, margin: float) -> np.ndarray:
+    """The part deeper than a margin that holds the deepest place: bool (H, W)."""
+    labels, _ = ndimage.label(depth > margin)
+    return labels == labels[np.unravel_index(depth.argmax(), depth.shape)]
 
 
 def _share(ink: np.ndarray, points: np.ndarray) -> float:
