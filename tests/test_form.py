@@ -242,11 +242,34 @@ def framed(gray: np.ndarray, turn: float, reach: float) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("turn", "reach", "stamp"),
-    [(0, 0.9, False), (0, 0.5, False), (3, 0.9, False), (3, 0.5, True), (-4, 0.5, True)],
+    [
+        (0, 0.9, False),
+        (0, 0.5, False),
+        (3, 0.9, False),
+        (3, 0.5, True),
+        (-4, 0.5, True),
+        (8, 0.9, True),
+    ],
 )
 def test_a_frame_that_leans_across_a_signature_is_a_stamps(signatures, turn, reach, stamp):
     gray = signatures[2]
     assert ("under_a_stamp" in codes(framed(gray, turn, reach))) is stamp
+
+
+def test_a_hole_in_a_shadow_is_taken_away(signatures):
+    for gray in signatures:
+        page = punched(gray).copy()
+        page[:, : gray.shape[0]] = 0.8 * page[:, : gray.shape[0]]
+        assert "punch_hole_removed" in codes(page)
+        assert agreement(clean(page, CANVAS), clean(gray, CANVAS)) > 0.9
+
+
+def test_a_pattern_of_discs_is_no_sheet_with_holes(signatures):
+    image, draw, width, height = pen(signatures[2])
+    for y in range(20, height, 45):
+        for x in range(20, width, 45):
+            draw.ellipse([x - 15, y - 15, x + 15, y + 15], fill=30)
+    assert "punch_hole_removed" not in codes(np.asarray(image))
 
 
 def test_a_page_with_nothing_but_a_hole_shows_what_it_showed(signatures):

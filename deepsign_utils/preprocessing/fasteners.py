@@ -8,13 +8,14 @@ from PIL import Image
 from scipy import ndimage
 
 from deepsign_utils.preprocessing.ink import Pieces, typical_stroke_width
+from deepsign_utils.preprocessing.shapes import CIRCLE, share_on
 
 _SIDE = 400  # pixels, at most, in which holes are sought
 _DARK, _INKED = 0.6, 0.85  # of the paper's light, below which a hole is dark, and a pen's trace
 _LEAST_RADIUS, _PENS = 4, 2.5  # of a hole: pixels, widths of the strokes
 _AROUND, _OPEN = 1.15, 0.3  # radii, at which at most a share of what surrounds a disc is dark
 _EDGE = 1.5  # pixels beyond a hole's radius, to which its shade reaches
-_TURNS = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+_MOST = 8  # holes of a sheet; of more discs, none is one
 
 _LONG, _LEAST_LENGTH = 8, 10  # of a bar: its own widths, widths of the strokes
 _BROAD, _UNEVEN, _BENT = 1.45, 0.15, 0.15  # of a bar's width, at most: its extent, spread, sag
@@ -29,12 +30,12 @@ def without_holes(gray: np.ndarray) -> np.ndarray | None:
     Parameters
     ----------
     gray : np.ndarray
-        Shape (H, W), uint8, paper bright and evenly lit.
+        Shape (H, W), uint8, paper bright.
 
     Returns
     -------
     np.ndarray or None
-        As `gray`; None where there is no hole, or nothing else.
+        As `gray`; None where there is no hole, nothing else, or a pattern of discs.
     """
     factor = max(1, -(-max(gray.shape) // _SIDE))
     small = np.asarray(Image.fromarray(gray).reduce(factor))
@@ -43,20 +44,20 @@ def without_holes(gray: np.ndarray) -> np.ndarray | None:
     solid = 2 * _LEAST_RADIUS - 1
     if not ndimage.minimum_filter(dark, solid, mode="constant").any():
         return None
-    found, inked = [], small < _INKED * paper
-    while (hole := _hole(dark)) is not None:
+    inked = small < _INKED * paper
+    found: list[tuple[float, float, float]] = []  # rows, columns and radii
+    while len(found) <= _MOST and (hole := _hole(dark)) is not None:
         found.append(hole)
         near = _disc(dark.shape, *hole)
         dark, inked = dark & ~near, inked & ~near
-    if not found or not inked.any():
+    if not 0 < len(found) <= _MOST or not inked.any():
         return None
     gray = gray.copy()
     for row, column, radius in found:
         middle = (factor * (row + 0.5) - 0.5, factor * (column + 0.5) - 0.5)
-        around = gray[_disc(gray.shape, *middle, factor * (_AROUND * radius + 2))]
-        gray[_disc(gray.shape, *middle, factor * radius)] = np.median(
-            around[around > _INKED * paper]
-        )
+        disc = _disc(gray.shape, *middle, factor * radius)
+        around = _disc(gray.shape, *middle, factor * (_AROUND * radius + 2)) & ~disc
+        gray[disc] = np.median(gray[around])
     return gray
 
 
@@ -72,10 +73,7 @@ def _hole(dark: np.ndarray) -> tuple[float, float, float] | None:
         return None
     middle = np.argwhere(depth >= radius - 1)
     middle = middle[np.abs(middle - (row, column)).max(axis=1) <= radius / 2].mean(axis=0)
-    reach = _AROUND * radius + _EDGE
-    rows, columns = np.rint(middle[:, None] + reach * np.stack([np.sin(_TURNS), np.cos(_TURNS)]))
-    here = (rows >= 0) & (rows < dark.shape[0]) & (columns >= 0) & (columns < dark.shape[1])
-    if dark[rows[here].astype(int), columns[here].astype(int)].sum() > _OPEN * _TURNS.size:
+    if share_on(dark, middle + (_AROUND * radius + _EDGE) * CIRCLE) > _OPEN:
         return None
     return float(middle[0]), float(middle[1]), radius + _EDGE
 
@@ -100,29 +98,22 @@ def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
     np.ndarray or None
         Shape (H, W), bool: the ink of straight bars beside the rest; None where there is none.
     """
-    numbers = np.flatnonzero(pieces.areas)
+    numbers = pieces.numbers
     if numbers.size < 2:
         return None
-    found = ndimage.find_objects(pieces.labels)
-    boxes = np.array([[(s.start, s.stop) for s in found[number - 1]] for number in numbers])
-    areas = pieces.areas[numbers]
-    long = np.hypot(*np.ptp(boxes, axis=2).T)
+    boxes, areas = pieces.boxes(), pieces.areas[numbers]
+    long = np.hypot(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
     bar = long**2 > _LONG * areas
     for index in np.flatnonzero(bar):
-        bar[index] = _is_bar(pieces.labels[found[numbers[index] - 1]] == numbers[index])
+        top, bottom, left, right = boxes[index]
+        bar[index] = _is_bar(pieces.labels[top:bottom, left:right] == numbers[index])
     if not bar.any() or areas[~bar].sum() < _REST * areas[bar].sum():
         return None
     width = typical_stroke_width(np.isin(pieces.labels, numbers[~bar]))
-    rest = boxes[~bar, :, 0].min(axis=0), boxes[~bar, :, 1].max(axis=0)
-    apart = np.maximum(rest[0] - boxes[..., 1], boxes[..., 0] - rest[1]).max(axis=1)
+    first, last = boxes[:, ::2], boxes[:, 1::2]
+    apart = np.maximum(first[~bar].min(axis=0) - last, first - last[~bar].max(axis=0)).max(axis=1)
     bar &= (apart >= _APART * width) & (long >= _LEAST_LENGTH * width)
-    if not bar.any():
-        return None
-    height, breadth = pieces.labels.shape
-    mask = np.zeros(field.shape, bool)
-    box = np.s_[pieces.top : pieces.top + height, pieces.left : pieces.left + breadth]
-    mask[box] = np.isin(pieces.labels, numbers[bar])
-    return mask
+    return pieces.drawn(numbers[bar], field.shape) if bar.any() else None
 
 
 def _is_bar(piece: np.ndarray) -> bool:

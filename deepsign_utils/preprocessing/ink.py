@@ -91,6 +91,29 @@ class Pieces(NamedTuple):
     top: int
     left: int
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """Those used, int (m,)."""
+        return np.flatnonzero(self.areas)
+
+    def boxes(self) -> np.ndarray:
+        """Top, bottom, left and right within the ink's box, ends exclusive: int (m, 4)."""
+        found = ndimage.find_objects(self.labels)
+        return boxes_of([found[number - 1] for number in self.numbers])
+
+    def drawn(self, numbers: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Where these pieces lie on an image of a shape: bool (H, W)."""
+        mask = np.zeros(shape, bool)
+        height, width = self.labels.shape
+        box = np.s_[self.top : self.top + height, self.left : self.left + width]
+        mask[box] = np.isin(self.labels, numbers)
+        return mask
+
+
+def boxes_of(parts: list[tuple[slice, slice]]) -> np.ndarray:
+    """Top, bottom, left and right of each part, ends exclusive: int (n, 4)."""
+    return np.array([[y.start, y.stop, x.start, x.stop] for y, x in parts])
+
 
 _NO_PIECES = Pieces(np.zeros((0, 0), int), np.zeros(1, int), 0, 0)
 

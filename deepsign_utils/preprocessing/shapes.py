@@ -17,6 +17,10 @@ COUNT = _BITS.sum(axis=1)
 RUNS = np.count_nonzero(np.diff(_BITS, axis=1, append=_BITS[:, :1]) == 1, axis=1)
 """And in how many runs they stand."""
 
+_AROUND = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+CIRCLE = np.stack([np.sin(_AROUND), np.cos(_AROUND)], axis=1)
+"""Points in rows and columns, float64 (180, 2), of a circle of radius 1."""
+
 
 # Of each half, neighbourhoods of which a pixel goes besides (the corners of a staircase), and stays
 # (the end of a line): the lines are then those of scikit-image, by which copies were measured.
@@ -119,6 +123,26 @@ def _depths(ink: np.ndarray, at: np.ndarray) -> np.ndarray:
             nearest = np.minimum(nearest, square[there] + step**2)
         step += 1
     return np.sqrt(nearest)
+
+
+def share_on(mask: np.ndarray, points: np.ndarray) -> float:
+    """Share of points that lie on pixels set; none does beyond the border.
+
+    Parameters
+    ----------
+    mask : np.ndarray
+        Shape (H, W), bool.
+    points : np.ndarray
+        Shape (n, 2), float: rows and columns, in pixels.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    rows, columns = np.rint(points).astype(int).T
+    here = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
+    return float(mask[rows[here], columns[here]].sum() / len(points))
 
 
 def row_ends(mask: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from deepsign_utils.preprocessing.ink import EDGE, Pieces
+from deepsign_utils.preprocessing.ink import EDGE, Pieces, boxes_of
 
 _LEAST_LETTERS = 8  # a row of fewer may be a hand's
 _LEAST_HEIGHT = 5  # pixels
@@ -54,10 +54,9 @@ def printed_text(field: np.ndarray, pieces: Pieces, alone: bool = False) -> np.n
     count = np.count_nonzero(pieces.areas)
     if not _LEAST_LETTERS < count <= _MOST_PIECES:
         return None
-    numbers = np.flatnonzero(pieces.areas)
+    numbers = pieces.numbers
     areas = pieces.areas[numbers]
-    found = ndimage.find_objects(pieces.labels)
-    boxes = _boxes([found[number - 1] for number in numbers])
+    boxes = pieces.boxes()
     levels = field[pieces.top :, pieces.left :]
     letters = _letters(levels, pieces.labels, numbers, boxes)
     rows, taken = [], np.zeros(count, bool)
@@ -78,12 +77,7 @@ def printed_text(field: np.ndarray, pieces: Pieces, alone: bool = False) -> np.n
             return None
         if np.ptp(boxes[left, :2], axis=1).max() < _LARGER * max(row.height for row in rows):
             return None
-    text = np.zeros(field.shape, bool)
-    height, width = pieces.labels.shape
-    text[pieces.top : pieces.top + height, pieces.left : pieces.left + width] = np.isin(
-        pieces.labels, numbers[taken]
-    )
-    return text
+    return pieces.drawn(numbers[taken], field.shape)
 
 
 def _letters(
@@ -100,13 +94,8 @@ def _letters(
         piece = np.where(labels[box] == numbers[number], levels[box], 0)
         core = piece > EDGE + _CORE * (int(piece.max()) - EDGE)
         parts = ndimage.find_objects(ndimage.label(core, structure=np.ones((3, 3)))[0])
-        found.append(_boxes(parts) + boxes[number, [0, 0, 2, 2]])
+        found.append(boxes_of(parts) + boxes[number, [0, 0, 2, 2]])
     return np.concatenate(found)
-
-
-def _boxes(parts: list[tuple[slice, slice]]) -> np.ndarray:
-    """Top, bottom, left and right of each part, ends exclusive: int (n, 4)."""
-    return np.array([[y.start, y.stop, x.start, x.stop] for y, x in parts])
 
 
 def _groups(boxes: np.ndarray) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from deepsign_utils.preprocessing.shapes import row_ends
+from deepsign_utils.preprocessing.shapes import CIRCLE, row_ends, share_on
 
 _SIDE = 256  # pixels, at most, in which a frame is sought
 _ENCLOSED = 1.5  # times the ink, that frame and strokes enclose
@@ -23,8 +23,6 @@ _LONGEST = 2.2  # times as long as broad, that a seal is at most
 _CLOSED = 0.97  # of a frame that is there
 _PRINT = 0.08, 0.6  # of what a frame encloses, that is inked
 _TURNS = np.radians(np.arange(-45, 45))
-_AROUND = np.linspace(0, 2 * np.pi, 180, endpoint=False)
-_CIRCLE = np.stack([np.sin(_AROUND), np.cos(_AROUND)], axis=1)
 _WITHIN = np.arange(0.3, 0.9, 0.1)  # of a ring's radius, where print is looked for
 
 
@@ -51,9 +49,9 @@ def is_stamped(ink: np.ndarray) -> bool:
     radius = float(depth.max())
     near = ndimage.maximum_filter(small, 2 * max(1, round(_STRAY * radius)) + 1)
     return any(
-        _share(near, outline) >= _CLOSED
-        and _share(small, outline) >= exact
-        and _PRINT[0] < _share(small, inside) < _PRINT[1]
+        share_on(near, outline) >= _CLOSED
+        and share_on(small, outline) >= exact
+        and _PRINT[0] < share_on(small, inside) < _PRINT[1]
         for shapes, (least, part, exact) in ((_rings, _RING), (_ovals, _OVAL), (_frames, _FRAME))
         if radius >= max(least, part * side)
         for outline, inside in shapes(depth, radius)
@@ -69,9 +67,9 @@ def _filled(ink: np.ndarray) -> np.ndarray:
 def _rings(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Outlines (n, 2) and insides (m, 2), in rows and columns, of the largest circle that fits."""
     middle = np.array(np.unravel_index(depth.argmax(), depth.shape))
-    inside = np.concatenate([middle + share * radius * _CIRCLE for share in _WITHIN])
+    inside = np.concatenate([middle + share * radius * CIRCLE for share in _WITHIN])
     for less in range(4):
-        yield middle + (radius - less) * _CIRCLE, inside
+        yield middle + (radius - less) * CIRCLE, inside
 
 
 def _ovals(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -84,9 +82,9 @@ def _ovals(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.nd
     if np.ptp([low, high], axis=0).max() > _LONGEST * np.ptp([low, high], axis=0).min():
         return
     middle, half = (low + high) / 2, (high - low) / 2
-    inside = np.concatenate([middle + share * half * _CIRCLE for share in _WITHIN]) @ axes.T
+    inside = np.concatenate([middle + share * half * CIRCLE for share in _WITHIN]) @ axes.T
     for less in range(-1, 4):
-        yield (middle + (half - less) * _CIRCLE) @ axes.T, inside
+        yield (middle + (half - less) * CIRCLE) @ axes.T, inside
 
 
 def _frames(depth: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -120,10 +118,3 @@ def _deepest(depth: np.ndarray, margin: float) -> np.ndarray:
     """The part deeper than a margin that holds the deepest place: bool (H, W)."""
     labels, _ = ndimage.label(depth > margin)
     return labels == labels[np.unravel_index(depth.argmax(), depth.shape)]
-
-
-def _share(ink: np.ndarray, points: np.ndarray) -> float:
-    """Share of points, in rows and columns, that lie on ink."""
-    rows, columns = np.rint(points).astype(int).T
-    here = (rows >= 0) & (rows < ink.shape[0]) & (columns >= 0) & (columns < ink.shape[1])
-    return float(ink[rows[here], columns[here]].sum() / len(points))

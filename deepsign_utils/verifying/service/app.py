@@ -483,8 +483,7 @@ def _answer_errors(app: FastAPI) -> None:
         answer: dict[str, Any] = {"detail": str(error)}
         if isinstance(error, sqlite3.Error):
             _log.error("The store failed: %s", error)
-            detail = "The store of enrolments cannot be used at the moment: try again later."
-            answer = {"detail": detail}
+            answer["detail"] = "The store of enrolments cannot be used now: try again later."
         if isinstance(error, WhichSignatureError):
             answer["signatures"] = [_small(one) for one in error.found]
         return JSONResponse(answer, status, {"Retry-After": "1"} if status == 503 else {})
