@@ -966,8 +966,11 @@ def _verify(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # judged, and whoever read it has left
         forget_output()
     except DeepSignError as error:
-        told_by = getattr(error, "told", None)  # a page whose signature these options can name
-        why = told_by("--page and --box") if told_by else error
+        from deepsign_utils.verifying.pages import WhichSignatureError
+
+        why = str(error)
+        if isinstance(error, WhichSignatureError):
+            why = error.told("--page and --box")
         print(f"\n{why}\n", file=sys.stderr)
         return 2
     except (Exception, KeyboardInterrupt) as error:
