@@ -222,6 +222,16 @@ def test_the_form_is_taken_away_and_told(signatures, spoil, code, least):
     assert np.median(same) > least
 
 
+def test_a_blot_at_a_strokes_end_stays(signatures):
+    for gray in signatures:
+        image, draw, width, height = beside(gray)
+        x, y, radius = height // 2, height // 2, 8
+        draw.line([x, y, width - 5, y - 20], fill=40, width=5)
+        draw.line([x, y, x - 30, y + 25], fill=40, width=5)
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=40)
+        assert "punch_hole_removed" not in codes(np.asarray(image))
+
+
 def test_a_blot_of_ink_and_a_dash_by_hand_stay(signatures):
     for gray in signatures:
         image, draw, width, height = beside(gray)
@@ -290,6 +300,17 @@ def test_a_form_of_another_colour_is_taken_away_and_told(signatures, colour, sha
         same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
     assert all(told)
     assert np.median(same) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("fasten", "code"), [(punched, "punch_hole_removed"), (stapled, "other_ink_removed")]
+)
+def test_what_fastened_a_sheet_is_no_second_ink(signatures, fasten, code):
+    for gray in signatures:
+        black = fasten(np.full_like(gray, 255))
+        page = load_image(in_colours(np.asarray(beside(gray)[0]), BLUE, black, BLACK))
+        assert codes(page) == [code]
+        assert agreement(clean(page, CANVAS), clean(gray, CANVAS)) > 0.8
 
 
 @pytest.mark.parametrize("colour", [BLUE, RED, YELLOW])

@@ -13,7 +13,7 @@ from deepsign_utils.preprocessing.shapes import CIRCLE, share_on
 _SIDE = 400  # pixels, at most, in which holes are sought
 _DARK, _INKED = 0.6, 0.85  # of the paper's light, below which a hole is dark, and a pen's trace
 _LEAST_RADIUS, _PENS = 4, 2.5  # of a hole: pixels, widths of the strokes
-_AROUND, _OPEN = 1.15, 0.3  # radii, at which at most a share of what surrounds a disc is dark
+_AROUND, _OPEN = 1.15, 0.12  # radii, at which at most a share of what surrounds a disc is dark
 _EDGE = 1.5  # pixels beyond a hole's radius, to which its shade reaches
 _MOST = 8  # holes of a sheet; of more discs, none is one
 
@@ -24,21 +24,21 @@ _REST = 2  # times a bar's ink, at least, is a signature's
 _PARTS = 12  # along a bar
 
 
-def without_holes(gray: np.ndarray) -> np.ndarray | None:
+def without_holes(image: np.ndarray) -> np.ndarray | None:
     """Lay paper over punch holes.
 
     Parameters
     ----------
-    gray : np.ndarray
-        Shape (H, W), uint8, paper bright.
+    image : np.ndarray
+        Shape (H, W) or (H, W, 3), uint8, paper bright.
 
     Returns
     -------
     np.ndarray or None
-        As `gray`; None where there is no hole, nothing else, or a pattern of discs.
+        As `image`; None where there is no hole, nothing else, or a pattern of discs.
     """
-    factor = max(1, -(-max(gray.shape) // _SIDE))
-    small = np.asarray(Image.fromarray(gray).reduce(factor))
+    factor = max(1, -(-max(image.shape) // _SIDE))
+    small = np.asarray(Image.fromarray(image).reduce(factor).convert("L"))
     paper = np.median(small)
     dark = small < _DARK * paper
     solid = 2 * _LEAST_RADIUS - 1
@@ -52,13 +52,13 @@ def without_holes(gray: np.ndarray) -> np.ndarray | None:
         dark, inked = dark & ~near, inked & ~near
     if not 0 < len(found) <= _MOST or not inked.any():
         return None
-    gray = gray.copy()
+    image = image.copy()
     for row, column, radius in found:
         middle = (factor * (row + 0.5) - 0.5, factor * (column + 0.5) - 0.5)
-        disc = _disc(gray.shape, *middle, factor * radius)
-        around = _disc(gray.shape, *middle, factor * (_AROUND * radius + 2)) & ~disc
-        gray[disc] = np.median(gray[around])
-    return gray
+        disc = _disc(image.shape, *middle, factor * radius)
+        around = _disc(image.shape, *middle, factor * (_AROUND * radius + 2)) & ~disc
+        image[disc] = np.median(image[around], axis=0)
+    return image
 
 
 def _hole(dark: np.ndarray) -> tuple[float, float, float] | None:
@@ -78,12 +78,12 @@ def _hole(dark: np.ndarray) -> tuple[float, float, float] | None:
     return float(middle[0]), float(middle[1]), radius + _EDGE
 
 
-def _disc(shape: tuple[int, int], row: float, column: float, radius: float) -> np.ndarray:
+def _disc(shape: tuple[int, ...], row: float, column: float, radius: float) -> np.ndarray:
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
 
-def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
+def bars(field: np.ndarray, pieces: Pieces, alone: bool = False) -> np.ndarray | None:
     """Find staples, and stretches of a printed line, apart from a signature.
 
     Parameters
@@ -92,6 +92,8 @@ def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
         Shape (H, W), uint8, and
     pieces : Pieces
         from `ink.ink_in_pieces`.
+    alone : bool
+        Whether the ink may be bars and nothing else.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
         Shape (H, W), bool: the ink of straight bars beside the rest; None where there is none.
     """
     numbers = pieces.numbers
-    if numbers.size < 2:
+    if numbers.size < 2 - alone:
         return None
     boxes, areas = pieces.boxes(), pieces.areas[numbers]
     long = np.hypot(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2])
@@ -107,6 +109,8 @@ def bars(field: np.ndarray, pieces: Pieces) -> np.ndarray | None:
     for index in np.flatnonzero(bar):
         top, bottom, left, right = boxes[index]
         bar[index] = _is_bar(pieces.labels[top:bottom, left:right] == numbers[index])
+    if alone and bar.all():
+        return pieces.drawn(numbers, field.shape)
     if not bar.any() or areas[~bar].sum() < _REST * areas[bar].sum():
         return None
     width = typical_stroke_width(np.isin(pieces.labels, numbers[~bar]))

@@ -56,7 +56,7 @@ LINE = Removal(
 )
 COLOUR = Removal(
     "other_ink_removed",
-    "Print, a stamp or a form of another colour than the signature's ink was taken away.",
+    "Print, a stamp, a staple or a form of another colour than the signature's ink was taken away.",
 )
 TWO_INKS = Removal(
     "two_inks",
@@ -130,19 +130,21 @@ def plain(image: np.ndarray) -> Plain:
     if inside is not None:
         gray = light.cut_out(gray, inside)
         removed.append(SHEET)
-    if image.ndim == 3 and not light.is_inverted(gray):
+    page = gray
+    if light.is_inverted(gray):
+        page = 255 - gray
+        removed.append(INVERTED)
+    elif image.ndim == 3:
+        page = image
         if inside is not None:
             channels = [light.cut_out(image[..., number], inside) for number in range(3)]
-            image = np.stack(channels, axis=-1)
-        gray, parted = _in_one_ink(image)
-        removed += parted
-    if light.is_inverted(gray):
-        gray = 255 - gray
-        removed.append(INVERTED)
-    unpunched = fasteners.without_holes(gray)
+            page = np.stack(channels, axis=-1)
+    unpunched = fasteners.without_holes(page)
     if unpunched is not None:
-        gray = unpunched
+        page = unpunched
         removed.append(HOLE)
+    gray, parted = (page, []) if page.ndim == 2 else _in_one_ink(page)
+    removed += parted
     level = light.unshaded(gray)
     if level is not None:
         gray = level
@@ -210,9 +212,10 @@ def _printed_share(gray: np.ndarray) -> float:
     gray, _, _ = _without_lines(gray, field)
     field, pieces = ink_in_pieces(gray)
     left = field > EDGE
-    text = printed_text(field, pieces, alone=True)
-    if text is not None:
-        left &= ~text
+    for print_of in (printed_text, fasteners.bars):
+        printed = print_of(field, pieces, alone=True)
+        if printed is not None:
+            left &= ~printed
     return 1 - np.count_nonzero(left) / max(ink, 1)
 
 
