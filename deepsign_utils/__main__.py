@@ -40,6 +40,7 @@ from deepsign_utils.study import (
     write_atomically,
     write_chapter_parameters,
     write_json,
+    written_at,
 )
 from deepsign_utils.study.surroundings import (
     expand,
@@ -439,7 +440,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         type=expand,
         required=True,
         metavar="FOLDER",
-        help="where to write; what an earlier extract left under the same names is replaced",
+        help="a new folder, or an empty one; one that holds something is refused, and kept",
     )
     extract.set_defaults(run=_extract)
 
@@ -476,7 +477,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "evaluate",
         help="measure a trained model on a dataset of writers it never saw",
         description="Measure a trained model on all writers of a dataset: FMR and FNMR at the "
-        "model's own threshold, and the EER, with 95 %% intervals by bootstrap over writers. The "
+        "model's own threshold, and the EER, with 95 % intervals by bootstrap over writers. The "
         "model must not have been trained on any of these writers.",
     )
     evaluate.add_argument("folder", type=expand, help="a dataset's folder")
@@ -593,7 +594,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "--output",
         type=expand,
         metavar="FOLDER",
-        help="a new folder; default: the model folder itself",
+        help="a new folder, or an empty one; default: the model folder itself",
     )
     export.set_defaults(run=_export)
 
@@ -656,8 +657,8 @@ def _manifest(options: argparse.Namespace) -> None:
     output = options.output or options.folder / manifests.NAME
     if output.exists():
         raise DeepSignError(f"{output} is there already: remove it, or name another --output.")
-    check_output(output)
     tree = datasets.walk(options.folder).tree
+    check_output(output, endings=(".csv",))
     rows, source = manifests.draft(options.folder, tree, options.pattern)
     write_atomically(output, manifests.to_csv(rows))
     unsure = sum(bool(row[manifests.UNSURE]) for row in rows)
@@ -674,7 +675,8 @@ def _realism(options: argparse.Namespace) -> None:
     from deepsign_utils import figures
     from deepsign_utils.synthetic import realism
 
-    check_output(options.output / "realism.csv")
+    for name in ("realism.csv", "realism.svg", "gallery.png"):
+        check_output(options.output / name)
     tables = {"synthetic": realism.describe_writers(200, options.seed)}
     for name, folder in _named_folders(options.datasets):
         tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
@@ -739,6 +741,8 @@ def _alone(options: argparse.Namespace) -> None:
 
 
 def _execute(options: argparse.Namespace) -> int:
+    check_output(options.output, [options.notebook, options.parameters], (".ipynb",))
+    options.output = written_at(options.output)
     with alone(options.output):
         # Of several goals that a chapter serves, the first has it made for all of them.
         if options.missing and options.missing.exists():
@@ -937,7 +941,7 @@ def _verify(options: argparse.Namespace) -> int:
         box = parse_box(options.box) if options.box else None
         if options.report:
             read = [*options.references, options.questioned, options.model]
-            check_output(options.report, map(Path, read))
+            check_output(options.report, map(Path, read), (".html", ".htm"))
         verifier = Verifier.load(options.model)
         if options.report:
             from deepsign_utils.verifying.case_file import verify_files
@@ -991,10 +995,17 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _extract(options: argparse.Namespace) -> None:
-    from deepsign_utils.verifying.pages import extract
+    from deepsign_utils.verifying.pages import MANIFEST, extract
 
-    for told in extract(options.files, options.output):
-        print(told, flush=True)
+    check_new_folder(options.output)
+    told = None
+    try:
+        for told in extract(options.files, options.output):
+            print(told, flush=True)
+    except DeepSignError:
+        if told is None:  # an empty table would be in the way of the next attempt
+            (options.output / MANIFEST).unlink(missing_ok=True)
+        raise
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -1029,7 +1040,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying.verifier import Verifier
 
     if options.output:
-        check_output(options.output, [options.folder, options.model])
+        check_output(options.output, [options.folder, options.model], (".json",))
     found = evaluate.evaluate(
         Verifier.load(options.model),
         options.folder,
@@ -1048,6 +1059,7 @@ def _capture(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying.verifier import Verifier
 
     if options.pictures:
+        check_output(options.pictures / f"{page.NAME}.png")
         figures.save(pictures.gallery(), options.pictures, page.NAME)
         return
     with alone(ROOT / "reports" / page.NAME):

@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers, ops
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.study.artefacts import written_at
 from deepsign_utils.study.folders import PRETRAINED, ROOT
 
 # Whatever another project, in a file or in this process, has set: the networks are made for these.
@@ -180,10 +181,11 @@ def starting_point(start_from: str) -> Path | None:
 
 def save_encoder(encoder: keras.Model, file: Path) -> None:
     """Save an encoder as a ``.keras`` file: written beside, then renamed into place."""
-    beside = file.with_name(f".{file.stem}.{os.getpid()}.partial.keras")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    place = written_at(file)
+    beside = place.with_name(f".{place.stem}.{os.getpid()}.partial.keras")
+    place.parent.mkdir(parents=True, exist_ok=True)
     encoder.save(beside)
-    beside.replace(file)
+    beside.replace(place)
 
 
 def load_encoder(file: Path) -> keras.Model:

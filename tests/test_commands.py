@@ -66,6 +66,7 @@ def test_every_command_tells_its_options(command, capsys):
     for page in re.findall(r"\bdocs/\w+\.md", said):
         assert (ROOT / page).is_file()
     assert "README" not in said or command == "document"
+    assert "%%" not in said
     known = next(one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
     assert [one.dest for one in known.choices[command]._actions if not one.help] == []
 
@@ -264,11 +265,75 @@ def test_what_sigterm_ends_has_the_status_that_is_told(tmp_path: Path):
     assert ended.stdout == "status 143\n", ended.stderr + log.read_text()
 
 
-def test_extract_leaves_a_datasets_manifest_alone(tmp_path: Path, capsys):
-    (tmp_path / "manifest.csv").write_text("path,writer,kind\na.png,anna,genuine\n")
-    signature(1).save(tmp_path / "page.png")
-    given = ["extract", str(tmp_path / "page.png"), "--output", str(tmp_path)]
-    assert main(given) == 1
-    assert "manifest.csv is not of an extract" in capsys.readouterr().err
-    assert main([*given[:-1], str(tmp_path / "out")]) == 0
-    assert main([*given[:-1], str(tmp_path / "out")]) == 0  # its own is replaced
+def test_an_extraction_takes_no_folder_that_holds_something(tmp_path: Path, capsys):
+    pages = [tmp_path / "letter.png", tmp_path / "contract.png"]
+    for writer, page in enumerate(pages):
+        signature(writer).save(page)
+    out = tmp_path / "out"
+    failed = ["extract", str(tmp_path / "none.png"), "--output", str(out)]
+    assert main(failed) == 1
+    assert main(["extract", str(pages[0]), "--output", str(out)]) == 0  # nothing is in the way
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    for page in pages:
+        capsys.readouterr()
+        assert main(["extract", str(page), "--output", str(out)]) == 1
+        assert "out is not empty: name a new folder" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "endings"),
+    [
+        (("compare", "pairs.csv", "--output"), "out.xlsx", ".csv or .parquet"),
+        (("embed", "a.png", "--output"), "e4.csv", ".npz or .parquet"),
+        (("evaluate", ".", "--output"), "found.csv", ".json"),
+        (("manifest", ".", "--output"), "manifest.xlsx", ".csv"),
+        (("verify", "a.png", "--questioned", "b.png", "--report"), "case.pdf", ".html or .htm"),
+        (("execute", "n.ipynb", "--parameters", "p.yaml", "--output"), "n.html", ".ipynb"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_output_whose_name_promises_another_format_is_refused_at_once(
+    command: tuple, name: str, endings: str, tmp_path: Path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.png", "b.png"):
+        signature(1).save(file)
+    Path("pairs.csv").write_text("left,right\na.png,b.png\n")
+    for typed in (name, Path(name).stem):
+        assert main([*command, typed]) == (2 if command[0] == "verify" else 1)
+        assert f"The output {typed} must end in {endings}." in capsys.readouterr().err
+        assert not Path(typed).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_an_output_that_is_a_pipe_or_what_is_printed_stays(tmp_path: Path):
+    one, other = tmp_path / "a.png", tmp_path / "b.png"
+    signature(1).save(one)
+    signature(1, 2).save(other)
+    (tmp_path / "pairs.csv").write_text("left,right\na.png,b.png\n")
+    verify = ("verify", one, "--questioned", other, "--report")
+    os.mkfifo(tmp_path / "case.html")
+    os.mkfifo(tmp_path / "judged.csv")
+    for command in (
+        (*verify, tmp_path / "case.html"),
+        ("compare", tmp_path / "pairs.csv", "--output", tmp_path / "judged.csv"),
+    ):
+        status, said = deepsign(*command)
+        assert status == (2 if command[0] == "verify" else 1)
+        assert "it is a device, pipe or socket; name a file" in said
+        assert Path(command[-1]).is_fifo()
+    with (tmp_path / "printed.html").open("w") as printed:
+        status, said = deepsign(*verify, tmp_path / "printed.html", stdout=printed)
+    assert (status, "messages of this command go there" in said) == (2, True)
+
+
+def test_a_link_to_an_output_is_written_through(people: Path, tmp_path: Path):
+    (tmp_path / "judged.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("judged.csv")
+    one, other = sorted((people / "0001").iterdir())[:2]
+    (tmp_path / "pairs.csv").write_text(f"left,right\n{one},{other}\n")
+    given = ["compare", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "link.csv")]
+    assert main([*given, "--model", str(model_folder())]) == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "judged.csv").read_text().startswith("left,right,score")

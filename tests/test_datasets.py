@@ -330,7 +330,7 @@ def test_a_pattern_says_whose_each_image_is(tmp_path):
     assert rows.loc["2024/no7-real-1.png"].tolist() == ["7", "genuine", "", ""]
     assert rows.loc["2024/no7-copy by max-1.png", "unsure"] == "kind?"
     assert rows.loc["2024/odd.png", "unsure"].startswith("does not fit the pattern")
-    assert main(["manifest", str(tmp_path), "--pattern", "{kind}", "--output", "/none/x"]) == 1
+    assert main(["manifest", str(tmp_path), "--pattern", "{kind}", "--output", "/none/x.csv"]) == 1
 
 
 def test_a_known_layout_gives_a_manifest_that_reads_the_same(tmp_path):

@@ -78,11 +78,12 @@ def test_what_embeds_differently_is_not_kept(tmp_path: Path, monkeypatch) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(DeepSignError, match=r"thesis\.tex"):
+@pytest.mark.parametrize("name", ["thesis.tex", export.ONNX_FILE])
+def test_a_folder_that_holds_something_is_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("years of work")
+    with pytest.raises(DeepSignError, match="is not empty: name a new folder"):
         export.export_model(model_folder(), tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["years of work"]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"cut"])

@@ -3,7 +3,9 @@
 import ast
 import contextlib
 import json
+import os
 import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from deepsign_utils.study import (
     PARAMETERS,
     STREAMS,
     Study,
+    check_new_folder,
+    check_output,
     check_values,
     fingerprint,
     folders,
@@ -247,6 +251,46 @@ def test_yaml_that_is_none_is_told(text):
 def test_a_list_may_come_as_papermills_p_passes_it():
     assert PARAMETERS["test_writers"].check("[010, 011]") == ["010", "011"]
     assert PARAMETERS["references"].check("[1, 5]") == [1, 5]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    for there in (True, False):
+        target, link = tmp_path / "far/target.txt", tmp_path / f"link {there}"
+        target.write_text("old") if there else target.unlink()
+        link.symlink_to("far/target.txt")
+        check_output(link)
+        write_atomically(link, "new")
+        assert link.is_symlink()
+        assert target.read_text() == "new"
+        assert [file.name for file in target.parent.iterdir()] == ["target.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to the pipe").symlink_to("pipe")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "socket"))
+    (tmp_path / "round").symlink_to("about")
+    (tmp_path / "about").symlink_to("round")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    for name, why in (
+        *((name, "a device, pipe or socket") for name in ("pipe", "to the pipe", "socket")),
+        ("round", "Too many levels"),
+        ("pipe/below.csv", "Not a directory"),
+    ):
+        for write in (check_output, lambda file: write_atomically(file, "text")):
+            with pytest.raises(DeepSignError, match=f"cannot be written: .*{why}"):
+                write(tmp_path / name)
+    listening.close()
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_looking_whether_an_output_can_be_written_leaves_nothing_behind(tmp_path):
+    check_output(tmp_path / "a/b/judged.csv")
+    check_new_folder(tmp_path / "c/model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

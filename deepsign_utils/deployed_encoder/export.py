@@ -30,15 +30,20 @@ from deepsign_utils.deployed_encoder.runtime import (
     OnnxEncoder,
 )
 from deepsign_utils.preprocessing import Preprocessing, clean
-from deepsign_utils.study import SEAL, check_seal, digest, seal, write_atomically, write_json
+from deepsign_utils.study import (
+    check_new_folder,
+    check_seal,
+    digest,
+    seal,
+    write_atomically,
+    write_json,
+)
 
 GOLDEN_FILE = "golden_vectors.json"
 """Canvases and their embeddings, for a port to test itself by."""
 
 COPIED_FILES = ("preprocessing.json", "scoring.json", "card.md")
 """What else a verifier needs, and people."""
-
-_EXPORTED = (ONNX_FILE, GOLDEN_FILE, *COPIED_FILES)
 
 TOLERANCE = 1e-5
 """Largest difference from Keras in any value of an embedding."""
@@ -57,14 +62,12 @@ def export_model(model: Path, output: Path) -> None:
     Raises
     ------
     DeepSignError
-        If the model folder is incomplete or damaged, `output` holds something else, or as
-        `export_encoder`.
+        If the model folder is incomplete or damaged, `output` is another one that holds something,
+        or as `export_encoder`.
     """
     check_seal(model, [KERAS_FILE, *COPIED_FILES[:2]])
     if output.resolve() != model.resolve():
-        foreign = {file.name for file in output.glob("*")} - {*_EXPORTED, SEAL}
-        if foreign:
-            raise DeepSignError(f"{output} holds {min(foreign)}, not an export: name a new folder.")
+        check_new_folder(output)
         for name in COPIED_FILES:
             if (model / name).is_file():
                 write_atomically(output / name, (model / name).read_bytes())

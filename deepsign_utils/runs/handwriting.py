@@ -22,7 +22,7 @@ from tqdm import tqdm
 from deepsign_utils import DeepSignError, datasets
 from deepsign_utils.preprocessing import EDGE, ink_box, ink_mask, load_image, plain
 from deepsign_utils.runs.finding import _boosted
-from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.artefacts import check_output, write_atomically
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.synthetic.draw import draw_writer
 from deepsign_utils.synthetic.not_signatures import KINDS
@@ -167,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command.add_argument("sets", nargs="*", help="NAME=FOLDER of real signatures")
     options = parser.parse_args(arguments)
     if options.command == "train":
+        check_output(options.output, endings=(".json",))
         write_atomically(options.output, train(options.images, options.seed, options.fonts))
         return
     named = [one.partition("=") for one in options.sets]

@@ -13,6 +13,7 @@ from deepsign_utils.study.artefacts import (
     write_artefact,
     write_atomically,
     write_json,
+    written_at,
 )
 from deepsign_utils.study.folders import (
     CHAPTERS,
@@ -108,4 +109,5 @@ __all__ = [
     "write_atomically",
     "write_chapter_parameters",
     "write_json",
+    "written_at",
 ]

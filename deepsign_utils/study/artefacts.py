@@ -9,7 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,82 @@ def write_atomically(file: Path, content: str | bytes) -> None:
     Raises
     ------
     DeepSignError
-        If it cannot be written (disk full, no permission); what was there stays as it was.
+        As `replacing`.
     """
     content = content.encode() if isinstance(content, str) else content
-    beside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    with replacing(file) as beside:
+        if not (file.is_file() and file.read_bytes() == content):
+            beside.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A place beside a file: what was written there takes the file's place at the end.
+
+    A symbolic link stays, and what it leads to is replaced.
+
+    Raises
+    ------
+    DeepSignError
+        If the file is a folder, device, pipe or socket, or cannot be written (disk full, no
+        permission); what was there stays as it was.
+    """
+    place = written_at(file)
+    beside = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
-        if file.is_file() and file.read_bytes() == content:
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(file)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        if beside.exists():
+            beside.replace(place)
     except OSError as error:
+        raise _unwritable(file, error.strerror) from error
+    finally:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
 
 
-def check_output(file: Path, inputs: Iterable[Path] = ()) -> None:
+def written_at(file: Path) -> Path:
+    """Where a file is written: itself, or what its symbolic link leads to.
+
+    Raises
+    ------
+    DeepSignError
+        If a file would take the place of a folder, device, pipe or socket, or of what this very
+        command prints to.
+    """
+    try:
+        found = file.stat()
+    except FileNotFoundError:  # a link may lead to what is not there yet
+        return Path(os.path.realpath(file))
+    except OSError as error:
+        raise _unwritable(file, error.strerror) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise _unwritable(file, "it is a folder; name a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise _unwritable(file, "it is a device, pipe or socket; name a file")
+    for printed in (1, 2):
+        with contextlib.suppress(OSError):  # closed
+            if os.path.samestat(found, os.fstat(printed)):
+                raise _unwritable(file, "the messages of this command go there; name another file")
+    return Path(os.path.realpath(file))
+
+
+def _unwritable(file: Path, why: str | None) -> DeepSignError:
+    return DeepSignError(f"{file} cannot be written: {why}.")
+
+
+def check_ending(file: Path, endings: Sequence[str]) -> None:
+    """Refuse an output whose name promises what is not written; capitals do not count.
+
+    Raises
+    ------
+    DeepSignError
+    """
+    if file.suffix.lower() not in endings:
+        raise DeepSignError(f"The output {file} must end in {' or '.join(endings)}.")
+
+
+def check_output(file: Path, inputs: Iterable[Path] = (), endings: Sequence[str] = ()) -> None:
     """Refuse an output that cannot be written, or is an input, before hours of work.
 
     Parameters
@@ -49,27 +109,31 @@ def check_output(file: Path, inputs: Iterable[Path] = ()) -> None:
         To be written later, with `write_atomically`.
     inputs
         Files that are read; of a folder, every file in it.
+    endings
+        That its name may have, such as ``.csv``; empty: any.
 
     Raises
     ------
     DeepSignError
     """
-    if file.is_dir():
-        raise DeepSignError(f"The output {file} is a folder; name a file.")
-    if file.exists():
+    place = written_at(file)
+    if place.exists():
         for path in inputs:
-            among = path.is_dir() and file.resolve().is_relative_to(path.resolve())
-            if among or (path.exists() and path.samefile(file)):
+            among = path.is_dir() and place.is_relative_to(path.resolve())
+            if among or (path.exists() and path.samefile(place)):
                 raise DeepSignError(
                     f"The output {file} is an input and would be overwritten: name another."
                 )
-    beside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    if endings:
+        check_ending(file, endings)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        # Folders that are not there yet are made when there is something to write.
+        folder = next(above for above in place.parents if above.exists())
+        beside = folder / f".{place.name}.{os.getpid()}.partial"
         beside.touch()
         beside.unlink()
     except OSError as error:
-        raise DeepSignError(f"{file} cannot be written: {error.strerror}.") from error
+        raise _unwritable(file, error.strerror) from error
 
 
 def check_new_folder(folder: Path) -> None:
@@ -83,10 +147,7 @@ def check_new_folder(folder: Path) -> None:
         raise DeepSignError(f"The output {folder} is a file; name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
         raise DeepSignError(f"{folder} is not empty: name a new folder.")
-    new = not folder.exists()
     check_output(folder / "written")
-    if new:
-        folder.rmdir()  # what fails before it writes leaves nothing behind
 
 
 def write_json(file: Path, content: Any) -> None:

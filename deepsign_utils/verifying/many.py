@@ -10,7 +10,6 @@ import contextlib
 import csv
 import hashlib
 import io
-import os
 import shutil
 import tempfile
 import zipfile
@@ -26,7 +25,7 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError, __version__, manifests, scoring
 from deepsign_utils.preprocessing import ENDINGS, load_image, plain
-from deepsign_utils.study.artefacts import digest, write_atomically
+from deepsign_utils.study.artefacts import check_ending, digest, replacing, write_atomically
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
@@ -88,7 +87,7 @@ def embed_images(
         A model folder.
     files : sequence of Path
     output : Path
-        Its ending says how: ``.parquet``, or else ``.npz``, two arrays.
+        Its ending says how: ``.npz``, two arrays, or ``.parquet``.
     scheduler : str
         Address of a Dask cluster that sees the same files; empty: this machine.
     block : int
@@ -102,10 +101,10 @@ def embed_images(
     Raises
     ------
     DeepSignError
-        If the model folder is damaged, none of the images can be used, or the output cannot be
-        written.
+        If the model folder is damaged, none of the images can be used, or the output has another
+        ending or cannot be written.
     """
-    _check_format(output)
+    _check_format(output, (".npz", ".parquet"))
     # Elsewhere in the cluster, relative paths would start from another folder.
     work = partial(_embed_block, model.absolute(), Path.cwd() if scheduler else Path())
     blocks = _blocks(map(str, files), block)
@@ -113,7 +112,7 @@ def embed_images(
     left_out = [str(reason) for part in parts for reason in _column(part, "left_out")]
     if len(left_out) == len(files):
         raise DeepSignError("\n".join([*left_out, f"None of the {len(files)} images can be used."]))
-    write = _write_parquet if output.suffix == ".parquet" else _write_npz
+    write = _write_parquet if _is_parquet(output) else _write_npz
     _finish(output, parts, partial(write, names=("path", "embedding")))
     return left_out
 
@@ -171,7 +170,7 @@ def compare_pairs(
         The same table with `score` (float, empty where there is none), `decision` ("accepted",
         "rejected", "referred" or ""), `reason` (why there is no decision, or why a person has to
         decide, or ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what
-        is wrong with the two images, or ""): ``.parquet``, or else CSV.
+        is wrong with the two images, or ""): ``.csv`` or ``.parquet``.
     threshold : str
         As for `Verifier.compare`.
     scheduler : str
@@ -189,9 +188,10 @@ def compare_pairs(
     Raises
     ------
     DeepSignError
-        As `read_pairs`, or if the threshold is unknown or the output is one of the images.
+        As `read_pairs`, or if the threshold is unknown, or the output is one of the images or has
+        another ending.
     """
-    _check_format(output)
+    _check_format(output, (".csv", ".parquet"))
     _verifier(model.absolute()).scoring.rule(threshold, 1)
     folder, rows = pairs.absolute().parent if scheduler else pairs.parent, 0
     written = output.resolve() if output.exists() else None
@@ -210,7 +210,7 @@ def compare_pairs(
         decisions.update(map(str, _column(part, "decision")))
     problems = dict.fromkeys(str(one) for part in parts for one in _column(part, "problems"))
     names = (*next(read_pairs(pairs)), *ADDED)
-    write = _write_parquet if output.suffix == ".parquet" else _write_csv
+    write = _write_parquet if _is_parquet(output) else _write_csv
     _finish(output, parts, partial(write, names=names))
     return decisions, list(problems)
 
@@ -449,8 +449,9 @@ def _column(part: Path, name: str) -> np.ndarray:
 # --- the output ----------------------------------------------------------------------------------
 
 
-def _check_format(output: Path) -> None:
-    if output.suffix == ".parquet":
+def _check_format(output: Path, endings: Sequence[str]) -> None:
+    check_ending(output, endings)
+    if _is_parquet(output):
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
@@ -460,15 +461,14 @@ def _check_format(output: Path) -> None:
             ) from error
 
 
+def _is_parquet(output: Path) -> bool:
+    return output.suffix.lower() == ".parquet"
+
+
 def _finish(output: Path, parts: Sequence[Path], write: Callable[..., None]) -> None:
     """Put the parts together, atomically, and remove them."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
+    with replacing(output) as beside:
         write(beside, parts)
-        beside.replace(output)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DeepSignError(f"{output} cannot be written: {error.strerror}.") from error
     shutil.rmtree(output.with_name(f".{output.name}.parts"), ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.study.artefacts import check_ending, write_atomically
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.comparison import CopyOf, Remark, listed
 
@@ -72,7 +72,8 @@ class References:
         )
 
     def save(self, file: str | Path) -> None:
-        """Keep them in an .npz file, written atomically."""
+        """Keep them in an .npz file, written atomically; DeepSignError for another ending."""
+        check_ending(Path(file), (".npz",))
         content = io.BytesIO()
         np.savez(
             content,
