@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import socket
 import sqlite3
@@ -478,6 +479,37 @@ def test_keys_that_no_request_can_send_are_told(keys: str, monkeypatch: pytest.M
     monkeypatch.setenv("DEEPSIGN_API_KEYS", keys)
     with pytest.raises(DeepSignError, match="DEEPSIGN_API_KEYS"):
         run({})
+
+
+@pytest.mark.parametrize("keys", ["", " ", ",", " , ", "[]", " [ ] "])
+def test_a_set_but_empty_list_of_keys_opens_nothing(keys: str, monkeypatch) -> None:
+    monkeypatch.setenv("DEEPSIGN_API_KEYS", keys)
+    with pytest.raises(DeepSignError, match="DEEPSIGN_API_KEYS is wrong: it is set and holds no"):
+        run({})
+
+
+@pytest.mark.parametrize(
+    ("setting", "typed", "said"),
+    [
+        ("PUBLIC_URL", "example", "it must be an address such as https://"),
+        ("PUBLIC_URL", "https://example:port", "it must be an address such as https://"),
+        ("PORT", "http", "valid integer"),
+        ("HOST", "", "at least 1 character"),
+    ],
+)
+def test_a_wrong_setting_is_told_as_it_was_typed(setting, typed, said, monkeypatch) -> None:
+    monkeypatch.setenv(f"DEEPSIGN_{setting}", typed)
+    with pytest.raises(
+        DeepSignError, match=rf"DEEPSIGN_{setting} \('{typed}'\) is wrong: .*{said}"
+    ):
+        run({})
+
+
+def test_a_store_that_is_no_file_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(DeepSignError, match="it is a folder, device, pipe or socket"):
+            Store(place)
 
 
 def test_a_taken_port_is_told_at_once(service: Service, tmp_path: Path) -> None:

@@ -546,7 +546,9 @@ def run(given: dict[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(map(str, first["loc"][:1])).upper()
-        raise DeepSignError(f"The setting DEEPSIGN_{name} is wrong: {first['msg']}.") from error
+        why = first["msg"].removeprefix("Value error, ")
+        typed = "" if name == "API_KEYS" else f" ({str(first['input'])!r})"  # keys are secret
+        raise DeepSignError(f"The setting DEEPSIGN_{name}{typed} is wrong: {why}.") from error
     logs.set_up(settings.log_format)
     failures: list[str] = []
 

@@ -17,7 +17,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DEEPSIGN_", extra="forbid")
 
-    host: str = Field("127.0.0.1", description="address to listen on; by default this machine only")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,  # an empty one would be all of the machine's addresses
+        description="address to listen on; by default this machine only",
+    )
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
     model: Path = Field(PRETRAINED, description="model folder; by default the shipped one")
     store: Path = Field(
@@ -26,7 +30,7 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="keys, divided by commas, or a JSON list; without any, everybody may ask",
+        description="keys, divided by commas, or a JSON list; unset, everybody may ask",
     )
     public_url: str = Field(
         "", description="address in the browser, where a proxy stands before the service"
@@ -57,10 +61,14 @@ class Settings(BaseSettings):
             return value
         if value.lstrip().startswith("["):
             try:
-                return json.loads(value)
+                keys = json.loads(value)
             except ValueError:
                 raise ValueError("it begins as a JSON list, and is none") from None
-        return [key.strip() for key in value.split(",") if key.strip()]
+        else:
+            keys = [key.strip() for key in value.split(",") if key.strip()]
+        if not keys:
+            raise ValueError("it is set and holds no key; unset it if everybody may ask")
+        return keys
 
     @field_validator("api_keys")
     @classmethod
@@ -76,7 +84,11 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        if url and origin_of(url).scheme not in ("http", "https"):
+        try:
+            known = not url or origin_of(url).scheme in ("http", "https")
+        except ValueError:
+            known = False
+        if not known:
             raise ValueError("it must be an address such as https://signatures.example.org")
         return url
 

@@ -65,6 +65,8 @@ class Store:
         self._lock = threading.Lock()
         self._database = None
         try:
+            if file.exists() and not file.is_file():
+                raise OSError("it is a folder, device, pipe or socket; name a file")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)
             self._database = sqlite3.connect(
@@ -75,7 +77,7 @@ class Store:
             self.close()
             raise DeepSignError(
                 f"{file} cannot be used as the store of enrolments: {error}."
-            ) from (error)
+            ) from error
 
     def _prepare(self) -> None:
         run = self._database.execute
