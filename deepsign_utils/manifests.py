@@ -6,6 +6,7 @@ paths with either slash, relative to the manifest's folder or absolute inside it
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -14,6 +15,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.layouts import Told, Tree, meaning, recognise
@@ -82,6 +84,8 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             )
         if not row["writer"].strip():
             raise DeepSignError(f"{where}: the writer is missing")
+        if not row["path"].strip():
+            raise DeepSignError(f"{where}: the path is missing")
         path = _inside(root, file.parent, row["path"].strip())
         if path is None:
             path = utf8(row["path"].strip())[:1000]
@@ -156,12 +160,8 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         else:
             skipped = 0
         reader, header = _dialect(text, columns)
-        if header is None:
-            begin = [cell.strip() for cell in text.partition("\n")[0].strip("\r").split(",")][:8]
-            raise DeepSignError(
-                f"{utf8(str(file))} must begin with the columns {', '.join(columns)}, separated by "
-                f"commas, semicolons or tabs, but begins with {begin}"
-            )
+        if why := _lacking(header, columns):
+            raise DeepSignError(f"{utf8(str(file))} {why}")
         for row in reader:
             line = reader.line_num + skipped
             if any(cell.strip() for cell in row) and len(row) != len(header):
@@ -195,15 +195,31 @@ def _decoded(content: bytes) -> str:
         return content.decode("cp1252", "replace")
 
 
-def _dialect(text: str, columns: Sequence[str]):
-    """A CSV reader below the header, and the header's names; None where no delimiter gives them."""
+def _dialect(text: str, columns: Sequence[str]) -> tuple[Any, list[str]]:
+    """A CSV reader below the header, and the header, by the delimiter that gives most columns."""
+    read = []
     for delimiter in _DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        spelt = {name.lower() for name in header}
-        if set(columns) <= spelt and len(spelt) == len(header):
-            return reader, header
-    return None, None
+        with contextlib.suppress(csv.Error):  # quotes that another delimiter explains
+            read.append((reader, [name.strip() for name in next(reader, [])]))
+    if not read:
+        raise csv.Error("its first line has an unfinished quote")
+    return max(read, key=lambda one: len(set(columns) & {name.lower() for name in one[1]}))
+
+
+def _lacking(header: Sequence[str], columns: Sequence[str]) -> str:
+    """What is wrong with a table's header; empty where nothing is."""
+    spelt = Counter(name.lower() for name in header)
+    missing = [name for name in columns if name not in spelt]
+    if len(missing) == len(columns):
+        why = f"separated by commas, semicolons or tabs, but begins with {list(header)[:8]}"
+    elif missing:
+        why = f"but has no {' and no '.join(missing)}: it has {some(header)}"
+    elif twice := [name for name, count in spelt.items() if count > 1]:
+        why = f"but has several called {some(twice)}: rename or remove all but one"
+    else:
+        return ""
+    return f"must begin with the columns {', '.join(columns)}, {why}"
 
 
 def _inside(root: Path, folder: Path, text: str) -> str | None:

@@ -226,6 +226,38 @@ def test_a_row_with_more_values_than_columns_is_refused(tmp_path: Path, capsys):
     assert "line 2: 3 values for 2 columns" in capsys.readouterr().err
 
 
+def test_a_pair_that_lacks_an_image_is_named_by_its_line(people: Path, tmp_path: Path, capsys):
+    one, other = sorted((people / "0001").iterdir())[:2]
+    table, output = tmp_path / "half.csv", tmp_path / "judged.csv"
+    table.write_text(f"left,right\n{one},{other}\n{one},\n ,{other}\n")
+    given = ["compare", str(table), "--output", str(output), "--model", str(model_folder())]
+    assert main(given) == 0
+    said = capsys.readouterr().err
+    assert f"Left out: {table}, line 3: the column right is empty\n" in said
+    assert f"Left out: {table}, line 4: the column left is empty\n" in said
+    assert "directory" not in said
+    rows = output.read_text().splitlines()
+    assert re.search(",(accepted|rejected|referred),", rows[1])
+    assert rows[2].endswith(",,the column right is empty,,")
+
+
+def test_a_table_with_a_column_twice_says_so(tmp_path: Path, capsys):
+    (tmp_path / "pairs.csv").write_text("left,right,left\na,b,c\n")
+    given = ["compare", str(tmp_path / "pairs.csv"), "--output", str(tmp_path / "judged.csv")]
+    assert main(given) == 1
+    assert "has several called 'left'" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_not_called_empty(tmp_path: Path, capsys):
+    folder = tmp_path / "nonesuch"
+    for command in ("manifest", "evaluate", "audit"):
+        assert main([command, str(folder)]) == 1
+        assert "nonesuch does not exist" in capsys.readouterr().err
+    assert main(["calibrate", str(folder), "--output", str(tmp_path / "m")]) == 1
+    assert "nonesuch does not exist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path: Path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").touch()

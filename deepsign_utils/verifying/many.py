@@ -16,7 +16,7 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,14 +139,24 @@ def read_pairs(file: Path) -> Iterator[dict[str, str]]:
         If it cannot be read as a table, lists no pair, lacks `left` or `right`, or has a column
         that `compare_pairs` adds.
     """
+    for _, row in _numbered_pairs(file):
+        yield row
+
+
+def _numbered_pairs(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     empty = True
-    for _, row in manifests.read_rows(file, _SIDES):
+    for line, row in manifests.read_rows(file, _SIDES):
         empty = False
         if taken := set(ADDED) & set(row):
             raise DeepSignError(f"{file} already has the column {min(taken)}: rename or remove it.")
-        yield {name.lower() if name.lower() in _SIDES else name: row[name] for name in row}
+        yield line, {name.lower() if name.lower() in _SIDES else name: row[name] for name in row}
     if empty:
         raise DeepSignError(f"{file} lists no pairs below its first line.")
+
+
+def _incomplete(row: dict[str, str]) -> str:
+    """Which image a pair lacks, in words; empty where it has both."""
+    return next((f"the column {side} is empty" for side in _SIDES if not row[side].strip()), "")
 
 
 def compare_pairs(
@@ -191,16 +201,19 @@ def compare_pairs(
         As `read_pairs`, or if the threshold is unknown, or the output is one of the images or has
         another ending.
     """
-    _check_format(output, (".csv", ".parquet"))
     _verifier(model.absolute()).scoring.rule(threshold, 1)
     folder, rows = pairs.absolute().parent if scheduler else pairs.parent, 0
     written = output.resolve() if output.exists() else None
-    for row in read_pairs(pairs):
+    problems: dict[str, None] = {}
+    for line, row in _numbered_pairs(pairs):
         rows += 1
+        if why := _incomplete(row):
+            problems[f"{pairs}, line {line}: {why}"] = None
         if written and written in [(folder / row[side]).resolve() for side in _SIDES]:
             raise DeepSignError(
                 f"The output {output} is an input and would be overwritten: name another."
             )
+    _check_format(output, (".csv", ".parquet"))
     work = partial(_judge_block, model.absolute(), folder, threshold)
     blocks = _blocks(read_pairs(pairs), block)
     asked = f"compare {_identity(model)} {threshold}"
@@ -208,7 +221,7 @@ def compare_pairs(
     decisions: Counter[str] = Counter()
     for part in parts:
         decisions.update(map(str, _column(part, "decision")))
-    problems = dict.fromkeys(str(one) for part in parts for one in _column(part, "problems"))
+    problems |= dict.fromkeys(str(one) for part in parts for one in _column(part, "problems"))
     names = (*next(read_pairs(pairs)), *ADDED)
     write = _write_parquet if _is_parquet(output) else _write_csv
     _finish(output, parts, partial(write, names=names))
@@ -221,18 +234,21 @@ def _judge_block(
     verifier = _verifier(model)
     rule = verifier.scoring.rule(threshold, 1)
     left, right = ([folder / row[side] for row in rows] for side in _SIDES)
+    incomplete = [_incomplete(row) for row in rows]
     with tempfile.TemporaryDirectory(prefix="deepsign-") as scratch:
-        cuts, where, no_cut = _cut_from_pages(right, Path(scratch))
+        whole = [not text for text in incomplete]
+        cuts, where, no_cut = _cut_from_pages(list(compress(right, whole)), Path(scratch))
         original = {cut: file for file, cut in cuts.items()}
         right = [cuts.get(file, file) for file in right]
-        files = [*left, *(file for file in right if file not in no_cut)]
+        questioned = (file for file in compress(right, whole) if file not in no_cut)
+        files = [*compress(left, whole), *questioned]
         embeddings, problems = _embedded(verifier, str(model), list(dict.fromkeys(files)))
         for cut in set(problems) & set(original):
             problems[cut] = problems[cut].replace(str(cut), str(original[cut]))
         # A page may be a reference of one pair, and questioned in another.
         reason = [
-            problems.get(one) or no_cut.get(other) or problems.get(other) or ""
-            for one, other in zip(left, right, strict=True)
+            lacking or problems.get(one) or no_cut.get(other) or problems.get(other) or ""
+            for one, other, lacking in zip(left, right, incomplete, strict=True)
         ]
         judged = np.array([not text for text in reason], dtype=bool)
         score = np.full(len(rows), np.nan)
