@@ -1028,8 +1028,13 @@ def _list_problems(problems: Sequence[str]) -> None:
 
 
 def _list_left_out(people: People) -> None:
+    from deepsign_utils.verifying.calibration import COPY
+
     _list_problems(
-        [why if path in why else f"{path}: {why}" for path, why in people.left_out.items()]
+        [
+            why if path in why and not why.startswith(COPY) else f"{path}: {why}"
+            for path, why in people.left_out.items()
+        ]
     )
 
 

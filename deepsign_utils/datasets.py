@@ -52,6 +52,10 @@ _CLUTTER = re.compile(r"thumbs\.db|desktop\.ini|readme.*|licen[sc]e.*", re.IGNOR
 _SHOWN = 8  # files in a sample of a tree
 
 
+class UnknownLayoutError(DeepSignError):
+    """A folder's layout is none of those that were looked for."""
+
+
 class Found(NamedTuple):
     """A file that belongs to a dataset: a signature if `kind` is set, else `problem` says why not.
 
@@ -115,8 +119,8 @@ def find_layout(root: str | Path, layout: str = "auto") -> Recognised:
     Raises
     ------
     DeepSignError
-        If the folder is missing or empty, fits no layout, holds several datasets, leads outside
-        itself, or holds a manifest that is wrong.
+        If the folder is missing or empty, fits no layout (`UnknownLayoutError`), holds several
+        datasets, leads outside itself, or holds a manifest that is wrong.
     """
     root = Path(root)
     if layout not in CHOICES:
@@ -217,15 +221,17 @@ def _several(root: Path, places: list[str]) -> DeepSignError:
 def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
     images = inside.tree.images
     if not images:
-        return DeepSignError(
+        return UnknownLayoutError(
             f"{root} holds no image that can be used: none of {len(inside.files)} files ends in "
             f"{' '.join(ENDINGS)}"
         )
     said = manifests.kinds_said(images)
     if layout == "auto" and len(said) == 1 and (kind := said.pop()):
-        return DeepSignError(missing_half(str(root), len(images), kind))
+        return UnknownLayoutError(missing_half(str(root), len(images), kind))
+    if why := LAYOUTS[layout].misfit(inside.tree) if layout != "auto" else "":
+        return UnknownLayoutError(f"{root} does not fit the layout {layout}: {why}")
     known = "any known layout" if layout == "auto" else f"the layout {layout}"
-    return DeepSignError(
+    return UnknownLayoutError(
         f"{root} does not fit {known}. It holds {len(images)} images in "
         f"{len({*map(_folder, images)})} folders, such as\n"
         + "".join(f"  {utf8(path)[:200]!r}\n" for path in _sample(images))
@@ -237,7 +243,8 @@ def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
 
 def _genuine_alone(tree: Tree) -> str:
     """What can be done with folders that may be people's genuine signatures."""
-    told = LAYOUTS[layouts.GenuineOnly.name].tell(tree)
+    alone = layouts.GenuineOnly()
+    told = {} if alone.may_be_forged(tree) else alone.tell(tree)
     writers = len({(one.dataset, one.writer) for one in told.values()})
     if writers < 2:
         return ""

@@ -70,6 +70,10 @@ class Layout:
         """What is known of each image; one that is missing does not fit the layout."""
         raise NotImplementedError
 
+    def misfit(self, tree: Tree) -> str:
+        """Why a folder is not laid out so, by the file or folder in the way; empty if unknown."""
+        return ""
+
 
 # Words in folder names
 
@@ -536,9 +540,51 @@ class GenuineOnly(Layout):
 
     def tell(self, tree: Tree) -> dict[str, Told]:
         """Tell of each image what its path says."""
-        # A word for forgeries anywhere means that not all of them are genuine.
-        if any(re.search(r"forg|fake|simul|skilled", path, re.IGNORECASE) for path in tree.images):
-            return {}
+        return {} if self.misfit(tree) else self._told(tree)
+
+    @staticmethod
+    def may_be_forged(tree: Tree) -> str:
+        """The first image whose path has a word for forgeries, though it may be a person's name."""
+        return next(filter(_SAYS_FORGED.search, tree.images), "")
+
+    def misfit(self, tree: Tree) -> str:
+        """Why a folder is not laid out so, by the file or folder in the way."""
+        told = self._told(tree)
+        by_folder = any(one.writer in path.split("/") for path, one in told.items())
+        if untold := [path for path in tree.images if path not in told]:
+            mend = "lies in no person's folder: move it into one, or away"
+            if not by_folder:
+                mend = "does not tell whose it is: put each person's images into a folder"
+            return f"{untold[0]!r} {mend}"
+        people = list(dict.fromkeys((*one.dataset, one.writer) for one in told.values()))
+        places = Counter(person[:-1] for person in people)
+        usual = min(places, key=lambda place: (-places[place], place), default=())
+        for person in people:
+            outer, inner = sorted((person[:-1], usual), key=len)
+            if by_folder and inner != outer and inner[: len(outer)] == outer:
+                beside = next(one for one in people if one[:-1] == usual)
+                return (
+                    f"the folder {'/'.join(person)!r} does not lie beside those of other people, "
+                    f"such as {'/'.join(beside)!r}: put each person's images into one folder"
+                )
+        names = {person[-1].casefold() for person in people}
+        for path, one in told.items():
+            twin = _FORGED_TWIN.fullmatch(one.writer)
+            if self._says_forged(path, one.writer) or (twin and twin[1].casefold() in names):
+                return f"{path!r} is forged, as its name says: move it away"
+        return ""
+
+    @staticmethod
+    def _says_forged(path: str, writer: str) -> bool:
+        """Whether anything but the person's own name says that an image is forged."""
+        folders, stem = _split(path)
+        around = [folder for folder in folders if folder != writer]
+        named_so = writer in folders and _SAYS_FORGED.search(writer)
+        return any(meaning(folder) in ("forgery", "other hand") for folder in around) or bool(
+            _SAYS_FORGED.search(stem) and not named_so
+        )
+
+    def _told(self, tree: Tree) -> dict[str, Told]:
         rows = [(path, *_split(path)) for path in tree.images]
         by_folder = {path: self._by_folder(folders) for path, folders, _ in rows if folders}
         by_name = {
@@ -547,14 +593,17 @@ class GenuineOnly(Layout):
             if all(meaning(folder) is not None for folder in folders[-1:])
             and (match := _NUMBERED.fullmatch(stem))
         }
-        best = max((by_folder, by_name), key=_repeated)
-        return best if best.keys() == set(tree.images) else {}
+        return max((by_folder, by_name), key=_repeated)
 
     @staticmethod
     def _by_folder(folders: list[str]) -> Told:
         """The innermost folder that is no word for genuine and the like is a person."""
         place = next((i for i in reversed(range(len(folders))) if meaning(folders[i]) is None), 0)
         return Told(folders[place], "genuine", None, tuple(folders[:place]))
+
+
+_SAYS_FORGED = re.compile("forg|fake|simul|skilled", re.IGNORECASE)
+_FORGED_TWIN = re.compile(rf"(.+)[ _.-](?:{_SAYS_FORGED.pattern})\w*", re.IGNORECASE | re.DOTALL)
 
 
 def _repeated(told: dict[str, Told]) -> int:

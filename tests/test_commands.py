@@ -196,6 +196,51 @@ def test_copies_do_not_make_a_writer_to_calibrate_on(people: Path, tmp_path: Pat
     assert "6 images of 6 writers could be used; 12 left out: a copy of another file" in said
 
 
+def test_calibrate_names_what_is_in_its_way(people: Path, tmp_path: Path, capsys):
+    def calibrate(*options: str) -> tuple[int, str]:
+        output = tmp_path / f"model {len(list(tmp_path.iterdir()))}"
+        return main(["calibrate", str(folder), "--output", str(output), *options]), (
+            capsys.readouterr().err
+        )
+
+    folder = tmp_path / "customers"
+    names = ["Forge Smith", "p 2", "p 3", "p 4", "p 5", "p 6"]
+    for writer, name in enumerate(names, 1):
+        shutil.copytree(people / f"{writer:04}", folder / name)
+    status, said = calibrate()
+    assert status == 1
+    assert "'Forge Smith/0001_01.png' has a word for them" in said
+    assert "--layout genuine_only" in said
+    shutil.copy(folder / "p 2/0002_01.png", folder / "p 4/9.png")
+    status, said = calibrate("--layout", "genuine_only")
+    assert status == 0
+    assert (
+        "Left out: p 4/9.png: a copy of another file, byte for byte: p 2/0002_01.png, which is "
+        "another person's\n"
+    ) in said
+    (folder / "Forge Smith").rename(folder / "p 1")
+    (folder / "p 5/old").mkdir()
+    (folder / "p 5/0005_01.png").rename(folder / "p 5/old/x.png")
+    for options in ((), ("--layout", "genuine_only")):
+        status, said = calibrate(*options)
+        assert status == 1
+        assert "the folder 'p 5/old' does not lie beside those of other people" in said
+    (folder / "p 5/old").rename(folder / "p 5/genuine")  # a word for it is no person
+    shutil.copy(folder / "p 3/0003_01.png", folder / "stray.png")
+    assert "'stray.png' lies in no person's folder" in calibrate()[1]
+
+
+def test_calibrate_takes_no_wrong_manifest_for_none(people: Path, tmp_path: Path, capsys):
+    shutil.copytree(people, tmp_path / "people")
+    with (tmp_path / "people/manifest.csv").open("a") as manifest:
+        manifest.write("0001/0001_01.png,1,perhaps,\n")
+    for folder in tmp_path.glob("people/*_forg"):
+        folder.rename(folder.with_name(folder.name.replace("_forg", " x")))
+    given = ["calibrate", str(tmp_path / "people"), "--output", str(tmp_path / "m")]
+    assert main(given) == 1
+    assert "kind must be genuine or forgery, not 'perhaps'" in capsys.readouterr().err
+
+
 # Tables and outputs
 
 

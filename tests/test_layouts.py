@@ -85,6 +85,45 @@ def test_a_word_for_forgeries_is_not_taken_for_genuine(tmp_path):
         datasets.read_dataset(tmp_path, "genuine_only")
 
 
+@pytest.mark.parametrize(
+    "name", ["Forge Smith", "Forgács", "Fake", "Simula", "Skilled", "Real", "Anna F", "Images"]
+)
+def test_a_person_is_a_person_whatever_the_name_where_the_layout_is_named(tmp_path, name):
+    plant(tmp_path, f"{name}/1.tif", f"{name}/{name}_2.tif", "Anna/1.tif", "Anna/2.tif")
+    found = find_layout(tmp_path, "genuine_only").files
+    assert {(file.path.split("/")[0], file.writer, file.kind) for file in found} == {
+        (name, name, "genuine"),
+        ("Anna", "Anna", "genuine"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("stray.png", "'stray.png' lies in no person's folder"),
+        ("stray_1.png", "'stray_1.png' lies in no person's folder"),
+        ("p 2/old/3.tif", "the folder 'p 2/old' does not lie beside those of other people, such"),
+        ("p 9/old/3.tif", "the folder 'p 9/old' does not lie beside"),
+        ("p 1/forged 3.tif", "'p 1/forged 3.tif' is forged, as its name says"),
+        ("p 1/forged/3.tif", "'p 1/forged/3.tif' is forged"),
+        ("p 1_forg/3.tif", "'p 1_forg/3.tif' is forged"),
+        ("forgeries/p 1/3.tif", "'forgeries/p 1/3.tif' is forged|'forgeries/p 1' does not lie"),
+    ],
+)
+def test_what_is_in_the_way_of_genuine_signatures_alone_is_named(tmp_path, path, said):
+    plant(tmp_path, *(f"p {person}/{n}.tif" for person in range(1, 7) for n in (1, 2)), path)
+    with pytest.raises(DeepSignError, match=f"does not fit the layout genuine_only: .*({said})"):
+        find_layout(tmp_path, "genuine_only")
+
+
+@pytest.mark.parametrize("path", ["stray.png", "p 2/old/3.tif"])
+def test_calibrate_is_not_said_to_take_what_it_refuses(tmp_path, path):
+    plant(tmp_path, *(f"p {person}/{n}.tif" for person in range(1, 7) for n in (1, 2)), path)
+    with pytest.raises(DeepSignError) as refused:
+        find_layout(tmp_path)
+    assert "calibrate, verify and serve work" not in str(refused.value)
+
+
 def test_choices_help_and_documents_come_from_the_register(capsys):
     assert study.PARAMETERS["layout"].choices == ("auto", *layouts.LAYOUTS)
     assert layouts.described() in (ROOT / "data" / "README.md").read_text(encoding="utf-8")

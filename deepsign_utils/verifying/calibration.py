@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
-from deepsign_utils.datasets import read_dataset
+from deepsign_utils.datasets import UnknownLayoutError, read_dataset, walk
 from deepsign_utils.layouts import GenuineOnly
 from deepsign_utils.preprocessing import density
 from deepsign_utils.scoring import Population, Scoring, Style
@@ -87,14 +87,23 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
     """
     try:
         signatures, unread = read_dataset(folder, layout)
-    except DeepSignError as error:
-        try:
-            signatures, unread = read_dataset(folder, GenuineOnly.name)
-        except DeepSignError:
-            raise error from None
+    except UnknownLayoutError:
+        if layout != "auto":
+            raise
+        if path := GenuineOnly().may_be_forged(walk(folder).tree):
+            raise DeepSignError(
+                f"{folder} fits no layout with forgeries, and {path!r} has a word for them. Where "
+                "that is a name, and all of it is genuine, name the layout: --layout "
+                f"{GenuineOnly.name}. Where it is forged, write a manifest: `deepsign manifest "
+                f"'{folder}'`."
+            ) from None
+        signatures, unread = read_dataset(folder, GenuineOnly.name)
     left_out = dict(zip(unread["path"], unread["reason"], strict=True))
-    copies = signatures[signatures["duplicate_of"].notna()]
-    left_out |= dict.fromkeys(copies["path"], COPY)
+    first = signatures.set_index("signature_id")
+    for copy in signatures[signatures["duplicate_of"].notna()].itertuples():
+        path, writer = first.loc[copy.duplicate_of, ["path", "writer"]]
+        whose = "" if writer == copy.writer else ", which is another person's"
+        left_out[copy.path] = f"{COPY}: {path}{whose}"
     signatures = pairing.without_duplicates(signatures)
     files = [Path(folder) / path for path in signatures["path"]]
     densities: list[float] = []
@@ -244,7 +253,9 @@ def calibrate(
     genuine = people.signatures[people.signatures["kind"] == "genuine"]
     usable = int((genuine["writer"].value_counts() > 1).sum())
     if usable < LEAST_WRITERS:
-        reasons = Counter(people.left_out.values()).most_common(3)
+        reasons = Counter(
+            COPY if why.startswith(COPY) else why for why in people.left_out.values()
+        ).most_common(3)
         raise DeepSignError(
             f"{people.name} has {usable} {'writer' if usable == 1 else 'writers'} with two "
             f"different genuine signatures or more; calibrating needs at least {LEAST_WRITERS}, "
