@@ -46,6 +46,7 @@ from deepsign_utils.study.surroundings import (
     expand,
     forget_output,
     keep_apart,
+    load_keras,
     print_anything,
     tell_ignored,
 )
@@ -105,7 +106,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("deepsign_utils"):
             raise
-        extra = "evaluate" if options.run in (_evaluate, _calibrate, _promise) else "study"
+        evaluates = options.run in (_evaluate, _calibrate, _promise) and error.name != "keras"
+        extra = "evaluate" if evaluates else "study"
         print(
             f"\nThis needs the package {error.name}, which is not installed. It comes with: "
             f"pip install 'deepsign-utils[{extra}]'\n",
@@ -164,6 +166,21 @@ class _Commands:
         )
 
 
+def _name(text: str) -> str:
+    """A file's or folder's name, as typed; an empty one would stand for the folder at hand."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty, and names no file or folder")
+    return text
+
+
+def _path(text: str) -> Path:
+    """A path as typed, with ``~`` as the user's home."""
+    try:
+        return expand(_name(text))
+    except DeepSignError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 _QUIET: dict[str, Any] = {"action": "store_true", "help": "no progress bars"}
 
 
@@ -186,7 +203,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "<writer>/ genuine, <writer>_forg/ forged, and a manifest.csv. The same seed draws the "
         "same bytes.",
     )
-    synthesize.add_argument("folder", type=expand, help="where to write it")
+    synthesize.add_argument("folder", type=_path, help="where to write it")
     synthesize.add_argument("--writers", type=int, default=60, help="default: %(default)s")
     synthesize.add_argument(
         "--genuine", type=int, default=24, help="signatures of each writer; default: %(default)s"
@@ -226,7 +243,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     realism.add_argument(
         "--output",
-        type=expand,
+        type=_path,
         required=True,
         metavar="FOLDER",
         help="where to write; files of the same names are replaced",
@@ -241,14 +258,14 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "--pattern says, or guessed from names. What is unsure is marked; a manifest is read when "
         "no mark is left. Paths are relative to the folder: the manifest belongs into it.",
     )
-    manifest.add_argument("folder", type=expand, help="a dataset's folder")
+    manifest.add_argument("folder", type=_path, help="a dataset's folder")
     manifest.add_argument(
         "--pattern",
         metavar="TEXT",
         help="how a path below the folder tells, as '{writer}/{kind}_{n}' or '{kind}/{writer}-*'",
     )
     manifest.add_argument(
-        "--output", type=expand, metavar="FILE.csv", help="default: manifest.csv in the folder"
+        "--output", type=_path, metavar="FILE.csv", help="default: manifest.csv in the folder"
     )
     manifest.set_defaults(run=_manifest)
 
@@ -269,7 +286,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     parameters.add_argument("study", help="name of a file in notebooks/studies, without .yaml")
     parameters.add_argument("--run", dest="run_name", help="output folder; default: the study's")
     parameters.add_argument("--data", help="folder of the images")
-    parameters.add_argument("--output", type=expand, required=True, help="folder to write to")
+    parameters.add_argument("--output", type=_path, required=True, help="folder to write to")
     pair: dict[str, Any] = {"nargs": 2, "action": "append", "default": []}
     parameters.add_argument("-p", metavar=("NAME", "VALUE"), help="a parameter", **pair)
     parameters.add_argument("-r", metavar=("NAME", "TEXT"), help="one taken as text", **pair)
@@ -282,10 +299,10 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         description="Run a notebook with papermill. The output appears when every cell has run; "
         "of a failed notebook the partly executed copy is left beside it.",
     )
-    execute.add_argument("notebook", type=expand, help="a notebook's file")
-    execute.add_argument("--parameters", type=expand, required=True, help="YAML file")
-    execute.add_argument("--output", type=expand, required=True, help="executed notebook")
-    execute.add_argument("--missing", type=expand, help="run it only if this file is missing")
+    execute.add_argument("notebook", type=_path, help="a notebook's file")
+    execute.add_argument("--parameters", type=_path, required=True, help="YAML file")
+    execute.add_argument("--output", type=_path, required=True, help="executed notebook")
+    execute.add_argument("--missing", type=_path, help="run it only if this file is missing")
     execute.set_defaults(run=_execute)
 
     undisturbed = commands.add_parser(
@@ -351,11 +368,11 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "or on a Dask cluster (DASK_SCHEDULER=tcp://…), and compare them: "
         "reports/sweeps/<name>/. Finished runs are not made again. Exit status 1 if runs failed.",
     )
-    sweep.add_argument("file", type=expand, help="YAML file, such as notebooks/sweeps/example.yaml")
+    sweep.add_argument("file", type=_path, help="YAML file, such as notebooks/sweeps/example.yaml")
     sweep.set_defaults(run=_sweep)
 
     model: dict[str, Any] = {
-        "type": expand,
+        "type": _path,
         "default": PRETRAINED,
         "metavar": "FOLDER",
         "help": "model folder; default: the shipped model",
@@ -373,9 +390,15 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         description="Compare a questioned signature with genuine references of the writer. Exit "
         "status: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person.",
     )
-    verify.add_argument("references", nargs="+", metavar="REFERENCE", help="genuine signature")
     verify.add_argument(
-        "--questioned", required=True, metavar="FILE", help="image, page or PDF to judge"
+        "references", nargs="+", type=_name, metavar="REFERENCE", help="genuine signature"
+    )
+    verify.add_argument(
+        "--questioned",
+        required=True,
+        type=_name,
+        metavar="FILE",
+        help="image, page or PDF to judge",
     )
     verify.add_argument("--page", type=int, metavar="N", help="page of it that is meant")
     verify.add_argument(
@@ -386,7 +409,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print JSON rather than sentences")
     verify.add_argument(
         "--report",
-        type=Path,
+        type=_path,
         metavar="FILE.html",
         help="also write a case file: images, verdict, evidence, limits and hashes, to print",
     )
@@ -409,13 +432,13 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     embed.add_argument(
         "images",
         nargs="+",
-        type=expand,
+        type=_path,
         metavar="IMAGE-OR-FOLDER",
         help="an image, or a folder with images in it or below",
     )
     embed.add_argument(
         "--output",
-        type=expand,
+        type=_path,
         required=True,
         metavar="FILE",
         help="FILE.npz, or FILE.parquet; replaced if it is there",
@@ -433,11 +456,11 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "every page was read, signed or not; 1 when a file could not be read.",
     )
     extract.add_argument(
-        "files", nargs="+", type=expand, metavar="PAGE", help="image, TIFF of several pages or PDF"
+        "files", nargs="+", type=_path, metavar="PAGE", help="image, TIFF of several pages or PDF"
     )
     extract.add_argument(
         "--output",
-        type=expand,
+        type=_path,
         required=True,
         metavar="FOLDER",
         help="a new folder, or an empty one; one that holds something is refused, and kept",
@@ -455,10 +478,10 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "images. A command that was killed goes on where it stopped when it is given again. Exit "
         "status: 0, or 1 if no pair could be judged.",
     )
-    compare.add_argument("pairs", type=expand, metavar="PAIRS.csv", help="the table of pairs")
+    compare.add_argument("pairs", type=_path, metavar="PAIRS.csv", help="the table of pairs")
     compare.add_argument(
         "--output",
-        type=expand,
+        type=_path,
         required=True,
         metavar="FILE",
         help="FILE.csv, or FILE.parquet; replaced if it is there",
@@ -480,7 +503,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "model's own threshold, and the EER, with 95 % intervals by bootstrap over writers. The "
         "model must not have been trained on any of these writers.",
     )
-    evaluate.add_argument("folder", type=expand, help="a dataset's folder")
+    evaluate.add_argument("folder", type=_path, help="a dataset's folder")
     evaluate.add_argument("--layout", **layout)
     evaluate.add_argument("--model", **model)
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -490,7 +513,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         help="also measure what needs no training (the encoder's random weights, and HOG), and "
         "what remains when one pen redraws every stroke",
     )
-    evaluate.add_argument("--output", type=expand, metavar="FILE.json", help="where to keep it")
+    evaluate.add_argument("--output", type=_path, metavar="FILE.json", help="where to keep it")
     evaluate.set_defaults(run=_evaluate)
 
     capture = commands.add_parser(
@@ -526,14 +549,14 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     capture.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     capture.add_argument(
         "--pictures",
-        type=expand,
+        type=_path,
         metavar="FOLDER",
         help="measure nothing: only draw capture.png there, a signature under each condition",
     )
     capture.set_defaults(run=_capture)
 
     new_model: dict[str, Any] = {
-        "type": expand,
+        "type": _path,
         "required": True,
         "metavar": "MODEL",
         "help": "a new folder, or an empty one; one that holds something is refused, and kept",
@@ -547,7 +570,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "forgeries it is inferred, or measured where ten writers or more have some. Writes a "
         "model folder, which verify, compare, evaluate and serve take with --model.",
     )
-    calibrate.add_argument("folder", type=expand, help="a dataset's folder")
+    calibrate.add_argument("folder", type=_path, help="a dataset's folder")
     calibrate.add_argument("--output", **new_model)
     calibrate.add_argument("--layout", **layout)
     calibrate.add_argument("--model", **model)
@@ -577,7 +600,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "images, and never a reference, tells forged from genuine, on writers it never saw. "
         "AUC 0.5 is chance; a shortcut is flagged where the interval lies above 0.55.",
     )
-    audit.add_argument("folder", type=expand, help="a dataset's folder")
+    audit.add_argument("folder", type=_path, help="a dataset's folder")
     audit.add_argument("--layout", **layout)
     audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     audit.set_defaults(run=_audit)
@@ -589,10 +612,10 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         "within 0.00001, and golden_vectors.json, canvases and embeddings for a port to test "
         "itself by. The output is a model folder that verify and serve take.",
     )
-    export.add_argument("model", type=expand, metavar="MODEL", help="model folder of a study")
+    export.add_argument("model", type=_path, metavar="MODEL", help="model folder of a study")
     export.add_argument(
         "--output",
-        type=expand,
+        type=_path,
         metavar="FOLDER",
         help="a new folder, or an empty one; default: the model folder itself",
     )
@@ -1046,6 +1069,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.output:
         check_output(options.output, [options.folder, options.model], (".json",))
+    if options.baselines:
+        load_keras()
     found = evaluate.evaluate(
         Verifier.load(options.model),
         options.folder,
@@ -1123,7 +1148,7 @@ def _promise(options: argparse.Namespace) -> None:
 
 
 def _named_folders(given: Sequence[str]) -> list[tuple[str, str]]:
-    wrong = [text for text in given if "=" not in text]
+    wrong = [text for text in given if not text.partition("=")[2]]
     if wrong:
         raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
     return [(text.partition("=")[0], text.partition("=")[2]) for text in given]
@@ -1162,6 +1187,7 @@ def _audit(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    load_keras()
     from deepsign_utils.deployed_encoder import export
 
     output = options.output or options.model

@@ -130,6 +130,30 @@ def test_a_name_is_printed_as_it_is_where_python_reads_no_unicode(tmp_path: Path
     assert "署名 does not exist" in said
 
 
+def test_quiet_export_says_one_line(tmp_path: Path):
+    given = ("-q", "export", model_folder(), "--output", tmp_path / "out")
+    assert deepsign(*given, stdout=subprocess.DEVNULL) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("verify", "", "--questioned", "a.png"), "argument REFERENCE: it is empty"),
+        (("verify", "a.png", "--questioned", ""), "argument --questioned: it is empty"),
+        (("embed", "", "--output", "e.npz"), "argument IMAGE-OR-FOLDER: it is empty"),
+        (("compare", "", "--output", "judged.csv"), "argument PAIRS.csv: it is empty"),
+        (("evaluate", "", "--output", "e.json"), "argument folder: it is empty"),
+        (("extract", "a.png", "--output", ""), "argument --output: it is empty"),
+        (("evaluate", "~nobody-of-that-name/x"), "there is no home that ~ could stand for"),
+    ],
+)
+def test_a_name_that_is_empty_or_nobodys_is_typed_wrongly(command: tuple, said: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 # What is only half there
 
 
