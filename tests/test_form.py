@@ -155,6 +155,20 @@ def mostly_in_shadow(gray: np.ndarray) -> np.ndarray:
     return np.where(rows + columns < 1.45, gray * 0.4, gray).astype(np.uint8)
 
 
+@pytest.mark.parametrize("light", [0.5, 0.25])
+@pytest.mark.parametrize("turns", range(4))
+def test_a_shadow_across_a_signature_is_no_desk_beside_its_sheet(signatures, light, turns):
+    told, same = [], []
+    for gray in signatures:
+        rows, columns = np.indices(gray.shape) / np.array(gray.shape)[:, None, None]
+        beyond = (rows, columns, 1 - rows, 1 - columns)[turns] > 0.5
+        page = np.where(beyond, light * gray, gray).astype(np.uint8)
+        told.append(codes(page) == ["shadow_removed"])
+        same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
+    assert sum(told) >= 2
+    assert np.median(same) > 0.85
+
+
 def finely_squared(gray: np.ndarray) -> np.ndarray:
     """Squares of lines thinner than a pixel, askew, so that they lie now in one row, now in two."""
     return np.minimum(hairlines(gray), hairlines(np.ascontiguousarray(gray.T)).T)

@@ -12,7 +12,9 @@ _COARSE = 96  # cells along the longer side
 _GROUND = 17  # cells, of which ink covers less than half
 _SHEET = 0.75  # of a sheet is paper; of dense light writing, half
 _STROKE, _LEAST_CELL = 0.7, 4  # of the light of its cell, that a stroke leaves; pixels
+_FAINT_STROKE, _LEAST_CONTRAST = 0.8, 8  # the same near an edge; levels: black's grain has less
 _WRITTEN = 0.015  # of the cells, that strokes cross where somebody signed
+_NEAR, _CROSSINGS = 4, 2  # cells: between strokes on both sides of an edge; of those
 _STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
 
 
@@ -82,7 +84,9 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
     if ratio > 0.36 and not (sides >= 3 and ratio < 0.72):
         return None
     inside = np.asarray(Image.fromarray(hull).resize(gray.shape[::-1], Image.Resampling.NEAREST))
-    if ratio > 0.36 and _is_written_on(gray, ~inside):
+    if (ratio > 0.36 or sides < 4) and _is_written_on(gray, ~inside):
+        return None
+    if sides < 4 and _is_crossed(gray, inside):
         return None
     # The sheet's edge lies somewhere in its outermost cells.
     return (
@@ -96,11 +100,31 @@ def sheet(gray: np.ndarray) -> np.ndarray | None:
 
 def _is_written_on(gray: np.ndarray, outside: np.ndarray) -> bool:
     """Whether there are strokes beyond a sheet: then its surroundings are paper in shadow."""
-    cell = max(_LEAST_CELL, -(-max(gray.shape) // _COARSE))
+    cell = _small_cell(gray)
     mean = np.asarray(Image.fromarray(gray).reduce(cell), np.float32)
     strokes = cell_minima(gray, cell) < _STROKE * mean
     beyond = ndimage.minimum_filter(cell_minima(outside, cell), 13)
     return bool(beyond.any() and strokes[beyond].mean() > _WRITTEN)
+
+
+def _is_crossed(gray: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether strokes go on across a sheet's edge: then it is a shadow's."""
+    cell = _small_cell(gray)
+    darkest, light = cell_minima(gray, cell), 255 - cell_minima(255 - gray, cell)
+    # Of the least light nearby: a shadow's edge is as dark as the shadow, a stroke darker.
+    light = ndimage.minimum_filter(ndimage.grey_closing(light, 3), 3).astype(np.float32)
+    strokes = (darkest < _FAINT_STROKE * light) & (darkest < light - _LEAST_CONTRAST)
+    on, beyond = (
+        strokes & ndimage.binary_erosion(side, border_value=1)
+        for side in (cell_minima(inside, cell), cell_minima(~inside, cell))
+    )
+    # Or nothing but the shadow is written on.
+    reached = ndimage.maximum_filter(on, 2 * _NEAR + 1) if on.any() else True
+    return np.count_nonzero(beyond & reached) >= _CROSSINGS
+
+
+def _small_cell(gray: np.ndarray) -> int:
+    return max(_LEAST_CELL, -(-max(gray.shape) // _COARSE))
 
 
 def cut_out(gray: np.ndarray, inside: np.ndarray) -> np.ndarray:
