@@ -46,6 +46,11 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
     assert all("--hash=sha256:" in entry for entry in pinned)
 
 
+def test_the_environment_extracts_from_pdf_as_readme_does():
+    assert re.search(r"^deepsign extract .*\.pdf", (ROOT / "README.md").read_text(), re.M)
+    assert names(EXTRAS["pages"]) <= set(locked("requirements.txt"))
+
+
 @pytest.mark.parametrize("extra", ["serve", "sweep", "dev"])
 def test_an_extra_adds_to_the_lock_and_changes_nothing_in_it(extra):
     base, more = locked("requirements.txt"), locked(f"requirements-{extra}.txt")
