@@ -214,7 +214,8 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
 
 def _several(root: Path, places: list[str]) -> DeepSignError:
     return DeepSignError(
-        f"{root} holds several datasets ({some(sorted(places))}): give the folder of one of them"
+        f"{root} holds several datasets ({some(sorted(places))}): give the folder of one of them; "
+        "or, where they are people's folders, name the layout (such as genuine_only)"
     )
 
 

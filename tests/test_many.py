@@ -128,6 +128,15 @@ def test_a_cluster_embeds_the_same(folder: Path, tmp_path: Path) -> None:
     assert np.allclose(far["embedding"], here["embedding"], atol=1e-6)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "e.npz"
+    os.mkfifo(pipe)
+    with pytest.raises(DeepSignError, match="a device, pipe or socket"):
+        embed(folder, pipe)
+    assert [file.name for file in tmp_path.iterdir()] == ["e.npz"]
+
+
 def test_a_scheduler_that_does_not_answer_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DeepSignError, match="No Dask scheduler answers at --scheduler nonsense"):
         embed(folder, tmp_path / "e.npz", scheduler="nonsense://1")

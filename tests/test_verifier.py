@@ -148,6 +148,8 @@ def test_enrolled_references_can_be_kept(verifier: Verifier, tmp_path: Path) -> 
     again = verifier.compare(References.load(tmp_path / "anna.npz"), signature(1, 5))
 
     assert again.score == verifier.compare(enrolled, signature(1, 5)).score
+    with pytest.raises(DeepSignError, match=r"anna\.csv must end in \.npz"):
+        enrolled.save(tmp_path / "anna.csv")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])

@@ -25,7 +25,13 @@ from PIL import Image
 
 from deepsign_utils import DeepSignError, __version__, manifests, scoring
 from deepsign_utils.preprocessing import ENDINGS, load_image, plain
-from deepsign_utils.study.artefacts import check_ending, digest, replacing, write_atomically
+from deepsign_utils.study.artefacts import (
+    check_ending,
+    digest,
+    replacing,
+    write_atomically,
+    written_at,
+)
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
@@ -466,6 +472,7 @@ def _column(part: Path, name: str) -> np.ndarray:
 
 
 def _check_format(output: Path, endings: Sequence[str]) -> None:
+    written_at(output)
     check_ending(output, endings)
     if _is_parquet(output):
         try:
