@@ -1018,17 +1018,10 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _extract(options: argparse.Namespace) -> None:
-    from deepsign_utils.verifying.pages import MANIFEST, extract
+    from deepsign_utils.verifying.pages import extract
 
-    check_new_folder(options.output)
-    told = None
-    try:
-        for told in extract(options.files, options.output):
-            print(told, flush=True)
-    except DeepSignError:
-        if told is None:  # an empty table would be in the way of the next attempt
-            (options.output / MANIFEST).unlink(missing_ok=True)
-        raise
+    for told in extract(options.files, options.output):
+        print(told, flush=True)
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -120,7 +120,7 @@ def _is_crossed(gray: np.ndarray, inside: np.ndarray) -> bool:
     )
     # Or nothing but the shadow is written on.
     reached = ndimage.maximum_filter(on, 2 * _NEAR + 1) if on.any() else True
-    return np.count_nonzero(beyond & reached) >= _CROSSINGS
+    return bool(np.count_nonzero(beyond & reached) >= _CROSSINGS)
 
 
 def _small_cell(gray: np.ndarray) -> int:

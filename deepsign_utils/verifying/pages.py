@@ -26,12 +26,14 @@ from PIL import Image, ImageDraw, ImageOps
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import (
     UnknownImageError,
+    has_ink,
     is_pdf,
     load_grayscale,
     open_image,
     read_image_file,
 )
-from deepsign_utils.study.artefacts import write_atomically
+from deepsign_utils.preprocessing.colour import in_gray
+from deepsign_utils.study.artefacts import check_new_folder, write_atomically
 from deepsign_utils.verifying.find_signatures import Box, Found, has_pieces_of_a_page, look
 from deepsign_utils.verifying.scan_faults import has_several_pages
 
@@ -44,11 +46,12 @@ COLUMNS = ("page_file", "page", "left", "top", "right", "bottom", "confidence", 
 _MARGIN = 0.12  # of a signature's height, kept around it
 _SECONDS = 30  # a page may take to render
 _LEAST_PAGE = 700  # pixels of the longer side: smaller images are of a signature alone
+_SMALL = 800  # pixels of the longer side, in which many pages are kept at once
 _MOST_PAGE = 36_000_000  # pixels: A4 at 600 dots an inch
 
 
 class OnPage(NamedTuple):
-    """A signature found on a document: its page, from 1, its box there, and its pixels."""
+    """A signature found on a document: its page, from 1, its box there, and how it looks."""
 
     page: int
     box: Box
@@ -253,7 +256,7 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
     files : sequence of Path
         Images, TIFF of several pages, PDF.
     output : Path
-        Folder, made here; what an earlier call left under the same names is replaced.
+        Folder, new or empty.
 
     Yields
     ------
@@ -263,20 +266,19 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
     Raises
     ------
     DeepSignError
-        If the folder holds somebody else's manifest; at the end, if documents could not be read:
+        If the folder is not empty; at the end, if documents could not be read:
         what was found on the others is kept.
     """
-    manifest = output / MANIFEST
-    if manifest.is_file() and not manifest.read_bytes().startswith(",".join(COLUMNS).encode()):
-        raise DeepSignError(f"{manifest} is not of an extract: name another folder.")
+    check_new_folder(output)
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(COLUMNS)
-    stems: dict[str, int] = {}
+    stems: set[str] = set()
     problems = []
     for file in files:
-        stems[file.stem] = stems.get(file.stem, 0) + 1
-        stem = file.stem + (f"-{stems[file.stem]}" if stems[file.stem] > 1 else "")
+        names = (f"{file.stem}-{number}" if number > 1 else file.stem for number in count(1))
+        stem = next(name for name in names if name not in stems)
+        stems.add(stem)
         try:
             for page in read_pages(file):
                 found = look(page.image).signatures
@@ -290,7 +292,6 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
                 yield f"{file}, page {page.number}: {_counted(len(found))}."
         except DeepSignError as error:
             problems.append(str(error))
-    write_atomically(output / MANIFEST, table.getvalue())
     if problems:
         raise DeepSignError("\n".join(problems))
 
@@ -325,6 +326,8 @@ def from_page(
 ) -> Questioned | None:
     """The one signature of a document; None for an image of a signature alone.
 
+    A page with little or no print is taken whole where no page of the document has more.
+
     Parameters
     ----------
     source : path or bytes
@@ -344,44 +347,62 @@ def from_page(
     """
     if not isinstance(source, bytes):
         source, name = read_image_file(Path(source)), str(source)
-    document = is_pdf(source)
-    if not document and page is None and box is None and not _may_be_page(source, name):
+    several = is_pdf(source) or _has_pages(source, name)
+    if not several and page is None and box is None and not _may_be_page(source, name):
         return None
     if box is not None:
         return _given(source, name, page, box)
-    found, seen = [], 0
+    found, told = [], []  # signatures on pages, and what is told of each
+    alone: list[OnPage] = []  # pages with little or no print: of a signature alone
+    seen, printed = 0, False
     for number, image in read_pages(source, name):
         if page in (None, number):
             seen += 1
             looked = look(image)
-            document |= looked.is_page
-            found += [(number, one, cut(image, one.box)) for one in looked.signatures]
+            printed |= looked.is_page
+            for one in looked.signatures:
+                found.append(OnPage(number, one.box, cut(image, one.box)))
+                told.append(f"box {in_words(one.box)}, confidence {one.confidence:.2f}")
+            if not looked.is_page and has_ink(image if image.ndim == 2 else in_gray(image)):
+                height, width = image.shape[:2]
+                alone.append(OnPage(number, (0, 0, width, height), _small(image)))
         if page == number:
             break
     if not seen:
         raise DeepSignError(f"{name} has no page {page}.")
-    if not document:
+    if not printed and not several:
         return None
+    if not printed:
+        found, told = alone, ["the whole of it"] * len(alone)
+        if len(alone) == 1:  # of its size only a small image was kept
+            pages = read_pages(source, name)
+            image = next(one.image for one in pages if one.number == alone[0].page)
+            found = [alone[0]._replace(image=image)]
     if len(found) == 1:
-        ((number, one, image),) = found
-        where = f"page {number}, box {in_words(one.box)}, confidence {one.confidence:.2f}"
-        return Questioned(image, where)
+        return Questioned(found[0].image, f"page {found[0].page}, {told[0]}")
     if not found:
         raise WhichSignatureError(f"No signature was found on {name}")
-    raise WhichSignatureError(
-        f"{len(found)} signatures were found on {name}",
-        [OnPage(number, one.box, image) for number, one, image in found],
-    )
+    raise WhichSignatureError(f"{len(found)} signatures were found on {name}", found)
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    small = Image.fromarray(image)
+    small.thumbnail((_SMALL, _SMALL))
+    return np.asarray(small)
+
+
+def _has_pages(content: bytes, name: str) -> bool:
+    image = open_page(content, name)
+    return image.format == "TIFF" and has_several_pages(image, name)
 
 
 def _may_be_page(content: bytes, name: str) -> bool:
-    """Whether an image is as large as a page and, being the only one of its file, full as one."""
+    """Whether an image is as large as a page, and full as one."""
     image = open_page(content, name)
     width, height = image.size
     if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
         return False
-    several = image.format == "TIFF" and has_several_pages(image, name)
-    return several or has_pieces_of_a_page(_pixels(image, name))
+    return has_pieces_of_a_page(_pixels(image, name))
 
 
 def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
