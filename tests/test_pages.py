@@ -12,9 +12,8 @@ import pypdfium2
 import pytest
 from conftest import ROOT
 from PIL import Image
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from deepsign_utils import DeepSignError
+from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.__main__ import main
 from deepsign_utils.runs import finding
 from deepsign_utils.synthetic.pages import KINDS, Page, compose, synthetic_signature
@@ -117,15 +116,8 @@ def test_trees_as_numbers_say_what_the_trained_ones_say() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(800, 5)).astype(np.float32)
     labels = features[:, 0] * features[:, 1] + features[:, 2] > 0
-    trained = HistGradientBoostingClassifier(
-        max_iter=30,
-        learning_rate=0.1,
-        max_leaf_nodes=24,
-        min_samples_leaf=20,
-        l2_regularization=1.0,
-        random_state=0,
-    ).fit(features, labels)
-    trees = finding._boosted(features, labels, trees=30, seed=0)
+    trained = finding._boosted(features, labels, seed=0)
+    trees = finding._plain(trained)
     kept = type(trees).from_dict(json.loads(json.dumps(trees.to_dict())))
     expected = trained.predict_proba(features)[:, 1]
     assert np.allclose(kept.probability(features), expected, atol=1e-3)
@@ -317,6 +309,40 @@ def test_a_page_without_a_signature_or_with_several_is_refused(
         from_page(tmp_path / "unsigned.png", box=(10, 10, 99999, 20))
     with pytest.raises(DeepSignError, match="200,10,100,20 is empty"):
         from_page(tmp_path / "unsigned.png", box=(200, 10, 100, 20))
+
+
+@pytest.fixture(scope="module")
+def sheets() -> list[Image.Image]:
+    """A signature, another one, and a sheet without ink, each alone on its page."""
+    drawn = synthetic.draw_writer(0, 3, 2, 0).genuine
+    sheets = [Image.fromarray(np.pad(one, 40, constant_values=255)) for one in drawn]
+    return [*sheets, Image.new("L", (300, 200), 255)]
+
+
+def test_of_pages_with_a_signature_alone_the_one_asked_for_is_taken(sheets, tmp_path: Path) -> None:
+    file, (first, second, blank) = tmp_path / "sheets.tif", sheets
+    first.save(file, save_all=True, append_images=[second])
+    for number, sheet in enumerate((first, second), 1):
+        taken = from_page(file, page=number)
+        assert np.array_equal(taken.image, np.asarray(sheet))
+        assert taken.where == f"page {number}, the whole of it"
+    with pytest.raises(
+        WhichSignatureError, match=r"2 signatures.*page 1, box .*page 2, box"
+    ) as told:
+        from_page(file)
+    page, box, _ = told.value.found[1]
+    assert np.array_equal(from_page(file, page=page, box=box).image, np.asarray(second))
+    blank.save(file, save_all=True, append_images=[second])
+    assert np.array_equal(from_page(file).image, np.asarray(second))
+    with pytest.raises(WhichSignatureError, match="No signature"):
+        from_page(file, page=1)
+
+
+def test_a_pdf_of_a_signature_alone_is_judged_as_its_image(sheets, tmp_path: Path) -> None:
+    for resolution in (100, 150, 300):
+        sheets[0].save(tmp_path / "alone.pdf", resolution=resolution)
+        (page,) = read_pages(tmp_path / "alone.pdf")
+        assert np.array_equal(from_page(tmp_path / "alone.pdf").image, page.image)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
 from deepsign_utils.preprocessing import EDGE, ink_box, ink_mask, load_image, plain
-from deepsign_utils.runs.finding import _boosted
+from deepsign_utils.runs.finding import _boosted, _plain
 from deepsign_utils.study.artefacts import check_output, write_atomically
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.synthetic.draw import draw_writer
@@ -56,8 +56,8 @@ def train(examples: int, seed: int, fonts: Path | None) -> str:
     work = partial(_taught, seed=seed, fonts=fonts)
     drawn = ordered_map(work, range(examples), None, True, "drawing")
     features, printed = zip(*(one for some in drawn for one in some), strict=True)
-    trees = _boosted(np.stack(features), np.array(printed), _TREES, seed, leaves=8)
-    return json.dumps(trees.to_dict()) + "\n"
+    model = _boosted(np.stack(features), np.array(printed), seed, _TREES, leaves=8)
+    return json.dumps(_plain(model).to_dict()) + "\n"
 
 
 @cache

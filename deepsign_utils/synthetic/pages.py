@@ -907,7 +907,10 @@ def _scanned(sheet: _Sheet, rng: np.random.Generator) -> tuple[np.ndarray, tuple
     return result, tuple(boxes)
 
 
-_BY_HAND = ("Caveat", "Kalam", "Indie", "Homemade")
+_BY_HAND = (
+    *("Caveat", "Kalam", "Indie", "Homemade", "Shadows", "Zeyada"),
+    *("reip", "Ecolier", "femke", "Rufscript", "Humor"),
+)
 _DISPLAY = ("Dancing", "Vibes", "Oswald", "Pacifico", "Lobster")
 
 
@@ -955,7 +958,7 @@ def compose(
     signed = bool(rng.random() < 0.65) if signed is None else signed
     dpi = dpi or int(rng.choice([150, 200, 300], p=[0.7, 0.2, 0.1]))
     drawn = {
-        name: tuple(file for file in at_hand["latin"] if any(p in file for p in parts))
+        name: tuple(file for file in at_hand["latin"] if any(p in Path(file).name for p in parts))
         for name, parts in (("by_hand", _BY_HAND), ("display", _DISPLAY))
     }
     plain = {

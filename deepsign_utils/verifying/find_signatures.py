@@ -2,10 +2,11 @@
 
 Ink is told from paper, ruled lines and boxes are taken away, and what remains falls into connected
 pieces. Each piece is described by its size against the page's text, its strokes, its colour and its
-neighbours; pieces that may belong to a signature are joined into groups at several distances, and
-each group is described in turn, together with what stands around it. Two models of boosted trees,
-stored as plain numbers in `find_signatures.json`, say how much pieces and groups look like
-signatures. They were trained on composed pages (`synthetic/pages.py`); `train` does it again.
+neighbours, and once more by how much these look like a signature; pieces that may belong to one are
+joined into groups at several distances, and each group is described in turn, together with what
+stands around it. Three models of boosted trees, stored as plain numbers in `find_signatures.json`,
+say how much pieces, pieces among their neighbours, and groups look like signatures. They were
+trained on composed pages (`synthetic/pages.py`); `runs/finding.py` does it again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from scipy.special import expit
+from scipy.special import expit, logit
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, right and bottom exclusive."""
@@ -38,8 +39,10 @@ _BESIDE = 0.45  # of the pixels a few rows above or below: text has more
 _THIN = 7  # pixels, up to which a run across is a line's width
 _MOST_PIECES = 12_000
 _MOST_LIKELY = 900  # pieces that are joined into groups
-_POSSIBLE = 0.06  # of pieces, from which they are joined
-_REACHES = (0.35, 0.7, 1.2)  # of a piece's height, across which it is joined to the next
+_UNLIKELY = 0.001  # to be a signature's, alone, for a piece to be judged among its neighbours
+_NEAR = 12  # neighbours of a piece, of which it is asked how much they look like a signature
+_LIKELY = (0.02, 0.06, 0.15, 0.3, 0.5, 0.7)  # of pieces, from which they are joined
+_REACHES = (0.2, 0.35, 0.5, 0.7, 0.95, 1.2, 1.7)  # of a piece's height, across which it is joined
 _PAGE_LETTERS = 40  # besides signatures, from which an image is a page
 _AROUND = np.ones((3, 3), bool)
 
@@ -395,6 +398,40 @@ def _neighbourhood(
     )
 
 
+def _context(pieces: _Pieces, likely: np.ndarray) -> np.ndarray:
+    """How much a piece and its nearest neighbours look like a signature: float32 (n, 9)."""
+    left, top, right, bottom = pieces.boxes.T
+    count = len(left)
+    near = min(_NEAR, count - 1)
+    if near < 1:
+        return np.zeros((count, 9), np.float32)
+    from scipy.spatial import cKDTree
+
+    middle = np.column_stack([(left + right) / 2, 1.6 * (top + bottom) / 2]) / pieces.text
+    distance, index = cKDTree(middle).query(middle, near + 1)
+    distance, index = distance[:, 1:], index[:, 1:]
+    theirs, area = likely[index], pieces.area[index]
+    aside = np.maximum(left[:, None], left[index]) - np.minimum(right[:, None], right[index])
+    apart = np.maximum(top[:, None], top[index]) - np.minimum(bottom[:, None], bottom[index])
+    scale = np.maximum(bottom - top, pieces.text)[:, None]
+    beside = (aside < 0.7 * scale) & (apart < 0.25 * scale)
+    close = np.exp(-distance / 3)
+    return np.column_stack(
+        [
+            logit(np.clip(likely, 1e-4, 1 - 1e-4)),
+            np.average(theirs, axis=1, weights=area),
+            np.average(theirs, axis=1, weights=close + 1e-9),
+            theirs.max(axis=1),
+            (theirs > 0.3).mean(axis=1),
+            np.where(beside, theirs, 0).max(axis=1),
+            np.where(beside, theirs * area, 0).sum(axis=1)
+            / np.maximum(np.where(beside, area, 0).sum(axis=1), 1),
+            beside.sum(axis=1),
+            np.log1p(np.where(beside & (theirs > 0.3), area, 0).max(axis=1) / pieces.text**2),
+        ]
+    ).astype(np.float32)
+
+
 # --------------------------------------------------------------------------------------------------
 # Groups
 # --------------------------------------------------------------------------------------------------
@@ -402,34 +439,35 @@ def _neighbourhood(
 
 def _groups(pieces: _Pieces, likely: np.ndarray) -> list[np.ndarray]:
     """Pieces that may be one signature: index arrays, at several reaches, each once."""
-    chosen = np.flatnonzero(likely > _POSSIBLE)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    chosen = np.flatnonzero(likely > min(_LIKELY))
     if len(chosen) > _MOST_LIKELY:
-        chosen = chosen[np.argsort(-likely[chosen] * pieces.area[chosen])[:_MOST_LIKELY]]
-    if not len(chosen):
-        return []
+        order = np.argsort(-likely[chosen] * pieces.area[chosen])
+        chosen = np.sort(chosen[order[:_MOST_LIKELY]])
     left, top, right, bottom = pieces.boxes[chosen].T
     height = np.maximum(bottom - top, pieces.text)
     aside = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
     apart = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
     scale = np.minimum((height[:, None] + height) / 2, 5 * pieces.text)
+    needed = np.maximum(aside, apart / 0.35) / scale
+    pairs = np.nonzero(np.triu(needed < max(_REACHES), 1))
+    needed = needed[pairs]
+    least = np.minimum(*(likely[chosen[side]] for side in pairs))
     found: dict[bytes, np.ndarray] = {}
-    for reach in _REACHES:
-        for least in (_POSSIBLE, 0.3):
-            use = likely[chosen] >= least
-            linked = (aside < reach * scale) & (apart < 0.35 * reach * scale) & use & use[:, None]
-            for members in _connected(linked):
-                if use[members[0]]:
-                    found.setdefault(members.tobytes(), members)
-    return [chosen[members] for members in found.values()]
-
-
-def _connected(linked: np.ndarray) -> list[np.ndarray]:
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count, labels = connected_components(csr_matrix(linked), directed=False)
-    order = np.argsort(labels, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(labels, minlength=count))[:-1])
+    for floor in _LIKELY:
+        use = np.flatnonzero(likely[chosen] > floor)
+        for reach in _REACHES:
+            linked = (needed < reach) & (least > floor)
+            ends = pairs[0][linked], pairs[1][linked]
+            graph = coo_array((np.ones(len(ends[0]), bool), ends), (len(chosen),) * 2)
+            _, labels = connected_components(graph, directed=False)
+            order = use[np.argsort(labels[use], kind="stable")]
+            for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+                if len(members):
+                    found.setdefault(members.tobytes(), chosen[members])
+    return list(found.values())
 
 
 def _box_of(boxes: np.ndarray) -> np.ndarray:
@@ -482,6 +520,10 @@ def _group_features(
             _gap(pieces.boxes[in_column & (centre[:, 1] > bottom), 1] - bottom, page_height),
         ]
         hand = by_hand & ~inside
+        aside = np.maximum(left, pieces.boxes[:, 0]) - np.minimum(right, pieces.boxes[:, 2])
+        apart = np.maximum(top, pieces.boxes[:, 1]) - np.minimum(bottom, pieces.boxes[:, 3])
+        reach = min(height, 5 * text)
+        beside = ~inside & (aside < reach) & (apart < 0.35 * reach)
         band = (centre[:, 1] > top - height) & (centre[:, 1] < bottom + height)
         mean = np.average(pieces.features[members], axis=0, weights=area)
         own_height = own[:, 3] - own[:, 1]
@@ -519,6 +561,8 @@ def _group_features(
                 np.log(np.sqrt(width * height) / text),
                 (heights > height).mean(),
                 max(likely[hand], default=0.0),
+                max(likely[beside], default=0.0),
+                np.log1p(weight[beside] @ likely[beside] / area.sum()),
                 np.log1p(others.sum()),
                 *mean,
             ]
@@ -566,7 +610,8 @@ class Trees:
         """As plain values, ready for JSON."""
         return {
             "feature": self.feature.tolist(),
-            "threshold": self.threshold.tolist(),
+            # Rounded up, by less than two float32 lie apart: a feature may equal its threshold.
+            "threshold": [float(f"{v + 1e-9 * abs(v):.10g}") for v in self.threshold],
             "left": self.left.tolist(),
             "right": self.right.tolist(),
             "value": [float(f"{value:.5g}") for value in self.value],
@@ -585,21 +630,34 @@ class Trees:
 
 
 class Models(NamedTuple):
-    """What says of pieces, and of groups, how much they look like a signature; and from where on
-    a group is one."""
+    """What says of pieces, of pieces among their neighbours, and of groups, how much they look like
+    a signature; and from where on a group is one."""
 
     pieces: Trees
+    context: Trees
     groups: Trees
     threshold: float
+
+    def likely(self, pieces: _Pieces) -> np.ndarray:
+        """How likely each piece belongs to a signature, among its neighbours: float64 (n,)."""
+        likely = self.pieces.probability(pieces.features)
+        asked = likely > _UNLIKELY
+        if asked.any():
+            likely[asked] = self.context.probability(in_context(pieces, likely)[asked])
+        return likely
+
+
+def in_context(pieces: _Pieces, alone: np.ndarray) -> np.ndarray:
+    """What is asked of pieces among their neighbours, once each was judged alone."""
+    return np.column_stack([pieces.features, _context(pieces, alone)])
 
 
 @cache
 def shipped() -> Models:
     """The models that come with the package."""
     kept = json.loads(MODEL.read_text())
-    return Models(
-        Trees.from_dict(kept["pieces"]), Trees.from_dict(kept["groups"]), kept["threshold"]
-    )
+    trees = {name: Trees.from_dict(kept[name]) for name in ("pieces", "context", "groups")}
+    return Models(**trees, threshold=kept["threshold"])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -674,7 +732,7 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
     pieces = _pieces(ink)
     if not len(pieces.boxes):
         return Looked([], 0)
-    likely = models.pieces.probability(pieces.features)
+    likely = models.likely(pieces)
     groups = _groups(pieces, likely)
     found, lettered = [], likely < 0.05
     if groups:
