@@ -380,9 +380,10 @@ def from_page(
             found = [alone[0]._replace(image=image)]
     if len(found) == 1:
         return Questioned(found[0].image, f"page {found[0].page}, {told[0]}")
+    on = name if page is None else f"page {page} of {name}"
     if not found:
-        raise WhichSignatureError(f"No signature was found on {name}")
-    raise WhichSignatureError(f"{len(found)} signatures were found on {name}", found)
+        raise WhichSignatureError(f"No signature was found on {on}")
+    raise WhichSignatureError(f"{len(found)} signatures were found on {on}", found)
 
 
 def _small(image: np.ndarray) -> np.ndarray:
