@@ -839,9 +839,13 @@ def _kernel_of_its_own() -> Any:
 
 def _explain(error: PapermillExecutionError, notebook: Path, partial: Path) -> str:
     """Which cell failed and why; the traceback only where the user cannot have caused it."""
+    # They define what chapters raise.
+    from deepsign_utils import datasets, preprocessing  # noqa: F401
+
+    kinds: list[type[Exception]] = [DeepSignError, *DeepSignError.__subclasses__()]
     kind = getattr(builtins, error.ename, None)
     of_the_system = isinstance(kind, type) and issubclass(kind, OSError)  # such as a full disk
-    if error.ename == DeepSignError.__name__ or of_the_system:
+    if error.ename in [one.__name__ for one in kinds] or of_the_system:
         reason = error.evalue
     else:
         source = "\n".join(f"    {line}" for line in error.source.splitlines())

@@ -712,7 +712,7 @@ def _abuses() -> list[bytes]:
         "jpeg": _saved(drawn.convert("RGB"), "JPEG", progressive=True),
         "cmyk": _saved(drawn.convert("CMYK"), "JPEG"),
         "tiff": _saved(drawn, "TIFF", compression="tiff_lzw"),
-        "pages": _saved(drawn, "TIFF", save_all=True, append_images=frames),
+        "pdf": _saved(drawn, "PDF"),
         "bmp": _saved(drawn, "BMP"),
         "16 bit": _saved(deep, "PNG"),
         "16 bit tiff": _saved(deep, "TIFF"),
@@ -721,8 +721,8 @@ def _abuses() -> list[bytes]:
         "binary": _saved(drawn.convert("1"), "TIFF", compression="group4"),
         "animated": _saved(frames[0], "PNG", save_all=True, append_images=frames),
     }
-    # A PDF is read as pages, of which this one is far too small to hold a signature.
-    wrong = [_saved(drawn, kind) for kind in ("GIF", "JPEG2000", "PPM", "ICO", "TGA", "PDF")]
+    wrong = [_saved(drawn, kind) for kind in ("GIF", "JPEG2000", "PPM", "ICO", "TGA")]
+    wrong.append(_saved(drawn, "TIFF", save_all=True, append_images=frames))  # which page?
     png_bytes = sound["png"]
     special = [
         *wrong,
