@@ -14,7 +14,8 @@ _SHEET = 0.75  # of a sheet is paper; of dense light writing, half
 _STROKE, _LEAST_CELL = 0.7, 4  # of the light of its cell, that a stroke leaves; pixels
 _FAINT_STROKE, _LEAST_CONTRAST = 0.8, 8  # the same near an edge; levels: black's grain has less
 _WRITTEN = 0.015  # of the cells, that strokes cross where somebody signed
-_NEAR, _CROSSINGS = 4, 2  # cells: between strokes on both sides of an edge; of those
+_NEAR = 4  # cells, across which strokes on both sides of an edge belong together
+_CROSSINGS = 2  # cells with such strokes beyond it, from which the edge is a shadow's
 _STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
 
 
