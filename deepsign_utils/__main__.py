@@ -1048,7 +1048,7 @@ def _list_problems(problems: Sequence[str]) -> None:
 
 
 def _list_left_out(people: People) -> None:
-    from deepsign_utils.verifying.calibration import COPY
+    from deepsign_utils.pairing import COPY
 
     _list_problems(
         [

@@ -148,6 +148,31 @@ def without_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
     return signatures[signatures["duplicate_of"].isna()]
 
 
+COPY, MISLABELLED = "a copy of another file, byte for byte", "one of the two labels is wrong"
+
+
+def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
+    """The others, and why each is left out.
+
+    Returns
+    -------
+    dict
+        Path -> `COPY` and the file that it repeats; of another writer or kind, `MISLABELLED` too.
+    """
+    first = signatures.set_index("signature_id")
+    reasons = {}
+    for copy in signatures[signatures["duplicate_of"].notna()].itertuples():
+        path, writer, kind = first.loc[copy.duplicate_of, ["path", "writer", "kind"]]
+        if writer != copy.writer:
+            other = f", which is another person's: {MISLABELLED}"
+        elif kind != copy.kind:
+            other = f", of which one is genuine and one forged: {MISLABELLED}"
+        else:
+            other = ""
+        reasons[copy.path] = f"{COPY}: {path}{other}"
+    return reasons
+
+
 def pair_kinds(signatures: pd.DataFrame) -> pd.DataFrame:
     """Of which kind each pair of some signatures is, every one of them with every one.
 

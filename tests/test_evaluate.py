@@ -108,19 +108,24 @@ def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(verifier, 
 
 
 def test_copies_are_left_out_by_reason(verifier, tmp_path):
-    # Given 32 files, two of which repeat others, of too few writers for a rate
+    # Given 33 files, of which two repeat the writer's own and one another's, of too few writers
     folder = synthetic.write_dataset(tmp_path / "few", writers=4, genuine=4, forgeries=4, seed=2)
     (folder / "manifest.csv").unlink()
     for writer in ("0001", "0002"):
         signature = (folder / writer / f"{writer}_01.png").read_bytes()
         (folder / writer / f"{writer}_02.png").write_bytes(signature)
+    (folder / "0003" / "0003_01.png").write_bytes(signature)
     found = evaluate.evaluate(verifier, folder, np.random.default_rng(0))
 
     # then found is used and left out,
     assert found["found"] == found["images"] + len(found["left_out"]) == 33
     said = evaluate.in_words(found)
-    assert "33 files found: 30 images of 4 writers, 3 left out" in said
-    assert "2 copy of another file" in said
+    assert "33 files found: 29 images of 4 writers, 4 left out" in said
+    assert "3 a copy of another file, byte for byte" in said
+
+    # and of the copy across people both files are named,
+    assert "0003/0003_01.png is a copy of another file, byte for byte: 0002/0002_01.png" in said
+    assert "which is another person's" in said
 
     # and no rate is claimed.
     assert found["references"] == {}

@@ -20,7 +20,6 @@ from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_da
 from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files, clean_table
 from deepsign_utils.verifying.verifier import Verifier
 
-COPY = "copy of another file"
 HOG_CANVAS = Preprocessing(128, 256, "fill")
 
 
@@ -78,13 +77,13 @@ def evaluate(
     signatures, unread = read_dataset(folder, layout)
     check_usable(signatures, left_out=unread)
     found = len(signatures) + len(unread)
-    copies = signatures.loc[signatures["duplicate_of"].notna(), "path"]
+    copies = pairing.duplicates(signatures)
     signatures = pairing.without_duplicates(signatures)
     signatures, canvases, refused_by = clean_table(folder, signatures, verifier.preprocessing)
     problems = dict(zip(unread["path"], unread["reason"], strict=True))
-    problems |= dict.fromkeys(copies, COPY) | refused_by
+    problems |= copies | refused_by
     check_usable(signatures)
-    refused = sum(reason not in (*PROBLEMS, COPY) for reason in problems.values())
+    refused = len(refused_by) + int((~unread["reason"].isin(PROBLEMS)).sum())
     presented = {
         file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
     }
@@ -199,24 +198,38 @@ def in_words(found: dict[str, Any]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    accounts = in_account(found["images"], found["writers"], found["left_out"].values())
+    account = in_account(found["images"], found["writers"], found["left_out"].values())
+    head = [account, *_mislabelled(found["left_out"])]
     if "too_few" in found:
-        return f"{accounts}\n\nError rates: {found['too_few']}"
-    head = (
-        f"{accounts} Failure to acquire {100 * found['failure_to_acquire']:.1f} %, to enrol "
+        return "\n".join([*head, "", f"Error rates: {found['too_few']}"])
+    head.append(
+        f"Failure to acquire {100 * found['failure_to_acquire']:.1f} %, to enrol "
         f"{100 * found['failure_to_enrol']:.1f} %. FMR and FNMR at the model's own threshold; in %."
     )
-    return "\n".join([head, "", *lines, "", *_coverage_in_words(found["coverage"])])
+    return "\n".join([*head, "", *lines, "", *_coverage_in_words(found["coverage"])])
 
 
 def in_account(used: int, writers: int, reasons: Iterable[str]) -> str:
     """Found = used + left out, in words, by reason."""
-    counted = Counter(reasons)
+    counted = Counter(
+        pairing.COPY if reason.startswith(pairing.COPY) else reason for reason in reasons
+    )
     left_out = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
     return (
         f"{used + counted.total()} files found: {used} images of {writers} writers, "
         f"{counted.total()} left out{f' ({left_out})' if left_out else ''}."
     )
+
+
+def _mislabelled(left_out: dict[str, str]) -> list[str]:
+    """The first of those copies left out whose label differs from that of what they repeat."""
+    found = [
+        f"{path} is {reason}."
+        for path, reason in left_out.items()
+        if reason.endswith(pairing.MISLABELLED)
+    ]
+    more = [f"{len(found) - 5} more such copies: --output lists them."] if len(found) > 5 else []
+    return [*found[:5], *more]
 
 
 def _coverage_in_words(coverage: dict[str, dict[str, dict | None]]) -> list[str]:

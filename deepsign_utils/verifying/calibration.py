@@ -28,7 +28,6 @@ from deepsign_utils.verifying.verifier import Verifier
 LEAST_WRITERS = 5  # below, an interval over writers means nothing
 USEFUL_WRITERS = 20
 FORGED_WRITERS = 10  # from so many on, skilled forgeries are measured rather than inferred
-COPY = "a copy of another file, byte for byte"
 STYLED = 2  # references that a style is fitted with: between one, and many
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
 
@@ -99,11 +98,7 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
             ) from None
         signatures, unread = read_dataset(folder, GenuineOnly.name)
     left_out = dict(zip(unread["path"], unread["reason"], strict=True))
-    first = signatures.set_index("signature_id")
-    for copy in signatures[signatures["duplicate_of"].notna()].itertuples():
-        path, writer = first.loc[copy.duplicate_of, ["path", "writer"]]
-        whose = "" if writer == copy.writer else ", which is another person's"
-        left_out[copy.path] = f"{COPY}: {path}{whose}"
+    left_out |= pairing.duplicates(signatures)
     signatures = pairing.without_duplicates(signatures)
     files = [Path(folder) / path for path in signatures["path"]]
     densities: list[float] = []
@@ -254,7 +249,8 @@ def calibrate(
     usable = int((genuine["writer"].value_counts() > 1).sum())
     if usable < LEAST_WRITERS:
         reasons = Counter(
-            COPY if why.startswith(COPY) else why for why in people.left_out.values()
+            pairing.COPY if why.startswith(pairing.COPY) else why
+            for why in people.left_out.values()
         ).most_common(3)
         raise DeepSignError(
             f"{people.name} has {usable} {'writer' if usable == 1 else 'writers'} with two "
