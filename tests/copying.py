@@ -40,6 +40,31 @@ def _turned(gray, rng):
     )
 
 
+def _mapped(gray, matrix):
+    """An image under an affine map about its middle, its paper carried on."""
+    gray = np.pad(gray, max(gray.shape) // 5, constant_values=_paper(gray))
+    middle = np.array(gray.shape[::-1]) / 2
+    back = np.linalg.inv(matrix)
+    rows = np.column_stack([back, middle - back @ middle])
+    return np.asarray(
+        Image.fromarray(gray).transform(
+            gray.shape[::-1],
+            Image.Transform.AFFINE,
+            tuple(rows.ravel()),
+            Image.Resampling.BICUBIC,
+            fillcolor=_paper(gray),
+        )
+    )
+
+
+def _stretched(gray, rng):
+    return _mapped(gray, np.diag([rng.uniform(0.85, 1.18), 1.0]))
+
+
+def _slanted(gray, rng):
+    return _mapped(gray, np.array([[1.0, np.tan(np.radians(rng.uniform(-6, 6)))], [0.0, 1.0]]))
+
+
 def _shifted(gray, rng):
     return ndimage.shift(gray, rng.uniform(-3, 3, 2), order=1, cval=_paper(gray))
 
@@ -86,6 +111,8 @@ CHANGES: dict[str, Change] = {
     "recompressed": _jpeg,
     "scaled": _scaled,
     "turned": _turned,
+    "stretched": _stretched,
+    "slanted": _slanted,
     "shifted": _shifted,
     "padded": _padded,
     "cropped": _cropped,

@@ -55,7 +55,18 @@ def test_it_tells_how_a_copy_was_turned_and_scaled(writers) -> None:
 
     assert copy.turned == pytest.approx(3, abs=0.5)
     assert copy.scaled == pytest.approx(0.5, rel=0.03)
+    assert copy.stretched == pytest.approx(1, abs=0.02)
     assert 0 < copy.distance <= COPY
+
+
+def test_it_tells_how_a_copy_was_stretched(writers) -> None:
+    gray = writers[5][0]
+    wider = Image.fromarray(gray).resize((round(gray.shape[1] * 1.1), gray.shape[0]))
+
+    copy = alike(trace(gray), trace(np.asarray(wider)))
+
+    assert copy.stretched == pytest.approx(1.1, abs=0.02)
+    assert copy.scaled == pytest.approx(1.1**0.5, abs=0.02)
 
 
 def test_a_trace_is_small_and_can_be_kept(writers) -> None:

@@ -53,6 +53,7 @@ class CopyOf(NamedTuple):
     distance: float
     turned: float
     scaled: float
+    stretched: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,10 +263,12 @@ def _range(rates: Iterable[dict[str, float]], name: str) -> str:
 
 
 def _changed(copy: CopyOf) -> str:
-    """How a copy was turned and scaled, where it was to speak of."""
+    """How a copy was turned, scaled and stretched, where it was to speak of."""
     changes = [f"turned by {abs(copy.turned):.1f}°"] * (abs(copy.turned) >= 0.3)
     changes += [f"scaled to {100 * copy.scaled:.0f} %"] * (abs(copy.scaled - 1) >= 0.02)
-    return f" ({' and '.join(changes)})" if changes else ""
+    more = 100 * (copy.stretched - 1)
+    changes += [f"stretched one way by {more:.0f} %"] * (more >= 3)
+    return f" ({listed(changes)})" if changes else ""
 
 
 def listed(names: Sequence[str]) -> str:

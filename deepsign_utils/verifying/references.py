@@ -114,7 +114,7 @@ class References:
         if signature.trace is None:
             return None
         found = [
-            CopyOf(name, copy.distance, copy.turned, copy.scaled)
+            CopyOf(name, copy.distance, copy.turned, copy.scaled, copy.stretched)
             for name, trace in zip(self.names, self.traces, strict=True)
             if trace and (copy := copies.alike(trace, signature.trace))
         ]

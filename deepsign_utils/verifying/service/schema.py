@@ -75,6 +75,7 @@ class CopyOf(BaseModel):
     )
     turned: float = Field(description="degrees, anticlockwise", examples=[-1.2])
     scaled: float = Field(description="of the reference's size in pixels", examples=[0.5])
+    stretched: float = Field(description="scaled one way by so much more", examples=[1.1])
 
 
 class Explanation(BaseModel):
