@@ -361,12 +361,16 @@ def _by_names(images: Sequence[str]) -> dict[str, dict[str, str]]:
     read = {path: _words(path) for path in images}
     folders = Counter(folder for folder, _, _ in read.values())
     by_folder = sum(1 for folder in folders if folder) > 1
+    # Folders of one name in several places may be people's years as well as datasets' writers.
+    places: dict[str, set[str]] = {}
+    for path, (folder, _, _) in read.items():
+        places.setdefault(folder, set()).add(path.split(f"{folder}/")[0])
     marked = any(kinds == {"forgery"} for _, _, kinds in read.values())
     guesses = {}
     for path, (folder, name, kinds) in read.items():
-        writer, unsure = (
-            (folder, "") if by_folder and folder else (name, "writer guessed" * bool(name))
-        )
+        writer = folder if by_folder and folder else name
+        sure = not writer or (writer == folder and len(places[folder]) == 1)
+        unsure = "" if sure else "writer guessed"
         kind = next(iter(kinds)) if len(kinds) == 1 else ""
         if not kinds and marked:
             kind, unsure = "genuine", ", ".join(filter(None, [unsure, "kind guessed"]))
