@@ -700,9 +700,11 @@ def _realism(options: argparse.Namespace) -> None:
 
     for name in ("realism.csv", "realism.svg", "gallery.png"):
         check_output(options.output / name)
-    tables = {"synthetic": realism.describe_writers(200, options.seed)}
-    for name, folder in _named_folders(options.datasets):
-        tables[name] = realism.describe_dataset(folder, np.random.default_rng(options.seed))
+    real = {
+        name: realism.describe_dataset(folder, np.random.default_rng(options.seed))
+        for name, folder in _named_folders(options.datasets)
+    }
+    tables = {"synthetic": realism.describe_writers(200, options.seed), **real}
     compared = realism.compare(tables)
     write_atomically(
         options.output / "realism.csv", compared.to_csv(index=False, float_format="%.4g")
