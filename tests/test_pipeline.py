@@ -246,31 +246,7 @@ class TestOtherReports:
         assert "Traceback" not in said(made)
 
 
-class TestOutputsAreReproducible:
-    def test_executed_notebooks_give_the_same_outputs_again(self, tiny_study):
-        """The executed copies run again by nbval, and what comes out is compared."""
-        before = times(tiny_study)
-        executed = tiny_study.folder / "reports/tiny/notebooks"
-        done = tiny_study.python(
-            "-m",
-            "pytest",
-            "--nbval",
-            "--basetemp",
-            str(tiny_study.folder / "nbval"),
-            "-p",
-            "no:cacheprovider",
-            f"--rootdir={executed}",
-            "--nbval-cell-timeout=300",
-            "-q",
-            str(executed),
-        )
-        assert done.returncode == 0, done.stdout[-5000:]
-        assert re.search(r"\d+ passed", done.stdout)
-        # and heavy steps were not taken again
-        changed = {name for name, time in times(tiny_study).items() if before.get(name) != time}
-        heavy = ("signatures.parquet", "encoder.keras", "state.npz", ".tfrecord")
-        assert not [name for name in changed if name.endswith(heavy)]
-
+class TestAChapterAlone:
     def test_training_opens_no_file_of_the_test_writers(self, tiny_study, tmp_path):
         # given a copy in which everything about the test writers is gone
         project = copy_project(tmp_path / "project")

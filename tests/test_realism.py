@@ -69,12 +69,12 @@ def test_a_dataset_without_a_name_is_answered_on_the_command_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def many() -> pd.DataFrame:
-    return realism.describe_writers(80, seed=1)
+    return realism.describe_writers(40, seed=1)
 
 
 @pytest.mark.parametrize("name", ["cedar-half", "icdar2011-dutch-half"])
 def test_every_statistic_overlaps_with_that_of_real_sets(real_data, many, name):
-    # Given 80 drawn writers and 60 images of a real set, when compared,
+    # Given 40 drawn writers and 60 images of a real set, when compared,
     real = realism.describe_dataset(real_data / name, np.random.default_rng(1), 30, False)
     overlap = realism.compare({"drawn": many, name: real}).query("dataset == @name")["overlap"]
     # then none lies apart: sets of people differ among themselves as much.

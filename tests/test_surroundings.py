@@ -14,7 +14,7 @@ from conftest import ROOT, Project, copy_project, report_of
 from serving import model_folder, signature
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.runs import sweep
+from deepsign_utils.runs import reproduce, sweep
 from deepsign_utils.study import Study, surroundings
 from deepsign_utils.study.relocation import relocate
 
@@ -87,6 +87,13 @@ def test_a_study_is_the_same_to_the_last_digit(tiny_study, tiny_data, tmp_path: 
     for file in (tiny_study.folder / "data/undisturbed/reports/tiny/figures").iterdir():
         again = project.folder / "reports/tiny/figures" / file.name
         assert file.name == "storage.svg" or again.read_bytes() == file.read_bytes(), file.name
+    # and so is what every cell of the notebooks shows.
+    shown, differing = reproduce.compare_outputs(
+        tiny_study.folder / "data/undisturbed/reports/tiny/notebooks",
+        project.folder / "reports/tiny/notebooks",
+    )
+    assert shown > 40
+    assert differing == []
     for told in ("STUDY is set", "EPOCHS is set"):  # the others are given to make here
         assert told in said
 

@@ -17,7 +17,7 @@ from deepsign_utils.study.artefacts import write_json
 from deepsign_utils.study.folders import ROOT
 
 EXPECTED = ROOT / "notebooks" / "studies" / "expected"
-TIMED = "nbval-ignore-output"  # tag of cells that show how long something took
+TIMED = "timed"  # tag of cells that show how long something took
 MADE_WITH = ("versions", "threads", "processor")
 _FREE = ("study",)  # a rerun has a folder of its own
 

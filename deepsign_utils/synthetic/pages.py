@@ -909,8 +909,7 @@ def _scanned(sheet: _Sheet, rng: np.random.Generator) -> tuple[np.ndarray, tuple
 
 _BY_HAND = (
     *("Caveat", "Kalam", "Indie", "Homemade", "Shadows", "Zeyada"),
-    *("reip", "Ecolier", "femke", "Rufscript", "Humor", "Patrick", "Gloria", "NanumPen"),
-    *("Marck", "BadScript", "Mansalva", "Reenie", "Architects", "Cedarville", "LaBelle"),
+    *("reip", "Ecolier", "femke", "Rufscript", "Humor"),
 )
 _DISPLAY = ("Dancing", "Vibes", "Oswald", "Pacifico", "Lobster")
 
