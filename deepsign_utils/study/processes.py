@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,9 @@ def ordered_map(
         `function(item)`, in the order of `items`. At most a few chunks wait in memory.
     """
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    processes = min(processes or _cores(), len(items) // _WORTH_A_PROCESS)
+    processes = max(1, min(processes or _cores(), len(items) // _WORTH_A_PROCESS))
     with progress_bar(progress, total=len(items), desc=description, unit="image") as bar:
-        for results in _ordered_chunks(partial(_apply, function), chunks, processes):
+        for results in in_processes(partial(_apply, function), chunks, processes):
             for result in results:
                 yield result
                 bar.update()
@@ -155,19 +155,41 @@ def _apply(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [function(item) for item in items]
 
 
-def _ordered_chunks(
-    function: Callable[[Any], Any], chunks: Sequence[Any], processes: int
-) -> Iterator[Any]:
+def in_processes(
+    function: Callable[[Any], Any], items: Iterable[Any], processes: int | None
+) -> Generator[Any, None, None]:
+    """Apply a picklable function in worker processes, each item on its own.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable, as are its results.
+    items : iterable
+        Taken a few ahead of the caller, so that results never pile up.
+    processes : int, optional
+        Worker processes; by default one per available core, and none for one.
+
+    Yields
+    ------
+    object
+        ``function(item)``, in the order of the items.
+
+    Raises
+    ------
+    DeepSignError
+        If a worker process ends by itself.
+    """
+    processes = processes or _cores()
     if processes < 2:
-        yield from map(function, chunks)
+        yield from map(function, items)
         return
     from concurrent.futures.process import BrokenProcessPool
 
     pool = worker_pool(processes)
     try:
         waiting: deque = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(function, chunk))
+        for item in items:
+            waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:

@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study.processes import progress_bar
+from deepsign_utils.study.processes import in_processes, progress_bar
 from deepsign_utils.study.steps import sources
-from deepsign_utils.synthetic.draw import check_counts, draw_writer, in_processes
+from deepsign_utils.synthetic.draw import check_counts, draw_writer
 
 MANIFEST = "manifest.csv"
 PARAMETERS = "synthetic.json"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study.processes import usable_processors, worker_pool
+from deepsign_utils.study.processes import in_processes
 from deepsign_utils.synthetic.forgers import draw_forger, forge
 from deepsign_utils.synthetic.scan import draw_image
 from deepsign_utils.synthetic.writers import draw_model, write_specimen
@@ -94,27 +92,6 @@ def draw_writer(
         forged.append(draw_image(*forge(forger, writer, rng), rng, ink_rng))
         forgers.append(f"{index + 1:04d}-{who + 1}")
     return DrawnWriter(index, images, forged, forgers)
-
-
-def in_processes(
-    task: Callable, items: Iterable, processes: int | None
-) -> Generator[Any, None, None]:
-    """``task`` of each item, in order, by ``processes`` processes (all cores if None), few items
-    ahead of the caller, so that results never pile up."""
-    processes = processes or usable_processors()
-    if processes == 1:
-        yield from map(task, items)
-        return
-    items = iter(items)
-    pool = worker_pool(processes)
-    try:
-        running = deque(pool.submit(task, item) for item in islice(items, 4 * processes))
-        while running:
-            result = running.popleft().result()
-            running.extend(pool.submit(task, item) for item in islice(items, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _drawn_and_prepared(index, seed, genuine, forgeries, skill, prepare) -> DrawnWriter:
