@@ -134,11 +134,12 @@ class Trace:
         return points / radius, radius
 
     @cached_property
-    def core(self) -> np.ndarray:
-        """The points without the outer ones, such as a line along the border."""
+    def spreads(self) -> tuple[_Spread, _Spread]:
+        """Of the points, and without the outer ones, such as a line along the border."""
         middle = np.median(self.points.real) + 1j * np.median(self.points.imag)
         distances = np.abs(self.points - middle)
-        return self.points[distances <= np.quantile(distances, 0.8)]
+        core = self.points[distances <= np.quantile(distances, 0.8)]
+        return _Spread.of(self.points), _Spread.of(core)
 
     @cached_property
     def table(self) -> _Table:
@@ -219,6 +220,26 @@ def _distance(placed: np.ndarray, points: np.ndarray) -> float:
     return float(max(median, upper / _QUARTILE, np.min(sides, axis=0)[2] / _TENTH))
 
 
+class _Spread(NamedTuple):
+    """Where points lie: centre, root mean square distance from it, and the square root of their
+    covariance with its inverse, float (2, 2)."""
+
+    centre: complex
+    radius: float
+    root: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> _Spread:
+        """Of complex points (n,)."""
+        centre = complex(points.mean())
+        plane = _plane(points - centre)
+        variances, axes = np.linalg.eigh(plane.T @ plane / len(plane))
+        deviations = np.sqrt(np.maximum(variances, 1e-9))
+        radius = max(float(np.sqrt(variances.sum())), 1e-6)
+        return cls(centre, radius, (axes * deviations) @ axes.T, (axes / deviations) @ axes.T)
+
+
 class _Placings(NamedTuple):
     """Affine maps of the plane, s of them: z -> scale z + strain conj(z) + shift, complex (s,)."""
 
@@ -280,36 +301,24 @@ def _starts(reference: Trace, questioned: Trace) -> _Placings:
     """Turned a little, or axis on axis; and stretched so that the points spread alike."""
     turn = _axis(questioned.points) - _axis(reference.points)
     turns = np.exp(1j * np.append(_TURNS, (turn + np.pi / 2) % np.pi - np.pi / 2))
-    (centre, radius), (aim, size) = _core(reference.core), _core(questioned.core)
-    scales = np.concatenate([turns, turns * size / radius])
-    shifts = np.concatenate([np.zeros_like(turns), aim - turns * size / radius * centre])
+    (_, core), (_, aim) = reference.spreads, questioned.spreads
+    scales = np.concatenate([turns, turns * aim.radius / core.radius])
+    shifts = np.concatenate([np.zeros_like(turns), aim.centre - scales[len(turns) :] * core.centre])
     starts = [_Placings(scales, np.zeros_like(scales), shifts)]
-    for own, other in (
-        (reference.core, questioned.core),
-        (reference.points, questioned.points),
-    ):
-        starts.append(_spread_alike(own, other))
+    starts += map(_spread_alike, reference.spreads, questioned.spreads)
     return _Placings(*(np.concatenate(parts) for parts in zip(*starts, strict=True)))
 
 
-def _spread_alike(points: np.ndarray, others: np.ndarray) -> _Placings:
+def _spread_alike(points: _Spread, others: _Spread) -> _Placings:
     """Maps that give points the others' mean and covariance: the least one, turned by `_TURNS`."""
-    (spread, back), (aim, aim_back) = _roots(points), _roots(others)
-    left, _, right = np.linalg.svd(aim_back @ spread)
+    left, _, right = np.linalg.svd(others.inverse @ points.root)
     cosines, sines = np.cos(_TURNS), np.sin(_TURNS)
     turned = np.stack([[cosines, -sines], [sines, cosines]]).transpose(2, 0, 1)
-    maps = aim @ left @ right @ turned @ back
+    maps = others.root @ left @ right @ turned @ points.inverse
     diagonal, other = maps[:, 0, 0] + 1j * maps[:, 1, 0], maps[:, 1, 1] - 1j * maps[:, 0, 1]
     scales, strains = (diagonal + other) / 2, (diagonal - other) / 2
-    centre = points.mean()
-    return _Placings(scales, strains, others.mean() - scales * centre - strains * centre.conj())
-
-
-def _roots(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square root of the points' covariance, and its inverse: float (2, 2)."""
-    variances, axes = np.linalg.eigh(np.cov(_plane(points).T, bias=True))
-    deviations = np.sqrt(np.maximum(variances, 1e-9))
-    return (axes * deviations) @ axes.T, (axes / deviations) @ axes.T
+    shifts = others.centre - scales * points.centre - strains * points.centre.conjugate()
+    return _Placings(scales, strains, shifts)
 
 
 def _fine(
@@ -383,12 +392,6 @@ def _nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
 def _plane(points: np.ndarray) -> np.ndarray:
     """Complex (...) -> float (..., 2)."""
     return np.stack([points.real, points.imag], axis=-1)
-
-
-def _core(points: np.ndarray) -> tuple[complex, float]:
-    """Centre and radius."""
-    centre = points.mean()
-    return centre, max(float(np.sqrt(np.mean(np.abs(points - centre) ** 2))), 1e-6)
 
 
 def _axis(points: np.ndarray) -> float:
