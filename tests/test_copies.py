@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from copying import CHANGES
 from PIL import Image
+from serving import signature
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.preprocessing import BlankPageError, plain
@@ -44,6 +45,12 @@ def test_two_signatures_of_one_hand_are_no_copies(writers) -> None:
 def test_a_plain_signature_written_steadily_is_no_copy_of_the_last_one(steady: int) -> None:
     images = synthetic.draw_writer(11, steady, 5, 1).genuine
     assert not any(alike(one, other) for one, other in combinations(map(trace, images), 2))
+
+
+@pytest.mark.parametrize("writer", range(6))
+def test_a_scrawl_of_a_few_strokes_is_no_copy_because_a_stretch_fits_it(writer: int) -> None:
+    scrawls = [trace(np.asarray(signature(writer, number))) for number in range(5)]
+    assert not any(alike(one, other) for one, other in combinations(scrawls, 2))
 
 
 def test_it_tells_how_a_copy_was_turned_and_scaled(writers) -> None:

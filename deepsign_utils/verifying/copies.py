@@ -52,7 +52,7 @@ _CELL = 0.02  # of the table of nearest points
 _KEPT = 0.75, 0.85
 _TURNS = np.radians([-5.0, -2.5, 0.0, 2.5, 5.0])  # where registration starts
 _STRAIN = 0.15  # at most; stretched one way by a third
-_PRICE = 2.0  # at which a stretch adds to the distance: it makes plain signatures alike
+_PRICE = 3.0  # at which a stretch adds to the distance: it makes plain signatures alike
 
 
 @dataclass(frozen=True)
