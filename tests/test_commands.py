@@ -240,7 +240,7 @@ def test_calibrate_names_what_is_in_its_way(people: Path, tmp_path: Path, capsys
     assert status == 0
     assert (
         "Left out: p 4/9.png: a copy of another file, byte for byte: p 2/0002_01.png, which is "
-        "another person's\n"
+        "another person's: one of the two labels is wrong\n"
     ) in said
     (folder / "Forge Smith").rename(folder / "p 1")
     (folder / "p 5/old").mkdir()

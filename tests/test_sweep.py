@@ -365,7 +365,9 @@ def test_a_worker_killed_in_the_middle_costs_nothing_that_was_finished(project, 
     results = pd.read_csv(project.folder / "reports/sweeps/small/results.csv")
     assert set(results["status"]) == {"finished"}
     markers = project.folder.glob("reports/small-*/sweep.json")
-    assert {json.loads(marker.read_text())["worker"] for marker in markers} == {"one", "two"}
+    by = {json.loads(marker.read_text())["worker"] for marker in markers}
+    # The one that was killed may have finished nothing before.
+    assert {"two"} <= by <= {"one", "two"}
 
 
 def test_a_scheduler_without_workers_is_told_and_waited_for(project, grid, cluster):
