@@ -347,7 +347,7 @@ def test_a_scanners_border_is_no_part_of_what_is_captured(judge, scan, tmp_path)
     for name, image in (("plain.png", scan), ("bordered.png", bordered)):
         Image.fromarray(image).save(tmp_path / name)
         item = (capturing.Setting("punch hole", "black", 1e-9), 0, name)
-        canvases.append(capturing.capture(judge, tmp_path, 0, item)[0].astype(float))
+        canvases.append(capturing.capture(judge.preprocessing, tmp_path, 0, item)[0].astype(float))
     assert np.abs(canvases[0] - canvases[1]).mean() < 4
 
 

@@ -19,9 +19,9 @@ from scipy import ndimage
 from deepsign_utils import DeepSignError, study
 from deepsign_utils.capture.conditions import BY_NAME
 from deepsign_utils.capture.paper import dots, estimated_dpi, ink_of, paper_of
-from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
+from deepsign_utils.preprocessing import Preprocessing, ink_box, ink_mask, load_grayscale
 from deepsign_utils.study.processes import ordered_map
-from deepsign_utils.verifying.verifier import Verifier
+from deepsign_utils.verifying.verifier import Verifier, read_signature
 
 NOT_JUDGED = "not_judged"
 """Stands among the warnings' codes for images that the verifier refuses."""
@@ -110,8 +110,7 @@ def captured(
         for number, path in enumerate(signatures["path"])
     ]
     # The worker processes clean and look for faults; only this process holds the network.
-    reader = Verifier(None, judge.preprocessing, judge.scoring, judge.identity)
-    work = partial(capture, reader, Path(folder), seed)
+    work = partial(capture, judge.preprocessing, Path(folder), seed)
     results = iter(ordered_map(work, items, None, progress, "capturing"))
     for file in files.values():
         if not file.is_file():
@@ -122,14 +121,14 @@ def captured(
 
 
 def capture(
-    reader: Verifier, folder: Path, seed: int, item: tuple[Setting, int, str]
+    preprocessing: Preprocessing, folder: Path, seed: int, item: tuple[Setting, int, str]
 ) -> tuple[np.ndarray | None, str]:
     """Capture one image, and read it as the verifier does.
 
     Parameters
     ----------
-    reader : Verifier
-        Its network is not needed.
+    preprocessing : Preprocessing
+        The verifier's.
     folder : Path
     seed : int
     item : tuple
@@ -157,7 +156,7 @@ def capture(
         simulate = BY_NAME[setting.name].simulate
         image = simulate(image, rng, setting.strength, estimated_dpi(image))
     try:
-        signature = reader.read(image, name)
+        signature = read_signature(image, preprocessing, name)
     except DeepSignError:
         return None, NOT_JUDGED
     return signature.canvas, ",".join(sorted({warning.code for warning in signature.warnings}))

@@ -1,6 +1,7 @@
 """Figures of the data: images, shortcuts, storage."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -107,12 +108,14 @@ def size_scatter(signatures: pd.DataFrame) -> Figure:
     above = figure.add_subplot(grid[0, 0], sharex=main)
     right = figure.add_subplot(grid[1, 1], sharey=main)
     size = np.clip(30_000 / len(signatures), 8, 30)
-    entries = []
+    entries: list[tuple[str, dict[str, Any]]] = []
     for kind, marker in (("forgery", "x"), ("genuine", "o")):
         part = signatures[signatures["kind"] == kind]
         if part.empty:
             continue
-        look = {"facecolor": "none", "edgecolor": COLOURS[kind]} if marker == "o" else {}
+        look: dict[str, Any] = {"color": COLOURS[kind]}
+        if marker == "o":
+            look = {"facecolor": "none", "edgecolor": COLOURS[kind]}
         main.scatter(
             part["width"],
             part["height"],
@@ -121,17 +124,18 @@ def size_scatter(signatures: pd.DataFrame) -> Figure:
             alpha=0.6,
             linewidth=1.1,
             rasterized=True,  # thousands of marks would make an SVG of megabytes
-            **(look or {"color": COLOURS[kind]}),
+            **look,
         )
         entries.insert(
             0,
             (f"{NAMES[kind]}: {len(part):,}", {**MARK, "color": COLOURS[kind], "marker": marker}),
         )
-    for axes, column, orientation in (
+    sides: tuple[tuple[mpl.axes.Axes, str, Literal["vertical", "horizontal"]], ...] = (
         (above, "width", "vertical"),
         (right, "height", "horizontal"),
-    ):
-        edges = _edges(signatures[column].to_numpy(float), 40)
+    )
+    for axes, column, orientation in sides:
+        edges = _edges(signatures[column].to_numpy(float), 40).tolist()
         for kind in ("forgery", "genuine"):
             values = signatures.loc[signatures["kind"] == kind, column]
             if len(values):

@@ -181,7 +181,7 @@ def det(
     axes.plot(ends, ends, color=QUIET, linewidth=1)
     axes.annotate(
         "EER",
-        [0.97, 0.97],
+        (0.97, 0.97),
         xycoords="axes fraction",
         xytext=(-4, -14),
         textcoords="offset points",
@@ -193,8 +193,8 @@ def det(
     shown = [r for r in (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95) if low <= r <= high]
     between = [r for r in (0.0005, 0.002, 0.005, 0.02, 0.1, 0.4) if low <= r <= high]
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator(deviate(shown)))
-        axis.set_minor_locator(FixedLocator(deviate(between)))
+        axis.set_major_locator(FixedLocator(deviate(shown).tolist()))
+        axis.set_minor_locator(FixedLocator(deviate(between).tolist()))
         axis.set_ticklabels([f"{100 * r:g}" for r in shown])
     pad = 0.02 * (ends[1] - ends[0])  # a curve along the frame is not cut in half
     axes.set(xlim=(ends[0] - pad, ends[1]), ylim=(ends[0] - pad, ends[1]))
@@ -259,7 +259,7 @@ def error_against_threshold(curves: Mapping[str, Curve], threshold: float) -> Fi
     """
     looks = _looks(curves)
     figure, axes = new_axes(height=4.2)
-    genuine = {"color": COLOURS["genuine"]}
+    genuine: dict[str, Any] = {"color": COLOURS["genuine"]}
     first = next(iter(curves.values()))
     drawn = [(first.threshold, first.fnmr, genuine)]
     drawn += [(curve.threshold, curve.fmr, looks[label]) for label, curve in curves.items()]
@@ -322,7 +322,7 @@ def counted_errors(genuine: ArrayLike, forged: ArrayLike, curve: Curve, eer: flo
     lower.set(xlim=(ends[0], ends[-1]), ylim=(-3, 103))
     lower.set_xlabel("threshold on the score (no unit)")
     lower.set_ylabel("error rate (%)")
-    looks = [
+    looks: list[tuple[str, dict[str, Any]]] = [
         ("FMR: forged accepted", {"color": COLOURS["skilled"]}),
         ("FNMR: genuine rejected", {"color": COLOURS["genuine"], "linestyle": (0, (4, 1.5))}),
     ]
@@ -360,7 +360,7 @@ def per_writer(
     entries = []
     for rate, name, dashes in ((pooled, "pooled", "-"), (mean, "mean of writers", (0, (5, 3)))):
         value, low, high = _interval(rate)
-        look = {"color": INK, "linewidth": 1.6, "linestyle": dashes}
+        look: dict[str, Any] = {"color": INK, "linewidth": 1.6, "linestyle": dashes}
         axes.axhline(100 * value, **look)
         axes.axhspan(100 * low, 100 * high, color=INK, alpha=0.08, linewidth=0)
         entries.append((f"{name}: {_written(rate)}", look))
@@ -560,7 +560,7 @@ def _looks(
     """Check the curves, and give each label its colour and dashes."""
     require(bool(curves), "There is no curve to draw.")
     spare = iter(OTHERS * len(curves))
-    looks = {}
+    looks: dict[str, dict[str, Any]] = {}
     for label, curve in curves.items():
         lengths = {len(curve.threshold), len(curve.fmr), len(curve.fnmr)}
         require(

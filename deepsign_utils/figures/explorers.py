@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
+from typing import TypeAlias, cast
 
 import ipywidgets
 import numpy as np
@@ -22,7 +23,7 @@ from deepsign_utils import DeepSignError, figures, metrics, preprocessing
 IMAGES_IN_A_ROW = 3  # of each kind
 SLIDER_STEPS = 200
 
-Explorer = ipywidgets.VBox | Markdown
+Explorer: TypeAlias = "ipywidgets.VBox | Markdown"
 
 
 def writers(signatures: pd.DataFrame, data_root: str | Path) -> Explorer:
@@ -227,7 +228,7 @@ def _explorer(draw: Callable[[], str], controls: list[ipywidgets.ValueWidget]) -
 def _figure(figure: Figure, said: str) -> str:
     """A figure and what it says, as HTML. An image in HTML has an alternative text, unlike the
     image widget."""
-    image = base64.b64encode(figures.render(figure)["image/png"]).decode()
+    image = base64.b64encode(cast(bytes, figures.render(figure)["image/png"])).decode()
     width = round(figure.get_figwidth() * 96)  # CSS pixels, of which 96 make an inch
     return (
         f"<p>{escape(said)}</p>"

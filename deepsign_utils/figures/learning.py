@@ -268,13 +268,13 @@ def embedding_maps(
             f"An embedding map takes points of shape (n, 2), not {values.shape}.",
         )
         require_same_length("embedding_maps", points=values, writers=writers, kinds=kinds)
-    writers, kinds = np.asarray(writers, str), np.asarray(kinds, str)
+    names, drawn = np.asarray(writers, str), np.asarray(kinds, str)
     figure = Figure(figsize=(WIDTH, WIDTH / len(points) + 0.8), layout="constrained")
     for axes, (title, values) in zip(
         figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True
     ):
-        for writer in pd.unique(writers):
-            _draw_writer(axes, values, writers == writer, kinds, writer)
+        for writer in pd.unique(names):
+            _draw_writer(axes, values, names == writer, drawn, writer)
         # The same length is the same distance in both directions, and there is room around all.
         middle, reach = (values.max(axis=0) + values.min(axis=0)) / 2, np.ptp(values, axis=0).max()
         for set_limits, centre in zip((axes.set_xlim, axes.set_ylim), middle, strict=True):
@@ -285,7 +285,7 @@ def embedding_maps(
     handles = [
         Line2D([], [], color=COLOURS[kind], marker=marker, label=NAMES[kind], **MARK)
         for kind, marker in _MARKERS.items()
-        if (kinds == kind).any()
+        if (drawn == kind).any()
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1)
     return figure
@@ -301,6 +301,6 @@ def _draw_writer(axes: Axes, points: NDArray, own: NDArray, kinds: NDArray, name
         part = points[own & (kinds == kind)]
         threads = np.insert(part, np.arange(len(part)) + 1, centre, axis=0)
         axes.plot(*threads.T, color=COLOURS[kind], linewidth=0.8, alpha=0.3, zorder=1)
-        axes.scatter(*part.T, s=26, marker=marker, color=COLOURS[kind], alpha=0.85)
+        axes.scatter(part[:, 0], part[:, 1], s=26, marker=marker, color=COLOURS[kind], alpha=0.85)
     box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0}
     axes.annotate(name, centre, ha="center", va="center", fontsize=11, weight="bold", bbox=box)

@@ -1,6 +1,7 @@
 """Figures of many runs: sweeps, benchmarks, one dataset against another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -75,7 +76,13 @@ def sweep_errors(results: pd.DataFrame) -> Figure:
         if len(panels) > 1:
             axes.set_title(study, pad=6)
     axes_of[-1].set_xlabel("EER, skilled forgeries (%)")
-    one = {"linestyle": "-", "marker": "|", "markersize": 9, "alpha": 0.75, "color": colour}
+    one: dict[str, Any] = {
+        "linestyle": "-",
+        "marker": "|",
+        "markersize": 9,
+        "alpha": 0.75,
+        "color": colour,
+    }
     entries = {
         "a seed, with its interval": one,
         "mean, test": {**MARK, "marker": "D", "color": colour},
@@ -246,7 +253,9 @@ def cross_matrix(rates: pd.DataFrame, title: str) -> Figure:
         axes.add_patch(box)
     places = np.arange(len(names))
     crowded = max(map(len, names)) * len(names) > 50
-    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    turned: dict[str, Any] = {}
+    if crowded:
+        turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places, names, **turned)
     axes.set_yticks(places, names)
     axes.tick_params(length=0)

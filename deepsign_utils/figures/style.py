@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -216,7 +216,7 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> N
     require(not missing, f"The {name} lacks the columns {missing}; it has {list(table.columns)}.")
 
 
-def require_same_length(name: str, **sequences: Sequence) -> None:
+def require_same_length(name: str, **sequences: Sized) -> None:
     """Raise a `DeepSignError` that names sequences of unequal length."""
     lengths = {key: len(value) for key, value in sequences.items()}
     same = len(set(lengths.values())) == 1
@@ -231,13 +231,13 @@ def new_axes(height: float) -> tuple[Figure, Axes]:
 
 
 # How legends show what is not a curve: an area, a mark, an upright line.
-SWATCH = {"linestyle": "", "marker": "s", "markersize": 11}
-MARK = {"linestyle": "", "markersize": 7}
-UPRIGHT = {"linestyle": "", "marker": "|", "markersize": 14, "markeredgewidth": 1.6}
+SWATCH: dict[str, Any] = {"linestyle": "", "marker": "s", "markersize": 11}
+MARK: dict[str, Any] = {"linestyle": "", "markersize": 7}
+UPRIGHT: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 14, "markeredgewidth": 1.6}
 
 
 def legend_above(
-    axes: Axes, entries: Sequence[tuple[str, Mapping[str, Any]]], columns: int = 1
+    axes: Axes, entries: Iterable[tuple[str, Mapping[str, Any]]], columns: int = 1
 ) -> None:
     """Put the legend above the axes, where no curve can run through it."""
     handles = [Line2D([], [], label=label, **{"color": INK, **look}) for label, look in entries]

@@ -275,7 +275,7 @@ def _judge_block(
         for row in _copied(left, right, np.isin(decision, ["accepted", "referred"])):
             decision[row] = "referred"
             reason[row] = "a copy of the reference, not an independent signature"
-        for row in np.flatnonzero(judged):
+        for row in np.flatnonzero(judged).tolist():
             told = embeddings[left[row]].warnings + embeddings[right[row]].warnings
             if UNDER_A_STAMP.message in told and not reason[row]:
                 decision[row] = "referred"
@@ -340,7 +340,9 @@ def _cut_from_pages(
 
     Returns the cut image of each page, where it was, and of those without one signature why not.
     """
-    cuts, where, problems = {}, {}, {}
+    cuts: dict[Path, Path] = {}
+    where: dict[Path, str] = {}
+    problems: dict[Path, str] = {}
     for file in dict.fromkeys(files):
         try:
             found = from_page(file)
@@ -358,7 +360,7 @@ def _cut_from_pages(
 
 def _copied(left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray) -> Iterator[int]:
     """Rows whose questioned image is a copy of the reference, of those to be looked at."""
-    rows = np.flatnonzero(looked_at)
+    rows = np.flatnonzero(looked_at).tolist()
     files = list(dict.fromkeys(file for row in rows for file in (left[row], right[row])))
     traces = dict(zip(files, ordered_map(_trace_file, files, None, False), strict=True))
     for row in rows:
@@ -439,7 +441,7 @@ def _made(
 
         for part, block, table in _worked(work, missing(), scheduler):
             content = io.BytesIO()
-            np.savez(content, **table)
+            np.savez(content, allow_pickle=False, **table)
             write_atomically(part, content.getvalue())
             bar.update(len(block))
     return parts

@@ -107,18 +107,7 @@ class Verifier:
             If it cannot be decoded, is too large, or shows no signature but print, a code, a mark
             or a whole page; BlankPageError if it shows no ink.
         """
-        name = str(image) if isinstance(image, (str, Path)) else name
-        _refuse_no_image(image, name)
-        if hasattr(image, "read"):
-            image = _content(image, name)
-        if isinstance(image, (str, Path, bytes)):
-            image = open_image(image, name)
-        paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
-        pixels = load_image(image, name)
-        field, canvas, found = _cleaned(pixels, self.preprocessing, name)
-        found = (scan_faults.SEVERAL_PAGES,) * paged + found
-        warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
-        return Signature(name, canvas, warnings, copies.trace(field), misfit.kept(field))
+        return read_signature(image, self.preprocessing, name)
 
     def read_questioned(
         self,
@@ -211,9 +200,9 @@ class Verifier:
         DeepSignError
             If there are none, or one cannot be used, as `read` does.
         """
-        images = [images] if _is_one(images) else images
         signatures = [
-            self.read(image, f"reference {number}") for number, image in enumerate(images, 1)
+            self.read(image, f"reference {number}")
+            for number, image in enumerate(_several(images), 1)
         ]
         return self.references_of(signatures)
 
@@ -284,12 +273,13 @@ class Verifier:
             If an image cannot be used, the threshold is unknown, or the references are another
             model's.
         """
-        kept = isinstance(references, References)
-        if not kept:
-            references = [references] if _is_one(references) else list(references)
         # An unknown name is refused before any image is read.
-        self.scoring.rule(threshold, max(1, len(references.embeddings if kept else references)))
-        references = references if kept else self.enrol(references)
+        if isinstance(references, References):
+            self.scoring.rule(threshold, len(references.embeddings))
+        else:
+            images = _several(references)
+            self.scoring.rule(threshold, max(1, len(images)))
+            references = self.enrol(images)
         signature = self.read_questioned(questioned, page=page, box=box)
         return self.judge(references, signature, self.embed(signature.canvas[None])[0], threshold)
 
@@ -380,6 +370,22 @@ class Verifier:
         return moved(cells, scores, self.scoring, self.counted(references))
 
 
+def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Signature:
+    """Decode and clean an image, and look for faults, as `Verifier.read` does, without a model."""
+    name = str(image) if isinstance(image, (str, Path)) else name
+    _refuse_no_image(image, name)
+    if not isinstance(image, (str, Path, bytes, Image.Image, np.ndarray)):
+        image = _content(image, name)
+    if isinstance(image, (str, Path, bytes)):
+        image = open_image(image, name)
+    paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
+    pixels = load_image(image, name)
+    field, canvas, found = _cleaned(pixels, preprocessing, name)
+    found = (scan_faults.SEVERAL_PAGES,) * paged + found
+    warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
+    return Signature(name, canvas, warnings, copies.trace(field), misfit.kept(field))
+
+
 def _cleaned(
     image: np.ndarray, preprocessing: Preprocessing, name: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[Removal | scan_faults.Fault, ...]]:
@@ -391,7 +397,8 @@ def _cleaned(
     except BlankPageError as error:
         raise BlankPageError(f"{name}: {error}") from error
     before = image if TEXT in page.removed else None
-    found = scan_faults.faults(page.gray, *canvas.shape, page.field > EDGE, before)
+    height, width = canvas.shape
+    found = scan_faults.faults(page.gray, height, width, page.field > EDGE, before)
     for fault in found:
         if fault.stops:
             raise DeepSignError(f"{name}: {fault.message}")
@@ -417,12 +424,14 @@ def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield block
 
 
-def _is_one(references: Any) -> bool:
-    """Whether a lone image stands where a sequence of references is expected."""
+def _several(references: Any) -> list[Source]:
+    """The references, or a lone image that stands where a sequence of them is expected."""
     if isinstance(references, np.ndarray):
-        return references.ndim == 2 or (references.ndim == 3 and references.shape[2] in (3, 4))
-    one = isinstance(references, (str, Path, bytes, Image.Image)) or hasattr(references, "read")
-    return one or not isinstance(references, Iterable)
+        one = references.ndim == 2 or (references.ndim == 3 and references.shape[2] in (3, 4))
+    else:
+        one = isinstance(references, (str, Path, bytes, Image.Image)) or hasattr(references, "read")
+        one = one or not isinstance(references, Iterable)
+    return [references] if one else list(references)
 
 
 def _refuse_no_image(image: Any, name: str) -> None:

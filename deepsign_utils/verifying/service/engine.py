@@ -121,10 +121,11 @@ class Engine:
         self.metrics.images.inc(len(signatures))
         return signatures
 
-    async def embed(self, canvases: Sequence[np.ndarray]) -> np.ndarray:
+    async def embed(self, canvases: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Embed canvases in the next batch; OverloadedError if too many wait."""
         _ = self.verifier
-        return await asyncio.wrap_future(self._batcher.submit(np.stack(canvases)))
+        assert self._batcher is not None  # made with the verifier
+        return await asyncio.wrap_future(self._batcher.submit(np.stack(list(canvases))))
 
     async def references(
         self,

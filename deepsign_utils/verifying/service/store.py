@@ -63,45 +63,16 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._database = None
         try:
-            if file.exists() and not file.is_file():
-                raise OSError("it is a folder, device, pipe or socket; name a file")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            self._database = sqlite3.connect(
-                file, isolation_level=None, check_same_thread=False, timeout=10
-            )
-            self._prepare()
+            self._database = _opened(file)
         except (OSError, sqlite3.Error) as error:
-            self.close()
             raise DeepSignError(
                 f"{file} cannot be used as the store of enrolments: {error}."
             ) from error
 
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA secure_delete = ON")
-        run("PRAGMA synchronous = EXTRA")  # the journal's deletion, too, is on disk
-        with _Transaction(self._database):
-            version = run("PRAGMA user_version").fetchone()[0]
-            tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version == 0 and tables == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    run(statement)
-                run(f"PRAGMA user_version = {_VERSION}")
-            elif version == 1:
-                run("ALTER TABLE reference ADD COLUMN trace BLOB")
-                run(f"PRAGMA user_version = {_VERSION}")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError("it belongs to another program or version")
-        if run("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("it is damaged; restore it from a backup")
-
     def close(self) -> None:
         """Close the file."""
-        if self._database is not None:
-            self._database.close()
+        self._database.close()
 
     def add(
         self,
@@ -142,6 +113,7 @@ class Store:
                 raise TooManyReferencesError(
                     f"The writer has {len(before)} references, and {limit} are allowed."
                 )
+            blank: list[bytes | None] = [None] * len(embeddings)
             self._database.executemany(
                 "INSERT INTO reference (writer, model, enrolled_at, embedding, trace, image) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -149,8 +121,8 @@ class Store:
                     (writer, model, now, embedding.astype("<f4").tobytes(), trace, image)
                     for embedding, trace, image in zip(
                         embeddings,
-                        traces or [None] * len(embeddings),
-                        images or [None] * len(embeddings),
+                        traces or blank,
+                        images or blank,
                         strict=True,
                     )
                 ],
@@ -191,7 +163,7 @@ class Store:
             "WHERE writer = ? ORDER BY id",
             (writer,),
         )
-        return [Enrolled(*row[:3], bool(row[3])) for row in rows]
+        return [Enrolled(number, model, at, bool(kept)) for number, model, at, kept in rows]
 
     def image(self, writer: str, reference: int) -> bytes | None:
         """The image file of a reference, or None if there is none, or it was not kept."""
@@ -212,6 +184,41 @@ _OTHER_MODEL = (
     "The writer was enrolled with another model, whose embeddings this model cannot compare: "
     "delete the writer and enrol again, or serve the other model."
 )
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """A file of enrolments, made or brought up to date where need be."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is a folder, device, pipe or socket; name a file")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    database = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        _prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    run = database.execute
+    run("PRAGMA secure_delete = ON")
+    run("PRAGMA synchronous = EXTRA")  # the journal's deletion, too, is on disk
+    with _Transaction(database):
+        version = run("PRAGMA user_version").fetchone()[0]
+        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and tables == 0:
+            for statement in _SCHEMA.split(";\n"):
+                run(statement)
+            run(f"PRAGMA user_version = {_VERSION}")
+        elif version == 1:
+            run("ALTER TABLE reference ADD COLUMN trace BLOB")
+            run(f"PRAGMA user_version = {_VERSION}")
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError("it belongs to another program or version")
+    if run("PRAGMA quick_check").fetchone()[0] != "ok":
+        raise sqlite3.DatabaseError("it is damaged; restore it from a backup")
 
 
 class _Transaction:
