@@ -59,4 +59,8 @@ def test_results_are_written_and_not_typed():
     assert set(document.TABLES) - set(re.findall(r"deepsign document: ([\w-]+)", text)) == {
         "parameters",
         "judged-briefly",
+        "bench-ratios",
+        "bench-values",
+        "bench-plan",
+        "bench-machine",
     }

@@ -21,6 +21,7 @@ from deepsign_utils.study.folders import DEMONSTRATION, PRETRAINED, ROOT
 from deepsign_utils.study.parameters import PARAMETERS, Parameter
 
 CARD = PRETRAINED / "card.md"
+BENCH = ROOT / "docs" / "bench.json"
 ERRORS = ["FMR, skilled", "FMR, random", "FNMR", "EER, skilled", "EER, random", "Cllr"]
 _PLACE = re.compile(
     r"(?P<begin><!-- deepsign document: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -114,6 +115,48 @@ def demonstration() -> pd.DataFrame:
     return report.demonstration_table(dict(_published())[DEMONSTRATION]["demonstration"])
 
 
+def bench_ratios() -> pd.DataFrame:
+    """The ratios that `make bench` measured, beside what they should reach."""
+    bench = _bench()
+    rows = [
+        (bench["labels"]["ratios"][key], f"{value:.2f}", f"{bench['targets'].get(key, '')}")
+        for key, value in bench["ratios"].items()
+    ]
+    return pd.DataFrame(rows, columns=["ratio", "measured", "target"]).set_index("ratio")
+
+
+def bench_values() -> pd.DataFrame:
+    """What the ratios are made of, and what a user waits for."""
+    return _labelled(_bench(), "values")
+
+
+def bench_plan() -> pd.DataFrame:
+    """What ten thousand writers and a thousand runs take on that machine."""
+    return _labelled(_bench(), "plan")
+
+
+def bench_machine() -> pd.DataFrame:
+    """The machine that `make bench` ran on."""
+    bench = _bench()
+    facts = [*report.flatten(bench["machine"]), ("minutes", f"{bench['seconds'] / 60:.1f}")]
+    return pd.DataFrame(facts, columns=["machine", ""]).set_index("machine")
+
+
+def _bench() -> dict[str, Any]:
+    return json.loads(BENCH.read_text(encoding="utf-8"))
+
+
+def _labelled(bench: dict[str, Any], part: str) -> pd.DataFrame:
+    rows = [
+        (
+            label,
+            f"{bench[part][key]:,.0f}" if bench[part][key] >= 100 else f"{bench[part][key]:.3g}",
+        )
+        for key, label in bench["labels"][part].items()
+    ]
+    return pd.DataFrame(rows, columns=["what", "measured"]).set_index("what")
+
+
 def _published() -> Iterator[tuple[str, dict[str, Any]]]:
     for file in sorted(EXPECTED.glob("*.json")):
         yield file.stem, json.loads(file.read_text(encoding="utf-8"))
@@ -127,6 +170,10 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "errors": errors,
     "shortcuts": shortcuts,
     "demonstration": demonstration,
+    "bench-ratios": bench_ratios,
+    "bench-values": bench_values,
+    "bench-plan": bench_plan,
+    "bench-machine": bench_machine,
 }
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -1,7 +1,8 @@
 """`make bench`: how fast this machine does what a study does, in ratios that hold on others.
 
 Writes ``reports/bench/bench.json``, and a page with a table and a figure beside it. A ratio divides
-two measurements of one run on one machine; absolute rates only say what machine that was.
+two measurements of one run on one machine; absolute rates only say what machine that was. A copy in
+``docs/bench.json`` is what `deepsign document` writes the tables of docs/scaling.md from.
 """
 
 from __future__ import annotations
@@ -167,6 +168,11 @@ def run(sizes: measures.Sizes, real_data: Path | None, output: Path) -> dict[str
             key: values[over] / values[under] for key, (_, over, under, _) in RATIOS.items()
         },
         "targets": {key: t for key, (*_, t) in RATIOS.items() if not np.isnan(t)},
+        "labels": {
+            "ratios": {key: label for key, (label, *_) in RATIOS.items()},
+            "values": ROWS,
+            "plan": PLAN,
+        },
         "values": values,
         "growth": grown,
         "canvas": [sizes.height, sizes.width],
