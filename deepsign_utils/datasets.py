@@ -399,7 +399,8 @@ def check_usable(
     ]
     alike = pd.Series(counts.index, counts.index).groupby(writer_key).agg(list)
     warnings += [
-        f"the writers {some(names)} differ in leading zeros only, and are taken as different people"
+        f"the writers {some(names)} differ only in leading zeros or in how letters are composed, "
+        "and are taken as different people"
         for names in alike
         if len(names) > 1
     ]
@@ -412,10 +413,14 @@ def check_usable(
         raise DeepSignError(
             f"{complete} {'writer has' if complete == 1 else 'writers have'} two genuine "
             f"signatures and a forgery, but {writers_needed} are needed. "
-            + ". ".join(warnings)
-            + "".join(
-                f". {count} left out as {reason}: {PROBLEMS.get(reason, 'it cannot be used')}"
-                for reason, count in reasons.items()
+            + ". ".join(
+                [
+                    *warnings,
+                    *(
+                        f"{count} left out as {reason}: {PROBLEMS.get(reason, 'it cannot be used')}"
+                        for reason, count in reasons.items()
+                    ),
+                ]
             )
         )
     return warnings

@@ -57,7 +57,7 @@ def test_two_writers_who_differ_in_zeros_are_told_apart_or_asked_about():
     assert split.loc[split["split"] == "test", "writer"].tolist() == ["01"]
     with pytest.raises(DeepSignError, match="names 001, but the data has 1 and 01"):
         pairing.split_writers(data, 0.2, ["001"], rng())
-    assert "differ in leading zeros only" in " ".join(datasets.check_usable(data))
+    assert "differ only in leading zeros" in " ".join(datasets.check_usable(data))
 
 
 def test_listed_writers_test_and_the_others_are_drawn_from():

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, TINY, Project, copy_project, report_of
 from PIL import Image
 
 from deepsign_utils import __version__
-from deepsign_utils.study import CHAPTERS, DEMONSTRATION, room, sources
+from deepsign_utils.study import CHAPTERS, DEMONSTRATION, room, sources, write_artefact
 
 pytestmark = pytest.mark.slow
 
@@ -264,6 +265,36 @@ class TestAChapterAlone:
         )
         assert done.returncode == 0, done.stderr
         assert (project.folder / "reports/tiny/model/scoring.json").is_file()
+
+    def test_probes_learn_from_no_test_writer_whatever_chapter_1_was_told(
+        self, tiny_study, tmp_path
+    ):
+        # given a first chapter that took test writers for training ones, and what would tell them
+        project = copy_project(tmp_path / "project")
+        undisturbed = tiny_study.folder / "data/undisturbed"
+        shutil.copytree(undisturbed / "built", project.folder / "data/built")
+        shutil.copytree(undisturbed / "reports", project.folder / "reports", dirs_exist_ok=True)
+        built = project.folder / "data/built/tiny"
+        signatures = pd.read_parquet(built / "signatures.parquet")
+        split = pd.read_parquet(built / "split.parquet")
+        test = signatures[signatures["writer"].isin(split.loc[split["split"] == "test", "writer"])]
+        file = built / "audit_raw/features.parquet"
+        learnt = pd.read_parquet(file)
+        leaked = learnt.iloc[np.arange(len(test)) % len(learnt)].copy()
+        leaked.index = pd.Index(test["signature_id"].to_numpy(), name=learnt.index.name)
+        leaked[:] = 1000.0 * (test["kind"].to_numpy() == "genuine")[:, None]
+        write_artefact(file, pd.concat([learnt, leaked]))
+        # when chapter 6 is run, then its verifier without strokes is no other.
+        done = project.python(
+            *("-m", "papermill", "notebooks/06_evaluation.ipynb", str(tmp_path / "out.ipynb")),
+            *("-f", str(built / "parameters/06_evaluation.yaml"), "--no-progress-bar"),
+        )
+        assert done.returncode == 0, done.stderr
+        found, expected = (
+            json.loads((folder / "reports/tiny/metrics.json").read_text())["shortcuts"]["raw"]
+            for folder in (project.folder, undisturbed)
+        )
+        assert found == expected
 
     def test_one_notebook_alone_by_papermill(self, tiny_study, tmp_path):
         done = tiny_study.python(

@@ -135,6 +135,8 @@ def test_every_default_is_a_valid_value():
         ("test_writers", "0/5", "a part such as"),
         ("test_writers", "6/5", "a part such as"),
         ("test_writers", "1/1", "a part such as"),
+        ("test_writers", [1.1], "in quotes"),
+        ("test_writers", ["a", None], "in quotes"),
         ("seed", -1, "0 or more"),
     ],
 )

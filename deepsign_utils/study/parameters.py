@@ -87,7 +87,8 @@ _IN_WORDS = {
     "float": "a number",
     "str": "a text",
     "list": "a list of whole numbers, such as [1, 5, 10]",
-    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers",
+    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers, in quotes "
+    "where a name may be taken for a number or another value: ['1.10', 'null']",
 }
 
 
@@ -102,8 +103,10 @@ def _unpacked(value: Any) -> Any:
 
 def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
     if isinstance(value, list | tuple):
-        # YAML reads the writer '7' as a number; the signature table holds text.
-        return [str(item) for item in value], bool(value)
+        # YAML reads the writer '7' as a number; the signature table holds text. What it read as
+        # another value, 1.10 or null, does not tell what was typed.
+        whole = all(type(item) in (str, int) for item in value)
+        return ([str(item) for item in value] if whole else value), whole and bool(value)
     if isinstance(value, str):
         part = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value, re.ASCII)
         return value, part is not None and int(part[1]) <= int(part[2]) > 1
