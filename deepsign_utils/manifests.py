@@ -364,7 +364,7 @@ def _by_names(images: Sequence[str]) -> dict[str, dict[str, str]]:
     # Folders of one name in several places may be people's years as well as datasets' writers.
     places: dict[str, set[str]] = {}
     for path, (folder, _, _) in read.items():
-        places.setdefault(folder, set()).add(path.split(f"{folder}/")[0])
+        places.setdefault(folder, set()).add(f"/{path}".split(f"/{folder}/")[0])
     marked = any(kinds == {"forgery"} for _, _, kinds in read.values())
     guesses = {}
     for path, (folder, name, kinds) in read.items():

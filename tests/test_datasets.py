@@ -325,6 +325,16 @@ def test_a_first_manifest_is_guessed_from_names_and_read_when_it_is_corrected(tm
     assert main(["manifest", str(tmp_path)]) == 1  # nobody's corrections are overwritten
 
 
+def test_a_folder_that_stands_in_several_places_is_no_sure_writer(tmp_path):
+    # A year within the folders of two people is taken for a writer, and marked.
+    for name in ("o2024/2024/scan 1.png", "ben/2024/scan 1.png", "ben/2023/scan 2.png"):
+        draw(tmp_path / name)
+    rows = drafted(tmp_path).set_index("path")
+    assert "writer guessed" in rows.loc["ben/2024/scan 1.png", "unsure"]
+    assert "writer guessed" in rows.loc["o2024/2024/scan 1.png", "unsure"]
+    assert "writer guessed" not in rows.loc["ben/2023/scan 2.png", "unsure"]
+
+
 def test_a_pattern_says_whose_each_image_is(tmp_path):
     for name in ("no7-real-1.png", "no7-copy by max-1.png", "odd.png"):
         draw(tmp_path / "2024" / name)

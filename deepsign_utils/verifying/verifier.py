@@ -371,7 +371,10 @@ class Verifier:
 
 
 def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Signature:
-    """Decode and clean an image, and look for faults, as `Verifier.read` does, without a model."""
+    """Decode and clean an image, and look for faults: `Verifier.read`, which needs no network.
+
+    Parameters, result and errors are those of `Verifier.read`; `preprocessing` is the model's.
+    """
     name = str(image) if isinstance(image, (str, Path)) else name
     _refuse_no_image(image, name)
     if not isinstance(image, (str, Path, bytes, Image.Image, np.ndarray)):
