@@ -47,8 +47,8 @@ _COARSELY = ((64, 22, 5, 0.016), (128, 8, 4, 0.014), (128, 4, 6, 0.012))
 # as the last one; the farthest of them came to 0.008.
 _STEPS, _FAR = 25, 0.01
 _CELL = 0.02  # of the table of nearest points
-# Share of points that registration goes by, as the others may have no partner; and where a stretch
-# is looked for last, which fewer points hold less.
+# Share of points that registration goes by, as the others may have no partner; the last one, where
+# a stretch is looked for, needs more of them.
 _KEPT = 0.75, 0.85
 _TURNS = np.radians([-5.0, -2.5, 0.0, 2.5, 5.0])  # where registration starts
 _STRAIN = 0.15  # at most; stretched one way by a third
