@@ -59,3 +59,12 @@ def test_signatures_are_none():
     for writer in range(12):
         for gray in synthetic.draw_writer(2, writer, 2, 0).genuine:
             assert not is_stamped(plain(gray).field > EDGE), writer
+
+
+def test_small_circles_by_hand_are_no_seals():
+    stamped = [
+        is_stamped(plain(gray).field > EDGE)
+        for writer in (0, 9, 21, 27)  # who draw circles
+        for gray in synthetic.draw_writer(5, writer, 6, 0).genuine
+    ]
+    assert sum(stamped) <= 2

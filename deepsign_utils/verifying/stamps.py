@@ -14,9 +14,10 @@ from deepsign_utils.preprocessing.shapes import CIRCLE, row_ends, share_on
 
 _SIDE = 256  # pixels, at most, in which a frame is sought
 _ENCLOSED = 1.5  # times the ink, that frame and strokes enclose
+_SMALL = 24  # pixels of radius, below which a pixel more or less makes a loop a circle
 # At least its radius, in pixels and of the shorter side, and the share of it that is on ink to the
-# pixel: hands draw ovals, too.
-_RING, _OVAL, _FRAME = (17, 0.22, 0.0), (17, 0.35, 0.7), (13, 0.2, 0.0)
+# pixel, of a small one and of others: hands draw ovals, and small circles, too.
+_RING, _OVAL, _FRAME = (17, 0.22, 0.85, 0.0), (17, 0.35, 0.7, 0.7), (15, 0.2, 0.0, 0.0)
 _STRAY = 0.03  # of its radius, by which print strays from a frame's shape
 _DEEP = 0.4  # of the radius, at which the loops of a signature are left behind
 _LONGEST = 2.2  # times as long as broad, that a seal is at most
@@ -50,9 +51,13 @@ def is_stamped(ink: np.ndarray) -> bool:
     near = ndimage.maximum_filter(small, 2 * max(1, round(_STRAY * radius)) + 1)
     return any(
         share_on(near, outline) >= _CLOSED
-        and share_on(small, outline) >= exact
+        and share_on(small, outline) >= (exact_small if radius < _SMALL else exact)
         and _PRINT[0] < share_on(small, inside) < _PRINT[1]
-        for shapes, (least, part, exact) in ((_rings, _RING), (_ovals, _OVAL), (_frames, _FRAME))
+        for shapes, (least, part, exact_small, exact) in (
+            (_rings, _RING),
+            (_ovals, _OVAL),
+            (_frames, _FRAME),
+        )
         if radius >= max(least, part * side)
         for outline, inside in shapes(depth, radius)
     )
