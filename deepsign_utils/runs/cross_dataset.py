@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from deepsign_utils import DeepSignError, metrics, scoring
+from deepsign_utils.preprocessing import clean_table
 from deepsign_utils.study.artefacts import check_seal, read_artefact, write_artefact
 from deepsign_utils.study.folders import ROOT, Study
 from deepsign_utils.study.images import hash_of_images, images_are_newer
@@ -167,14 +168,20 @@ def _scores(model: Path, study: Study, file: Path) -> pd.DataFrame:
             pairs = read_artefact(study.pairs("test"))
             path_of = read_artefact(study.signatures).set_index("signature_id")["path"]
             ids = np.union1d(pairs["left"], pairs["right"])
-            files = [study.data_root / path for path in path_of[ids]]
             if not study.data_root.is_dir():
                 raise DeepSignError(
                     f"The images of the study '{study.name}' are no longer in {study.data_root}: "
                     "put them back, or leave the study out."
                 )
-            embeddings, problems = verifier.Verifier.load(model).embed_files(files)
-            ids = ids[[file not in problems for file in files]]
-            pairs = pairs[pairs["left"].isin(ids) & pairs["right"].isin(ids)]
+            judge = verifier.Verifier.load(model)
+            # As chapters 3 and 6 do: what `verify` would refuse to judge is scored too.
+            signatures = pd.DataFrame({"path": path_of[ids]})
+            _, canvases, problems = clean_table(study.data_root, signatures, judge.preprocessing)
+            if problems:
+                raise DeepSignError(
+                    f"The study '{study.name}' used images that cannot be used any more: "
+                    f"{next(iter(problems.values()))} Run the study again."
+                )
+            embeddings = judge.embed(np.stack(canvases))
             write_artefact(file, scoring.pair_scores(embeddings, ids, pairs))
     return read_artefact(file)
