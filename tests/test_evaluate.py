@@ -8,12 +8,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from serving import model_folder
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.__main__ import main
 from deepsign_utils.runs import evaluate, naive_recipe
+from deepsign_utils.synthetic.not_signatures import KINDS
 from deepsign_utils.verifying.verifier import Verifier
 
 
@@ -49,6 +50,35 @@ def test_what_cannot_be_acquired_or_enrolled_is_counted(verifier, tiny_data, tmp
     assert found["failure_to_enrol"] == pytest.approx(1 / 10)
     assert found["images"] + len(found["left_out"]) == found["found"]
     assert "to enrol 10.0 %" in evaluate.in_words(found)
+
+
+def test_what_verify_would_refuse_or_refer_is_told(verifier, tiny_data, tmp_path):
+    # Given a writer with a mere tick among the genuine ones, and one under a stamp
+    folder = tmp_path / "refused"
+    shutil.copytree(tiny_data, folder)
+    tick, under_a_stamp = folder / "0001" / "0001_01.png", folder / "0002" / "0002_01.png"
+    Image.fromarray(KINDS["tick"](np.random.default_rng(8))).save(tick)
+    page = Image.open(under_a_stamp).convert("L")
+    middle = page.width // 2, page.height // 2
+    pen = ImageDraw.Draw(page)
+    pen.circle(middle, 0.4 * page.height, outline=30, width=5)
+    for down in (-0.1, 0.1):
+        row = middle[0], middle[1] + down * page.height
+        pen.text(row, "PAID", 30, ImageFont.load_default(0.15 * page.height), "mm")
+    page.save(under_a_stamp)
+    with pytest.raises(DeepSignError, match="mere tick"):
+        verifier.read(tick)
+    assert "under_a_stamp" in [one.code for one in verifier.read(under_a_stamp).warnings]
+
+    found = evaluate.evaluate(verifier, folder, np.random.default_rng(0), resamples=50)
+
+    # then neither is passed over in silence.
+    assert "mere tick" in found["left_out"]["0001/0001_01.png"]
+    assert found["failure_to_acquire"] == pytest.approx(1 / 160)
+    assert found["referred"] == pytest.approx(1 / 159)
+    said = evaluate.in_words(found)
+    assert "Failure to acquire 0.6 %" in said
+    assert "0.6 % of the images would send every comparison to a person" in said
 
 
 def test_rates_stand_at_the_models_own_threshold(found, verifier):

@@ -17,8 +17,9 @@ import pandas as pd
 
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
-from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files, clean_table
-from deepsign_utils.verifying.verifier import Verifier
+from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files
+from deepsign_utils.verifying.comparison import no_verdict
+from deepsign_utils.verifying.verifier import Told, Verifier
 
 HOG_CANVAS = Preprocessing(128, 256, "fill")
 
@@ -36,7 +37,8 @@ def evaluate(
 
     Pairs and trials are those of a study's test writers: all genuine and skilled pairs, as many
     random as genuine ones, ten draws of k references for every k that is asked for.
-    Files that repeat an earlier one byte for byte are left out.
+    Left out are files that repeat an earlier one byte for byte, and images that the verifier
+    refuses to judge.
 
     Parameters
     ----------
@@ -59,9 +61,11 @@ def evaluate(
     Returns
     -------
     dict
-        ``writers``; ``failure_to_acquire``, the share of the images opened that give no canvas
-        (copies apart), and ``failure_to_enrol``, the share of the writers none of whose genuine
-        images gives one (ISO/IEC 19795-1); ``threads`` that embedded; ``found``, how many files:
+        ``writers``; ``failure_to_acquire``, the share of the images opened that the verifier
+        refuses to judge (copies apart), and ``failure_to_enrol``, the share of the writers none of
+        whose genuine images it judges (ISO/IEC 19795-1); ``referred``, the share of the images used
+        with which every comparison goes to a person, and is counted here by its score all the same;
+        ``threads`` that embedded; ``found``, how many files:
         ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of
         references; ``references`` (as `metrics.evaluate`, by number of references as text);
         ``coverage`` (`scoring.coverage`) and, if asked for, ``baselines`` (EER: name -> {"skilled":
@@ -79,11 +83,16 @@ def evaluate(
     found = len(signatures) + len(unread)
     copies = pairing.duplicates(signatures)
     signatures = pairing.without_duplicates(signatures)
-    signatures, canvases, refused_by = clean_table(folder, signatures, verifier.preprocessing)
+    files = [Path(folder) / path for path in signatures["path"]]
+    canvases: list[np.ndarray] = []
+    told: dict[Path, tuple[Told, ...]] = {}
+    embeddings, refused = verifier.embed_files(files, warnings=told, each=canvases.append)
+    refused_by = {file.relative_to(folder).as_posix(): why for file, why in refused.items()}
+    signatures = signatures[[file not in refused for file in files]]
     problems = dict(zip(unread["path"], unread["reason"], strict=True))
     problems |= copies | refused_by
     check_usable(signatures)
-    refused = len(refused_by) + int((~unread["reason"].isin(PROBLEMS)).sum())
+    not_acquired = len(refused_by) + int((~unread["reason"].isin(PROBLEMS)).sum())
     presented = {
         file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
     }
@@ -93,8 +102,11 @@ def evaluate(
         "found": found,
         "images": len(signatures),
         "left_out": problems,
-        "failure_to_acquire": refused / (refused + len(signatures)),
+        "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
         "failure_to_enrol": 1 - enrolled / len(presented),
+        "referred": np.mean(
+            [no_verdict(one.code for one in found) is not None for found in told.values()]
+        ).item(),
         "threads": verifier.threads,
     }
     if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
@@ -102,7 +114,6 @@ def evaluate(
     pairs = pairing.draw_pairs(signatures, rng)
     trials = pairing.draw_trials(signatures, list(references), rng)
     ids = signatures["signature_id"].to_numpy()
-    embeddings = verifier.embed(np.stack(canvases))
     tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.population)
     rates, thresholds = {}, {}
     for k, table in tables.items():
@@ -206,6 +217,11 @@ def in_words(found: dict[str, Any]) -> str:
         f"Failure to acquire {100 * found['failure_to_acquire']:.1f} %, to enrol "
         f"{100 * found['failure_to_enrol']:.1f} %. FMR and FNMR at the model's own threshold; in %."
     )
+    if found["referred"]:
+        head.append(
+            f"{100 * found['referred']:.1f} % of the images would send every comparison to a person "
+            "(a stamp lies across the signature); they are counted here by their scores."
+        )
     return "\n".join([*head, "", *lines, "", *_coverage_in_words(found["coverage"])])
 
 

@@ -130,7 +130,7 @@ class Comparison:
     def has_evidence(self) -> bool:
         """Whether likelihood ratios apply: to no copy, to nothing under a stamp, and to references
         of one writer alone."""
-        return not self.copy_of and not no_verdict(self.warnings)
+        return not self.copy_of and not no_verdict(one.code for one in self.warnings)
 
     @property
     def llr(self) -> float:
@@ -177,7 +177,7 @@ class Comparison:
                 "signs twice"
                 f"{_changed(self.copy_of)}: the same file, a scan of the same sheet, or a cutting."
             )
-        if reason := no_verdict(self.warnings):
+        if reason := no_verdict(one.code for one in self.warnings):
             return f"Referred to a person: {reason[0]}"
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
         if self.decision == "referred":
@@ -194,7 +194,7 @@ class Comparison:
     def _evidence(self) -> str:
         if self.copy_of:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
-        if reason := no_verdict(self.warnings):
+        if reason := no_verdict(one.code for one in self.warnings):
             return reason[1]
         return " ".join(self._support(kind) for kind in self.llrs)
 
@@ -242,9 +242,10 @@ class Comparison:
         )
 
 
-def no_verdict(warnings: Iterable[Remark]) -> tuple[str, str] | None:
-    """Why no verdict can rest on images with these warnings, and what to do; None where one can."""
-    return next((NO_VERDICT[one.code] for one in warnings if one.code in NO_VERDICT), None)
+def no_verdict(codes: Iterable[str]) -> tuple[str, str] | None:
+    """Why no verdict can rest on images with these warnings, by code, and what to do; None where
+    one can."""
+    return next((NO_VERDICT[code] for code in codes if code in NO_VERDICT), None)
 
 
 def per_cent(rate: dict[str, float]) -> str:

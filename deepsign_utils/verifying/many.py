@@ -37,7 +37,7 @@ from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.pages import WhichSignatureError, from_page
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
-from deepsign_utils.verifying.verifier import Verifier
+from deepsign_utils.verifying.verifier import Told, Verifier
 
 BLOCK = 2048
 """Images, or pairs, that a kill may cost."""
@@ -276,8 +276,8 @@ def _judge_block(
             decision[row] = "referred"
             reason[row] = "a copy of the reference, not an independent signature"
         for row in np.flatnonzero(judged).tolist():
-            told = embeddings[left[row]].warnings + embeddings[right[row]].warnings
-            if UNDER_A_STAMP.message in told and not reason[row]:
+            stamped = any(embeddings[file].is_stamped for file in (left[row], right[row]))
+            if stamped and not reason[row]:
                 decision[row] = "referred"
                 reason[row] = "a stamp or seal lies across a signature"
     warnings = [
@@ -300,10 +300,18 @@ def _judge_block(
 
 
 class _Embedding(NamedTuple):
-    """An image's embedding, and what is wrong with it, in words."""
+    """An image's embedding, and what is to be said of the image."""
 
     row: np.ndarray
-    warnings: str
+    told: tuple[Told, ...]
+
+    @property
+    def is_stamped(self) -> bool:
+        return UNDER_A_STAMP.code in (one.code for one in self.told)
+
+    @property
+    def warnings(self) -> str:
+        return " ".join(one.message for one in self.told)
 
 
 _embeddings: dict[tuple[str, Path, int], _Embedding] = {}  # those used last stand last
@@ -315,11 +323,11 @@ def _embedded(
     """Embeddings by file, those of the last blocks remembered, and why others have none."""
     keys = {file: (model, file, _changed_at(file)) for file in files}
     new = [file for file, key in keys.items() if key not in _embeddings]
-    told: dict[Path, str] = {}
+    told: dict[Path, tuple[Told, ...]] = {}
     rows, problems = verifier.embed_files(new, False, told)
     usable = (file for file in new if file not in problems)
     made = {
-        keys[file]: _Embedding(row, told.get(file, ""))
+        keys[file]: _Embedding(row, told[file])
         for file, row in zip(usable, rows, strict=True)
     }
     found = {

@@ -49,6 +49,9 @@ Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """An image: a file, its content, a file open for reading bytes, a Pillow image, or an array of gray
 levels or RGB(A)."""
 
+Told = Removal | scan_faults.Fault
+"""What is to be said of an image: something that was taken away, or a fault; both have a code."""
+
 QUESTIONED = "the questioned signature"
 """What a questioned image is called that is no file."""
 
@@ -151,7 +154,7 @@ class Verifier:
         self,
         files: Sequence[Path],
         progress: bool = True,
-        warnings: dict[Path, str] | None = None,
+        warnings: dict[Path, tuple[Told, ...]] | None = None,
         each: Callable[[np.ndarray], None] = lambda canvas: None,
     ) -> tuple[np.ndarray, dict[Path, str]]:
         """Embed many image files, cleaned in parallel and held in memory a few at a time.
@@ -162,7 +165,7 @@ class Verifier:
         progress : bool
             Whether to show a progress bar.
         warnings : dict, optional
-            Filled with what is wrong with those that can be used, in words, by file.
+            Filled with what is to be said of those that can be used, by file.
         each : callable, optional
             Called with every canvas that is embedded, in order.
 
@@ -179,12 +182,11 @@ class Verifier:
         told = {} if warnings is None else warnings
 
         def canvases() -> Iterator[np.ndarray]:
-            for file, (canvas, words) in zip(files, read, strict=True):
+            for file, (canvas, problem, found) in zip(files, read, strict=True):
                 if canvas is None:
-                    problems[file] = words
+                    problems[file] = problem
                     continue
-                if words:
-                    told[file] = words
+                told[file] = found
                 each(canvas)
                 yield canvas
 
@@ -312,7 +314,7 @@ class Verifier:
             return float(self.score(references, self.embed(canvas[None]))[0])
 
         warnings = references.warnings + signature.warnings
-        referred = copy or no_verdict(warnings)
+        referred = copy or no_verdict(warning.code for warning in warnings)
         misfits = () if copy else misfit.remarks(references, signature, rule, score, score_of)
         return Comparison(
             decision="referred" if referred else str(rule.decide(score)),
@@ -391,7 +393,7 @@ def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Si
 
 def _cleaned(
     image: np.ndarray, preprocessing: Preprocessing, name: str
-) -> tuple[np.ndarray, np.ndarray, tuple[Removal | scan_faults.Fault, ...]]:
+) -> tuple[np.ndarray, np.ndarray, tuple[Told, ...]]:
     """Field and canvas of an image that can be judged, with what was taken away from it and its
     faults; DeepSignError where it cannot be."""
     try:
@@ -409,16 +411,17 @@ def _cleaned(
     return page.field, canvas, page.removed + tuple(one for one in found if one.code not in told)
 
 
-def _read_file(preprocessing: Preprocessing, file: Path) -> tuple[np.ndarray | None, str]:
-    """A file's canvas and its faults in words; None and why where it cannot be judged."""
+def _read_file(
+    preprocessing: Preprocessing, file: Path
+) -> tuple[np.ndarray | None, str, tuple[Told, ...]]:
+    """A file's canvas, why it cannot be judged where there is none, and what is to be said."""
     try:
         image = open_image(file)
         paged = scan_faults.has_several_pages(image, str(file))
         _, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
     except DeepSignError as error:
-        return None, str(error)
-    found = (scan_faults.SEVERAL_PAGES,) * paged + found
-    return canvas, " ".join(fault.message for fault in found)
+        return None, str(error), ()
+    return canvas, "", (scan_faults.SEVERAL_PAGES,) * paged + found
 
 
 def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
