@@ -33,6 +33,7 @@ from deepsign_utils.study import (
     check_output,
     check_values,
     clear_partial,
+    draws_its_own,
     news_of_images,
     read_study,
     record_images,
@@ -724,7 +725,10 @@ def _parameters(options: argparse.Namespace) -> None:
     values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
-        values["data_root"] = str(expand(options.data).resolve())
+        folder = expand(options.data).resolve()
+        values["data_root"] = str(folder)
+        if draws_its_own(resolve(values)["dataset"]):  # somebody's images are not those
+            values["dataset"] = folder.name
     given = {
         name: read_yaml(value, f"PARAMS: -p {name} {value}") for name, value in options.p
     } | dict(options.r)
@@ -896,7 +900,9 @@ def _publish(options: argparse.Namespace) -> None:
     from deepsign_utils import report
     from deepsign_utils.runs import reproduce
 
+    values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     metrics = report.read_json(Study(options.run_name or options.study).metrics)
+    reproduce.check_recipe(metrics, options.study, resolve(values))
     file = reproduce.publish(metrics, options.study)
     print(f"Published: {file.relative_to(ROOT)}")
 

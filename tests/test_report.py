@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from itertools import pairwise
@@ -12,10 +13,12 @@ import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from conftest import PATIENCE
+from conftest import PATIENCE, ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from deepsign_utils import DeepSignError, report
+from deepsign_utils.report.words import command_for
+from deepsign_utils.study.parameters import read_study, resolve
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 TITLES = ["1 · The data", "2. Pairs", "Records", "The model", "Training", "Error rates"]
@@ -83,7 +86,7 @@ def make_metrics():
         },
         "provenance": {
             "seed": 7,
-            "parameters": {"epochs": 30, "data_root": HOSTILE},
+            "parameters": {"epochs": 30, "start_from": HOSTILE},
             "versions": {"keras": "3.15.0"},
             "threads": {"intra_op": 2},
             "inputs": {"signatures.parquet": "ab12"},
@@ -314,7 +317,35 @@ def test_unreadable_notebook_is_an_error_that_names_the_file(tmp_path, notebooks
 
 
 def test_a_run_under_another_name_is_repeated_from_its_dataset_s_study(summary):
-    assert "make report STUDY=synthetic RUN=trial" in text(summary(study="trial").footer)
+    command = text(summary(study="trial").footer.find("pre"))
+    assert command.startswith("make report STUDY=synthetic RUN=trial")
+
+
+def test_the_command_of_a_study_repeats_it(metrics):
+    # Given runs that differ from their study in parameters, and in the images
+    usual = resolve(read_study(ROOT / "notebooks/studies/synthetic.yaml")) | {"data_root": ""}
+
+    def command(study: str, **changed) -> list[str]:
+        parameters = {**usual, "study": study, **changed}
+        run = {**metrics, "study": study, "dataset": parameters["dataset"]}
+        return shlex.split(command_for({**run, "provenance": {"parameters": parameters}}))
+
+    # then each is told, as make and a shell take it, and nothing else.
+    assert command("synthetic") == ["make", "report", "STUDY=synthetic"]
+    assert command("trial", epochs=3, loss="contrastive", references=[1, 2]) == [
+        *("make", "report", "STUDY=synthetic", "RUN=trial"),
+        "PARAMS=-r loss contrastive -p epochs 3 -y 'references: [1, 2]'",
+    ]
+    assert command("mine", dataset="our own", data_root="our own") == [
+        *("make", "report", "STUDY=synthetic", "DATA=…/our own", "RUN=mine"),
+    ]
+    assert command("mine", dataset="other", data_root="signatures")[-1] == "PARAMS=-r dataset other"
+
+
+def test_one_s_own_images_under_the_default_study_are_not_called_simulated(summary, metrics):
+    kept = metrics["provenance"]["parameters"] | {"data_root": "our_customers"}
+    page = summary(provenance=metrics["provenance"] | {"parameters": kept})
+    assert "simulated" not in text(page.find(class_="limits"))
 
 
 def test_tables_for_the_notebook_say_what_metrics_json_says(metrics):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import Project
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.runs import reproduce
@@ -57,6 +58,20 @@ def published(tmp_path) -> dict:
 ELSEWHERE = {"provenance.processor": "B, x86_64, avx512f"}
 EER = "test.references.1.eer.skilled.value"
 THRESHOLD = "validation.references.1.threshold"
+
+
+def test_only_a_study_s_own_numbers_are_published():
+    usual = {"study": "lab", "dataset": "synthetic", "data_root": "", "epochs": 10}
+    for changed in ({"epochs": 1}, {"data_root": "our_customers"}, {"dataset": "our_customers"}):
+        run = rerun({"provenance.parameters": {**usual, **changed}})
+        (name,) = changed
+        with pytest.raises(DeepSignError, match=f"not the study synthetic: it ran with {name}"):
+            reproduce.check_recipe(run, "synthetic", usual)
+    reproduce.check_recipe(rerun({"provenance.parameters": usual}), "synthetic", usual)
+    # Real images lie where their owner put them
+    real = usual | {"dataset": "cedar"}
+    elsewhere = rerun({"provenance.parameters": {**real, "data_root": "CEDAR"}})
+    reproduce.check_recipe(elsewhere, "cedar", real)
 
 
 def test_times_are_not_published(published):
@@ -191,6 +206,15 @@ def test_what_two_runs_show_is_compared_but_for_pictures_and_times(tmp_path, cha
     assert found == (3, differing)
 
 
+def as_a_study(project: Project, name: str) -> Path:
+    """The tiny study's parameters as a study of that name."""
+    metrics = project.folder / "data/undisturbed/reports/tiny/metrics.json"
+    parameters = json.loads(metrics.read_text())["provenance"]["parameters"]
+    file = project.folder / f"notebooks/studies/{name}.yaml"
+    file.write_text(json.dumps({**parameters, "study": name, "data_root": ""}))
+    return file
+
+
 @pytest.mark.slow
 def test_a_rerun_is_compared_with_the_notebooks_of_the_first_run(tiny_study):
     # given a published run, and another one with the same numbers
@@ -198,6 +222,7 @@ def test_a_rerun_is_compared_with_the_notebooks_of_the_first_run(tiny_study):
     reports = tiny_study.folder / "reports"
     for name in ("first", "again"):
         shutil.copytree(tiny_study.folder / "data/undisturbed/reports/tiny", reports / name)
+    study = as_a_study(tiny_study, "first")
     assert tiny_study.python(*command, "publish", "first").returncode == 0
     # when their notebooks show the same, then that is said
     same = tiny_study.python(*command, "reproduce", "first", "--run", "again")
@@ -212,6 +237,7 @@ def test_a_rerun_is_compared_with_the_notebooks_of_the_first_run(tiny_study):
     assert "02_pairing, cell 02-11: DIFFERS" in other.stdout
     for name in ("first", "again"):
         shutil.rmtree(reports / name)
+    study.unlink()
 
 
 @pytest.mark.slow
@@ -227,16 +253,24 @@ def test_a_finished_run_is_published_and_compared_on_the_command_line(tiny_study
     assert missing.returncode == 1
     assert "make publish STUDY=cedar" in missing.stderr
 
-    assert tiny_study.python(*command, "publish", "cedar", "--run", "again").returncode == 0
-    same = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    # Only a study's own numbers take the place of its published ones
+    refused = tiny_study.python(*command, "publish", "synthetic", "--run", "again")
+    assert refused.returncode == 1
+    assert "The run 'tiny' is not the study synthetic: it ran with" in refused.stderr
+
+    study = as_a_study(tiny_study, "own")
+    published = tiny_study.python(*command, "publish", "own", "--run", "again")
+    assert published.returncode == 0, published.stderr
+    same = tiny_study.python(*command, "reproduce", "own", "--run", "again")
     assert same.returncode == 0, same.stderr
     assert ", 0 within tolerance, 0 not." in same.stdout
 
     other = json.loads(metrics.read_text())
     other["test"]["references"]["1"]["fnmr"]["value"] += 0.5
     again.write_text(json.dumps(other))
-    differs = tiny_study.python(*command, "reproduce", "cedar", "--run", "again")
+    differs = tiny_study.python(*command, "reproduce", "own", "--run", "again")
     assert differs.returncode == 1
     assert "test.references.1.fnmr.value" in differs.stdout
     assert "DIFFERS" in differs.stdout
     again.unlink()
+    study.unlink()

@@ -38,6 +38,7 @@ from deepsign_utils.report.words import (
     write_count,
 )
 from deepsign_utils.study.folders import DEMONSTRATION
+from deepsign_utils.study.parameters import draws_its_own
 
 
 def model_card(metrics: Mapping[str, Any]) -> str:
@@ -157,7 +158,8 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "study": metrics["study"],
         "dataset": metrics.get("dataset") or "not named",
-        "synthetic": "synthetic" in str(metrics.get("dataset")).lower(),
+        "synthetic": draws_its_own(str(metrics.get("dataset")))
+        and draws_its_own(str(parameters.get("data_root") or metrics["dataset"])),
         "encoder": encoder.get("name") or "encoder",
         "weights": write_count(encoder.get("parameters")),
         "whitening": write_count(encoder.get("whitening")),
@@ -187,7 +189,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "flagged": flagged_probes(shortcuts),
         "seen": flagged_probes([row for row in shortcuts if row["stage"] == STAGES["canvas"]]),
         "blind": next((r for r in reversed(shortcuts) if r["probe"] == ALL_PROBES), None),
-        "command": command_for(str(metrics["study"]), str(metrics.get("dataset") or "")),
+        "command": command_for(metrics),
     }
 
 
@@ -234,7 +236,7 @@ def write_demonstration(notebook: Path, metrics: Path, output: Path) -> Path:
         headline_figure=next((f for f in drawn if f["name"] == "headline"), None),
         chapters=chapters,
         provenance=provenance_rows(numbers),
-        command=command_for(numbers["study"], DEMONSTRATION),
+        command=command_for(numbers),
     )
     return write_file(Path(output), html)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ import pandas as pd
 from deepsign_utils.metrics import format_rate
 from deepsign_utils.report.numbers import Interval, as_mapping, is_finite, read_interval
 from deepsign_utils.shortcuts import probe_name
+from deepsign_utils.study.folders import ROOT
+from deepsign_utils.study.parameters import PARAMETERS, draws_its_own, read_study, resolve
 
 ALL_PROBES = "all together"
 STAGES = {"raw": "raw files", "canvas": "cleaned canvas"}
@@ -224,10 +227,40 @@ def write_count(number: Any) -> str:
     return f"{number:,}" if isinstance(number, int) else ""
 
 
-def command_for(study: str, dataset: str) -> str:
-    """A study that is not named like its dataset is a run of the dataset's own study."""
-    run = "" if study == dataset or not dataset else f" RUN={shlex.quote(study)} PARAMS=…"
-    return f"make report STUDY={shlex.quote(dataset or study)}{run}"
+def command_for(metrics: Mapping[str, Any]) -> str:
+    """The command that repeats a study: of the nearest study file, with what it ran with besides.
+
+    That is the study's own file, or else its dataset's, or the default study's.
+    """
+    study, dataset = str(metrics["study"]), str(metrics.get("dataset") or "")
+    used = dict(as_mapping(as_mapping(metrics.get("provenance")).get("parameters")))
+    studies = ROOT / "notebooks" / "studies"
+    known = [name for name in (study, dataset) if name and (studies / f"{name}.yaml").is_file()]
+    base = known[0] if known else str(PARAMETERS["dataset"].default)
+    words = ["make", "report", f"STUDY={base}"]
+    folder = used.pop("data_root", "")
+    if folder:
+        words.append(f"DATA={shlex.quote(f'…/{folder}')}")  # what lies above is not recorded
+    if study != base:
+        words.append(f"RUN={study}")
+    usual = resolve(read_study(studies / f"{base}.yaml"))
+    if folder and draws_its_own(usual["dataset"]):
+        usual["dataset"] = folder
+    changed = [
+        _passed(name, value)
+        for name, value in used.items()
+        if name != "study" and name in usual and value != usual[name]
+    ]
+    if changed:
+        words.append(f"PARAMS={shlex.quote(' '.join(changed))}")
+    return " ".join(words)
+
+
+def _passed(name: str, value: Any) -> str:
+    """A parameter as papermill takes it: a number by -p, a text by -r, any other as YAML by -y."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return f"-{'r' if isinstance(value, str) else 'p'} {name} {shlex.quote(str(value))}"
+    return f"-y {shlex.quote(f'{name}: {json.dumps(value, ensure_ascii=False)}')}"
 
 
 def error_table(results: Mapping[str, Any]) -> pd.DataFrame:

@@ -219,8 +219,8 @@ def in_words(found: dict[str, Any]) -> str:
     )
     if found["referred"]:
         head.append(
-            f"{100 * found['referred']:.1f} % of the images would send every comparison to a person "
-            "(a stamp lies across the signature); they are counted here by their scores."
+            f"{100 * found['referred']:.1f} % of the images would send every comparison to a "
+            "person (a stamp lies across the signature); they are counted here by their scores."
         )
     return "\n".join([*head, "", *lines, "", *_coverage_in_words(found["coverage"])])
 

@@ -15,6 +15,7 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.report import read_notebook
 from deepsign_utils.study.artefacts import write_json
 from deepsign_utils.study.folders import ROOT
+from deepsign_utils.study.parameters import draws_its_own
 
 EXPECTED = ROOT / "notebooks" / "studies" / "expected"
 TIMED = "timed"  # tag of cells that show how long something took
@@ -74,6 +75,36 @@ class Comparison(NamedTuple):
         within = len(self.differences) - wrong
         lines.append(f"{equal} of {self.numbers} equal, {within} within tolerance, {wrong} not.")
         return lines
+
+
+def check_recipe(metrics: Mapping[str, Any], study: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a run with other parameters, or other images, than its study's.
+
+    Parameters
+    ----------
+    metrics
+        Content of its metrics.json.
+    study
+        The study whose numbers these are to be.
+    parameters
+        The study's own, resolved.
+
+    Raises
+    ------
+    DeepSignError
+        If they differ; the message names the first.
+    """
+    used = metrics["provenance"]["parameters"]
+    drawn = draws_its_own(parameters["dataset"])
+    # Where the images of other studies lie is everybody's own business.
+    free = {"study"} if drawn else {"study", "data_root"}
+    for name in used.keys() - free:
+        if used[name] != parameters[name]:
+            raise DeepSignError(
+                f"The run '{metrics['study']}' is not the study {study}: it ran with {name} "
+                f"{used[name]!r}, the study has {parameters[name]!r}. Only the study's own numbers "
+                f"are published: `make publish STUDY={study}`."
+            )
 
 
 def publish(metrics: Mapping[str, Any], study: str, folder: Path = EXPECTED) -> Path:

@@ -51,6 +51,7 @@ from deepsign_utils.study.parameters import (
     PARAMETERS,
     check_names,
     check_values,
+    draws_its_own,
     read_study,
     resolve,
 )
@@ -240,8 +241,7 @@ def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path
     dataset = study.get("dataset", PARAMETERS["dataset"].default)
     own = study.get("data_root") or f"data/raw/{dataset}"
     images = ROOT / Path(given or own).expanduser()
-    draws_its_own = dataset.startswith("synthetic")
-    if not images.is_dir() and (given or not draws_its_own):
+    if not images.is_dir() and (given or not draws_its_own(dataset)):
         raise DeepSignError(
             f"{file}: the images of the study '{name}' are missing: there is no folder {images}. "
             f"Put them there, or name their folder: 'data: {{{name}: <folder>}}'."

@@ -237,6 +237,11 @@ def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
 
 
+def draws_its_own(dataset: str) -> bool:
+    """Whether DeepSign draws the images of a dataset of this name itself."""
+    return dataset.startswith("synthetic")
+
+
 def notebook_parameters(notebook: Path) -> list[str]:
     """Names in the notebook's cell tagged ``parameters``, in order."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

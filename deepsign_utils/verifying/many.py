@@ -326,10 +326,7 @@ def _embedded(
     told: dict[Path, tuple[Told, ...]] = {}
     rows, problems = verifier.embed_files(new, False, told)
     usable = (file for file in new if file not in problems)
-    made = {
-        keys[file]: _Embedding(row, told[file])
-        for file, row in zip(usable, rows, strict=True)
-    }
+    made = {keys[file]: _Embedding(row, told[file]) for file, row in zip(usable, rows, strict=True)}
     found = {
         file: made[key] if key in made else _embeddings.pop(key)
         for file, key in keys.items()
