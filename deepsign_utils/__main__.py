@@ -737,6 +737,10 @@ def _parameters(options: argparse.Namespace) -> None:
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
+    if "study" in given:
+        raise DeepSignError(
+            f"PARAMS sets 'study', which names the folders: make report RUN={given['study']}"
+        )
     values |= check_values(given, "PARAMS")
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS

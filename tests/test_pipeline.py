@@ -52,7 +52,7 @@ class TestWhatComesOut:
 
     def test_metrics_in_their_fixed_form(self, tiny_study):
         metrics = json.loads((tiny_study.folder / "reports/tiny/metrics.json").read_text())
-        assert (metrics["study"], metrics["dataset"], metrics["seed"]) == ("tiny", "synthetic", 0)
+        assert (metrics["study"], metrics["dataset"], metrics["seed"]) == ("tiny", "tiny", 0)
         assert metrics["encoder"] == {
             "name": "lightweight_encoder",
             "parameters": 304672,
@@ -333,6 +333,10 @@ class TestWhatGoesWrong:
 
     def test_a_value_of_the_wrong_type(self, project):
         assert "'epochs' is 'many'" in self.refused(project, "report", "PARAMS=-p epochs many")
+
+    def test_a_study_s_name_among_its_parameters(self, project):
+        text = self.refused(project, "report", "PARAMS=-p study mine")
+        assert "PARAMS sets 'study', which names the folders: make report RUN=mine" in text
 
     @pytest.mark.parametrize("parameters", ["-p epochs '[3'", "-y 'epochs: ['"])
     def test_a_value_that_is_no_yaml(self, project, parameters):

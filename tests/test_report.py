@@ -321,6 +321,15 @@ def test_a_run_under_another_name_is_repeated_from_its_dataset_s_study(summary):
     assert command.startswith("make report STUDY=synthetic RUN=trial")
 
 
+@pytest.mark.parametrize(("eer", "scale"), [(0.3, "50 %"), (0.62, "100 %")])
+def test_no_bar_is_cut_off_at_the_end_of_its_scale(summary, metrics, eer, scale):
+    metrics["test"]["references"]["1"] = rates(eer) | {"fnmr": interval(0.05)}
+    page = summary(test=metrics["test"])
+    assert f"on a scale from 0 to {scale};" in text(page.find(class_="key"))
+    for span in page.select(".tiles .span"):
+        assert 0 < float(span["x"]) + float(span["width"]) < 100
+
+
 def test_the_command_of_a_study_repeats_it(metrics):
     # Given runs that differ from their study in parameters, and in the images
     usual = resolve(read_study(ROOT / "notebooks/studies/synthetic.yaml")) | {"data_root": ""}

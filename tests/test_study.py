@@ -130,6 +130,7 @@ def test_every_default_is_a_valid_value():
         ("references", [], "a list"),
         ("references", [1, "five"], "a list"),
         ("references", [0, 5], "1 or more"),
+        ("references", [5, 5], "each once"),
         ("test_writers", 1.5, "a share"),
         ("test_writers", "seven", "a share"),
         ("test_writers", "0/5", "a part such as"),
@@ -487,6 +488,46 @@ class TestANotebooksParameters:
     def test_a_cell_that_was_not_run_is_told(self):
         with pytest.raises(DeepSignError, match="'seed' is not set: run the cell"):
             open_study({"study": "x"}, "02_pairing")
+
+
+class TestProvenance:
+    @pytest.fixture
+    def this(self, tmp_path, monkeypatch):
+        """A study whose chapters have run, all with the same values."""
+        monkeypatch.setattr(folders, "ROOT", tmp_path)
+        this = Study("mine")
+        write_artefact(this.signatures, pd.DataFrame({"path": ["a.png"], "sha256": ["00"]}))
+        for chapter in CHAPTERS:
+            write_artefact(
+                this.used_parameters / f"{chapter}.json",
+                {"study": "mine", "seed": 0, "data_root": "/home/anna/mine"},
+            )
+        return this
+
+    def parameters(self, this):
+        return study.provenance(this, {}, {}, {}, {})["parameters"]
+
+    def test_what_chapters_ran_with_is_recorded_without_where_the_images_lie(self, this):
+        assert self.parameters(this) == {"study": "mine", "seed": 0, "data_root": "mine"}
+
+    def test_chapters_run_by_hand_with_different_values_are_told_apart(self, this):
+        write_artefact(
+            this.used_parameters / "06_evaluation.json",
+            {"study": "mine", "seed": 7, "data_root": "/home/anna/mine"},
+        )
+        told = self.parameters(this)
+        made = [chapter for chapter in CHAPTERS[:-1] if chapter != "04_model"]
+        assert told["study"] == "mine"
+        assert told["seed"] == {**dict.fromkeys(made, 0), "06_evaluation": 7}
+
+    def test_the_chapter_that_hands_nothing_on_may_be_passed_over(self, this):
+        (this.used_parameters / "04_model.json").unlink()
+        assert self.parameters(this)["seed"] == 0
+
+    def test_another_chapter_of_which_nothing_is_known_is_named(self, this):
+        (this.used_parameters / "05_training.json").unlink()
+        with pytest.raises(DeepSignError, match=r"What 05_training\.ipynb ran with .* run it again"):
+            self.parameters(this)
 
 
 class TestWhatAStepIsMadeOf:

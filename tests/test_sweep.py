@@ -134,6 +134,7 @@ class TestTheGrid:
         ("wrong", "said"),
         [
             ("studies: [cedr]", "no study file"),
+            ("studies: [shortcut_demo]", "has no settings to compare"),
             ("studies: []", "one or more"),
             ("seeds: [0]", "studies is None"),
             ("studies: [cedar]\nseeds: [0, 0]", "twice"),

@@ -147,6 +147,8 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
     rows = reference_rows(results_of(metrics))
     shortcuts = shortcut_rows(metrics.get("shortcuts"))
     test, encoder = metrics["test"], as_mapping(metrics.get("encoder"))
+    head = tiles(rows[0])
+    ends = [end for one in head if one["interval"] for end in one["interval"].values()]
     writers = test.get("writers") if isinstance(test.get("writers"), int) else None
     pairs = [
         f"{write_count(n)} {kind}"
@@ -178,7 +180,8 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "answer": answer(metrics),
         "references": rows,
         "coverage": coverage_rows(as_mapping(as_mapping(metrics.get("test")).get("coverage"))),
-        "tiles": tiles(rows[0]),
+        "tiles": head,
+        "bars_to": 1.0 if any(end > 0.5 for end in ends if end is not None) else 0.5,
         "enrolled": ", ".join(
             [f"With {plural(rows[0]['references'], 'reference')} per comparison"]
             + ([plural(writers, "test writer")] if writers else [])

@@ -233,7 +233,9 @@ def command_for(metrics: Mapping[str, Any]) -> str:
     That is the study's own file, or else its dataset's, or the default study's.
     """
     study, dataset = str(metrics["study"]), str(metrics.get("dataset") or "")
-    used = dict(as_mapping(as_mapping(metrics.get("provenance")).get("parameters")))
+    recorded = as_mapping(as_mapping(metrics.get("provenance")).get("parameters"))
+    # No command repeats chapters that ran with different values: the provenance lists them.
+    used = {name: value for name, value in recorded.items() if not isinstance(value, dict)}
     studies = ROOT / "notebooks" / "studies"
     known = [name for name in (study, dataset) if name and (studies / f"{name}.yaml").is_file()]
     base = known[0] if known else str(PARAMETERS["dataset"].default)

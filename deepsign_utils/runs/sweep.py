@@ -46,7 +46,7 @@ from deepsign_utils.study.artefacts import (
     write_json,
 )
 from deepsign_utils.study.cluster import connected
-from deepsign_utils.study.folders import CHAPTERS, ROOT
+from deepsign_utils.study.folders import CHAPTERS, DEMONSTRATION, ROOT
 from deepsign_utils.study.parameters import (
     PARAMETERS,
     check_names,
@@ -164,6 +164,11 @@ def read_sweep(file: Path) -> Sweep:
         [{"test_writers": f"{part + 1}/{folds}"} for part in range(folds)] if folds > 1 else [{}]
     )
     runs = []
+    if DEMONSTRATION in names:
+        raise DeepSignError(
+            f"{file}: the study '{DEMONSTRATION}' is one notebook that chooses nothing, and has no "
+            "settings to compare. Leave it out."
+        )
     for name in names:
         folder = ROOT / "notebooks" / "studies"
         study = read_study(folder / f"{name}.yaml")

@@ -34,6 +34,7 @@ CHAPTERS = (
     "06_evaluation",
 )
 
+LOOKED_AT = "04_model"  # the chapter that hands nothing on
 DEMONSTRATION = "shortcut_demo"  # a study that is one notebook of this name
 
 

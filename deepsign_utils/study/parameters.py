@@ -56,6 +56,7 @@ class Parameter:
                 value = _unpacked(value)
                 valid = isinstance(value, list | tuple) and bool(value)
                 valid = valid and all(type(item) is int for item in value)
+                valid = valid and len({*value}) == len(value)
                 value = list(value) if valid else value
             case "object":
                 value, valid = _share_part_or_writers(_unpacked(value))
@@ -86,7 +87,7 @@ _IN_WORDS = {
     "int": "a whole number",
     "float": "a number",
     "str": "a text",
-    "list": "a list of whole numbers, such as [1, 5, 10]",
+    "list": "a list of whole numbers, each once, such as [1, 5, 10]",
     "object": "a share between 0 and 1, a part such as '2/5', or a list of writers, in quotes "
     "where a name may be taken for a number or another value: ['1.10', 'null']",
 }

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from deepsign_utils import DeepSignError, __version__
 from deepsign_utils.study.artefacts import digest, read_artefact, write_artefact
-from deepsign_utils.study.folders import CHAPTERS, ROOT, Study
+from deepsign_utils.study.folders import CHAPTERS, LOOKED_AT, ROOT, Study
 from deepsign_utils.study.images import hash_of_images
 from deepsign_utils.study.parameters import (
     PARAMETERS,
@@ -89,19 +89,19 @@ def provenance(
         Keras's backend, data format and precision.
     chapters
         The notebooks that the study is made of.
+
+    Raises
+    ------
+    DeepSignError
+        If it is not known what one of them ran with.
     """
-    used: dict[str, Any] = {}
-    for chapter in chapters:
-        used |= read_artefact(study.used_parameters / f"{chapter}.json")
-    # Where the images lie is this machine's business; what they are is in the hashes.
-    used["data_root"] = Path(used["data_root"]).name
     packages = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
     from importlib import metadata
 
     versions = {"deepsign": __version__, "python": platform.python_version()}
     return {
         "seed": study.seed,
-        "parameters": {name: used[name] for name in PARAMETERS if name in used},
+        "parameters": _used_parameters(study, chapters),
         "versions": versions | {name: metadata.version(name) for name in packages},
         "threads": dict(threads),
         "arithmetic": dict(arithmetic),
@@ -110,6 +110,32 @@ def provenance(
         "inputs": {name: digest(file) for name, file in inputs.items()},
         "seconds": dict(seconds),
     }
+
+
+def _used_parameters(study: Study, chapters: Sequence[str]) -> dict[str, Any]:
+    """What chapters ran with; where two ran with different values, each one's by its name."""
+    by_chapter: dict[str, dict[str, Any]] = {}
+    for chapter in chapters:
+        if chapter == LOOKED_AT:
+            continue
+        file = study.used_parameters / f"{chapter}.json"
+        if not file.exists():
+            raise DeepSignError(
+                f"What {chapter}.ipynb ran with is not recorded for the study '{study.name}' "
+                f"({file} is missing): run it again."
+            )
+        by_chapter[chapter] = read_artefact(file)
+    for one in by_chapter.values():
+        if "data_root" in one:
+            # Where the images lie is this machine's business; what they are is in the hashes.
+            one["data_root"] = Path(one["data_root"]).name
+    used: dict[str, Any] = {}
+    for name in PARAMETERS:
+        of = {chapter: one[name] for chapter, one in by_chapter.items() if name in one}
+        values = list(of.values())
+        if values:
+            used[name] = values[0] if all(value == values[0] for value in values) else of
+    return used
 
 
 def processor() -> str:

@@ -192,7 +192,7 @@ def test_damaged_artefacts_are_named_one_after_the_other_then_made_again(
     # given files of four chapters: a bit flipped, cut short, emptied, of another study
     built, reports = project.folder / "data/built/tiny", project.folder / "reports/tiny"
     damaged = [built / "split.parquet", built / "audit_raw/features.parquet"]
-    damaged += [reports / "history.csv", built / "used_parameters/04_model.json"]
+    damaged += [reports / "history.csv", built / "used_parameters/03_tfrecord.json"]
     one, two, _, four = (file.read_bytes() for file in damaged)
     contents = [one[:50] + bytes([one[50] ^ 1]) + one[51:], two[:-9], b"", four.replace(b"0", b"1")]
     for file, content in zip(damaged, contents, strict=True):
@@ -207,7 +207,7 @@ def test_damaged_artefacts_are_named_one_after_the_other_then_made_again(
     assert named == damaged
     # and everything is as it was
     again = listing(built) | listing(reports)
-    kept = [name for name in whole if name.endswith((".parquet", ".csv", "_model.json"))]
+    kept = [name for name in whole if name.endswith((".parquet", ".csv", "_tfrecord.json"))]
     assert {name: again[name] for name in kept} == {name: whole[name] for name in kept}
     # given a damaged metrics.json, which the report alone reads
     (reports / "metrics.json").write_text("{")
