@@ -12,6 +12,7 @@ import io
 import os
 import posixpath
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -82,7 +83,8 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             raise DeepSignError(
                 f"{where}: kind must be genuine or forgery, not {row['kind']!r}{hint}"
             )
-        if not row["writer"].strip():
+        writer = _name(row["writer"])
+        if not writer:
             raise DeepSignError(f"{where}: the writer is missing")
         if not row["path"].strip():
             raise DeepSignError(f"{where}: the path is missing")
@@ -92,7 +94,7 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             missing.append(path)
         if path in told:
             raise DeepSignError(f"{where}: {row['path']!r} is listed twice")
-        told[path] = Told(row["writer"].strip(), kind, row.get("forger", "").strip() or None)
+        told[path] = Told(writer, kind, _name(row.get("forger", "")) or None)
     told |= dict.fromkeys(missing, Told(problem="missing"))
     if len(missing) > len(told) / 2:
         raise DeepSignError(
@@ -102,6 +104,11 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
     if not told:
         raise DeepSignError(f"{file} lists no images")
     return told
+
+
+def _name(text: str) -> str:
+    """A person's name in one spelling: composed letters, and single plain spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def kind_of(text: str) -> str | None:
@@ -150,8 +157,10 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
     Raises
     ------
     DeepSignError
-        If it cannot be read, lacks a column, or a row has more or fewer values than the header.
+        If it cannot be read, lacks a column, or a row has more or fewer values than the header;
+        empty ones at the end do not count.
     """
+    line = 0
     try:
         text = _decoded(file.read_bytes())
         first, _, rest = text.partition("\n")
@@ -160,10 +169,13 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         else:
             skipped = 0
         reader, header = _dialect(text, columns)
+        header = _without_empty_end(header, 0)
         if why := _lacking(header, columns):
             raise DeepSignError(f"{utf8(str(file))} {why}")
-        for row in reader:
+        line = reader.line_num + skipped
+        for read in reader:
             line = reader.line_num + skipped
+            row = _without_empty_end(read, len(header))
             if any(cell.strip() for cell in row) and len(row) != len(header):
                 raise DeepSignError(
                     f"{utf8(str(file))}, line {line}: {len(row)} values for "
@@ -172,11 +184,22 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
             if any(cell.strip() for cell in row):
                 yield line, dict(zip(header, row, strict=True))
     except csv.Error as error:
-        raise DeepSignError(f"{utf8(str(file))} cannot be read as CSV: {error}") from error
+        # Of a quote that is never closed, only where it may begin is known.
+        raise DeepSignError(
+            f"{utf8(str(file))} cannot be read as CSV from line {line + 1} on: {error}"
+        ) from error
     except OSError as error:
         raise DeepSignError(
             f"{utf8(str(file))} cannot be read: {error.strerror or error}"
         ) from error
+
+
+def _without_empty_end(cells: list[str], least: int) -> list[str]:
+    """Cells without the empty ones at their end, which spreadsheets leave, down to so many."""
+    end = len(cells)
+    while end > least and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
 
 
 def _decoded(content: bytes) -> str:

@@ -221,6 +221,18 @@ def test_manifest_wins_and_is_tolerant_of_case_and_synonyms(tmp_path):
     assert pd.isna(signatures["forger"][3])
 
 
+def test_manifest_is_read_as_a_spreadsheet_leaves_it(tmp_path):
+    # Given empty columns at the end, and one name spelt with other spaces and accents
+    rows = [
+        "path,writer,kind,,",
+        "2/2_0.png,Zoe\u0301 B,genuine,,",
+        "2/2_1.png,Zo\u00e9\u00a0 B,genuine",
+    ]
+    manifest(idcar(tmp_path), "\n".join([*rows, "2_forg/f0.png, Zo\u00e9 B,forgery,,,"]))
+    signatures, _ = read(tmp_path)
+    assert signatures["writer"].tolist() == ["Zo\u00e9 B"] * 3
+
+
 def test_named_layout_overrides_the_manifest(tmp_path):
     root = manifest(idcar(tmp_path), "path,writer,kind\n2/2_0.png,x,genuine\n")
     assert find_layout(root, "idcar").name == "idcar"
@@ -249,7 +261,9 @@ def test_nested_manifest_is_relative_to_its_own_folder(tmp_path):
         ("path,writer,kind\na.png,x,genuine\n./a.png,y,genuine\n", "utf-8", "listed twice"),
         ("path,writer,kind\na.png,x,0\n", "utf-8", "0 and 1 mean opposite things"),
         ("path,writer,kind,unsure\na.png,x,genuine,kind?\n", "utf-8", "1 rows as unsure"),
-        ('path,writer,kind\n"a.png,x,genuine\n', "utf-8", "cannot be read as CSV"),
+        ('path,writer,kind\n"a.png,x,genuine\n', "utf-8", "cannot be read as CSV from line 2 on"),
+        ("path,writer,kind\na.png,x,genuine,why\n", "utf-8", "line 2: 4 values for 3 columns"),
+        ("path,,writer,,kind\n", "utf-8", "several called ''"),
         ("path,writer,kind\n../secret.png,x,genuine\n", "utf-8", "outside"),
         ("path,writer,kind\n/etc/hostname,x,genuine\n", "utf-8", "outside"),
         ("path,writer,kind\na\0.png,x,genuine\n", "utf-8", "manifest.csv"),

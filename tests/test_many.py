@@ -118,6 +118,17 @@ def test_pairs_are_judged_as_one_by_one(folder: Path, tmp_path: Path) -> None:
         assert row.decision == expected.decision
 
 
+def test_a_table_from_windows_names_its_files_with_backslashes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(2):
+        signature(1, n, 6).save(tmp_path / "in" / f"{n}.png")
+    (tmp_path / "pairs.csv").write_text("left,right,\nin\\0.png,in\\1.png,\n")
+    output = tmp_path / "judged.csv"
+    decisions, problems = many.compare_pairs(model_folder(), tmp_path / "pairs.csv", output)
+    assert (sum(decisions.values()), decisions[""], problems) == (1, 0, [])
+    assert pd.read_csv(output)["left"].tolist() == ["in\\0.png"]
+
+
 def test_a_cluster_embeds_the_same(folder: Path, tmp_path: Path) -> None:
     with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
         embed(folder, tmp_path / "far.npz", scheduler=cluster.scheduler_address, block=BLOCK)

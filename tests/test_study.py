@@ -526,7 +526,9 @@ class TestProvenance:
 
     def test_another_chapter_of_which_nothing_is_known_is_named(self, this):
         (this.used_parameters / "05_training.json").unlink()
-        with pytest.raises(DeepSignError, match=r"What 05_training\.ipynb ran with .* run it again"):
+        with pytest.raises(
+            DeepSignError, match=r"What 05_training\.ipynb ran with .* run it again"
+        ):
             self.parameters(this)
 
 

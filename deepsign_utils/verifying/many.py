@@ -160,6 +160,12 @@ def _numbered_pairs(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DeepSignError(f"{file} lists no pairs below its first line.")
 
 
+def _file(folder: Path, written: str) -> Path:
+    """The image that a table names, with either slash."""
+    file = folder / written
+    return file if "\\" not in written or file.exists() else folder / written.replace("\\", "/")
+
+
 def _incomplete(row: dict[str, str]) -> str:
     """Which image a pair lacks, in words; empty where it has both."""
     return next((f"the column {side} is empty" for side in _SIDES if not row[side].strip()), "")
@@ -215,7 +221,7 @@ def compare_pairs(
         rows += 1
         if why := _incomplete(row):
             problems[f"{pairs}, line {line}: {why}"] = None
-        if written and written in [(folder / row[side]).resolve() for side in _SIDES]:
+        if written and written in [_file(folder, row[side]).resolve() for side in _SIDES]:
             raise DeepSignError(
                 f"The output {output} is an input and would be overwritten: name another."
             )
@@ -239,7 +245,7 @@ def _judge_block(
 ) -> Table:
     verifier = _verifier(model)
     rule = verifier.scoring.rule(threshold, 1)
-    left, right = ([folder / row[side] for row in rows] for side in _SIDES)
+    left, right = ([_file(folder, row[side]) for row in rows] for side in _SIDES)
     incomplete = [_incomplete(row) for row in rows]
     with tempfile.TemporaryDirectory(prefix="deepsign-") as scratch:
         whole = [not text for text in incomplete]
