@@ -110,8 +110,9 @@ def _about(name: str) -> dict[str, Any]:
     at_home = Study(name, used["dataset"], used["data_root"], used["seed"])
     if images_are_newer(at_home):
         raise DeepSignError(
-            f"The images of the study '{name}' in {at_home.data_root} changed since its "
-            "report was made: make it again, or leave the study out."
+            f"The report of the study '{name}' was finished with other images than it has now: "
+            f"those in {at_home.data_root} changed, or a report of others was begun. Make it "
+            "again, or leave the study out."
         )
     return {
         "images": hash_of_images(read_artefact(study.signatures)),
