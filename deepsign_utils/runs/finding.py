@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map, progress_bar
@@ -27,7 +27,9 @@ from deepsign_utils.verifying import find_signatures as finding
 from deepsign_utils.verifying.find_signatures import Box, Models, Trees, overlap
 
 _TREES, _LEAVES = 200, 32  # of a model
-_GOOD = 0.6  # overlap with a signature, from which a group is taken for it in training
+_GOOD = 0.6  # overlap with a signature, from which a group is taken for it in training,
+_THERE = 0.3  # and from which there is one at all
+_THRESHOLD = 0.6  # chosen on pages in fonts that neither training nor `measure` used
 _NEGATIVES = 250  # pieces of a page that are no signature's, at most
 
 
@@ -63,14 +65,18 @@ def example(page: np.ndarray, boxes: Sequence[Box]) -> Example | None:
     return Example(np.packbits(ink.lines), ink.lines.shape, pieces, truth, labels)
 
 
+_Model = TypeVar("_Model", HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+
+
 def _boosted(
     features: np.ndarray,
     labels: np.ndarray,
     seed: int,
     trees: int = _TREES,
     leaves: int = _LEAVES,
-) -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(
+    kind: type[_Model] = HistGradientBoostingClassifier,
+) -> _Model:
+    return kind(
         max_iter=trees,
         learning_rate=0.1,
         max_leaf_nodes=leaves,
@@ -80,7 +86,7 @@ def _boosted(
     ).fit(features, labels)
 
 
-def _plain(model: HistGradientBoostingClassifier) -> Trees:
+def _plain(model: _Model) -> Trees:
     """A model's trees as plain numbers."""
     nodes, roots, start = [], [], 0
     for (tree,) in model._predictors:
@@ -108,54 +114,64 @@ def _plain(model: HistGradientBoostingClassifier) -> Trees:
         right.astype(int),
         value.astype(float),
         np.array(roots),
-        float(model._baseline_prediction.ravel()[0]),
+        float(np.ravel(model._baseline_prediction)[0]),
     )
 
 
-def _sampled(
-    examples: Sequence[Example], features: Sequence[np.ndarray], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces to learn from, and whether each is a signature's."""
-    rows, labels = [], []
-    for one, table in zip(examples, features, strict=True):
-        negative = np.flatnonzero(~one.labels)
-        if len(negative) > _NEGATIVES:
-            # Large pieces are rarer, and those that are mistaken.
-            weight = one.pieces.area[negative] ** 0.5
-            negative = rng.choice(negative, _NEGATIVES, False, weight / weight.sum())
-        chosen = np.concatenate([np.flatnonzero(one.labels), negative])
-        rows.append(table[chosen])
-        labels.append(one.labels[chosen])
-    return np.concatenate(rows), np.concatenate(labels)
+def _taught_rows(one: Example, rng: np.random.Generator) -> np.ndarray:
+    """Pieces of a page to learn from: all of the signatures', and some of the others."""
+    negative = np.flatnonzero(~one.labels)
+    if len(negative) > _NEGATIVES:
+        # Large pieces are rarer, and those that are mistaken.
+        weight = one.pieces.area[negative] ** 0.5
+        negative = rng.choice(negative, _NEGATIVES, False, weight / weight.sum())
+    return np.concatenate([np.flatnonzero(one.labels), negative])
 
 
 def _crossed(
-    examples: Sequence[Example],
-    features: Sequence[np.ndarray],
+    tables: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    taught: Sequence[np.ndarray],
     rng: np.random.Generator,
     seed: int,
 ) -> tuple[Trees, list[np.ndarray]]:
-    """Trees learnt from all pieces, and what each page's get from trees that did not see it."""
-    judged: list[np.ndarray] = [np.empty(0)] * len(examples)
-    halves = np.array_split(rng.permutation(len(examples)), 2)
-    for learnt, other in (halves, halves[::-1]):
-        table, labels = _sampled(
-            [examples[page] for page in learnt], [features[page] for page in learnt], rng
-        )
-        model = _boosted(table, labels, seed)
+    """Trees learnt from all pages, and what each page's rows get from trees that did not see it.
+
+    `tables` describe the rows of each page, `labels` say which are a signature's, and `taught`
+    which are learnt from.
+    """
+
+    def learnt(pages: Iterable[int]) -> HistGradientBoostingClassifier:
+        rows = [(tables[page][taught[page]], labels[page][taught[page]]) for page in pages]
+        features, answers = (np.concatenate(part) for part in zip(*rows, strict=True))
+        return _boosted(features, answers, seed)
+
+    judged: list[np.ndarray] = [np.empty(0)] * len(tables)
+    halves = np.array_split(rng.permutation(len(tables)), 2)
+    for half, other in (halves, halves[::-1]):
+        model = learnt(half)
         for page in other:
-            judged[page] = model.predict_proba(features[page])[:, 1]
-    return _plain(_boosted(*_sampled(examples, features, rng), seed)), judged
+            judged[page] = model.predict_proba(tables[page])[:, 1]
+    return _plain(learnt(range(len(tables)))), judged
 
 
-def _group_samples(one: Example, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Groups of a page, and how far each overlaps a signature."""
+class _Groups(NamedTuple):
+    """Groups of a page: their description, boxes, and how far each overlaps a signature."""
+
+    features: np.ndarray
+    boxes: np.ndarray
+    best: np.ndarray
+
+
+def _groups_of(page: tuple[Example, np.ndarray]) -> _Groups | None:
+    one, likely = page
     groups = finding._groups(one.pieces, likely)
     if not groups:
         return None
-    boxes = (tuple(finding._box_of(one.pieces.boxes[members])) for members in groups)
+    boxes = np.array([finding._box_of(one.pieces.boxes[members]) for members in groups])
     best = [max((overlap(box, true) for true in one.boxes), default=0.0) for box in boxes]
-    return finding._group_features(one.lines, one.pieces, likely, groups), np.array(best)
+    features = finding._group_features(one.lines, one.pieces, likely, groups)
+    return _Groups(features, boxes, np.array(best))
 
 
 def train(examples: Sequence[Example], seed: int) -> Models:
@@ -164,14 +180,32 @@ def train(examples: Sequence[Example], seed: int) -> Models:
     Each model learns from what the one before says of pages that it did not learn from.
     """
     rng = np.random.default_rng(seed)
-    pieces, alone = _crossed(examples, [one.pieces.features for one in examples], rng, seed)
+    labels = [one.labels for one in examples]
+    taught = [_taught_rows(one, rng) for one in examples]
+    pieces, alone = _crossed([one.pieces.features for one in examples], labels, taught, rng, seed)
     among = [
         finding.in_context(one.pieces, likely) for one, likely in zip(examples, alone, strict=True)
     ]
-    context, likely = _crossed(examples, among, rng, seed)
-    found = [sample for sample in map(_group_samples, examples, likely) if sample is not None]
-    features, best = (np.concatenate(part) for part in zip(*found, strict=True))
-    return Models(pieces, context, _plain(_boosted(features, best >= _GOOD, seed)), 0.5)
+    context, likely = _crossed(among, labels, taught, rng, seed)
+    pages = list(zip(examples, likely, strict=True))
+    found = [one for one in ordered_map(_groups_of, pages, description="grouping") if one]
+    groups, alone = _crossed(
+        [one.features for one in found],
+        [one.best >= _GOOD for one in found],
+        [np.arange(len(one.best)) for one in found],
+        rng,
+        seed,
+    )
+    table = np.concatenate(
+        [
+            np.column_stack([one.features, finding.among_groups(one.boxes, judged)])
+            for one, judged in zip(found, alone, strict=True)
+        ]
+    )
+    best = np.concatenate([one.best for one in found])
+    present = _plain(_boosted(table, best >= _THERE, seed))
+    fit = _plain(_boosted(table, best, seed, kind=HistGradientBoostingRegressor))
+    return Models(pieces, context, groups, present, fit, _THRESHOLD)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -273,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: see the module."""
     parser = argparse.ArgumentParser(prog="python -m deepsign_utils.runs.finding")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, pages, seed in (("train", 2400, 12), ("measure", 500, 2)):
+    for name, pages, seed in (("train", 5000, 12), ("measure", 500, 2)):
         command = commands.add_parser(name)
         command.add_argument("--pages", type=int, default=pages, help="default: %(default)s")
         command.add_argument("--seed", type=int, default=seed, help="default: %(default)s")
@@ -294,10 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def to_json(models: Models) -> str:
     """The models as `find_signatures.json` holds them."""
     values = {
-        "threshold": models.threshold,
-        "pieces": models.pieces.to_dict(),
-        "context": models.context.to_dict(),
-        "groups": models.groups.to_dict(),
+        name: one.to_dict() if isinstance(one, Trees) else one
+        for name, one in models._asdict().items()
     }
     return json.dumps(values) + "\n"
 

@@ -4,9 +4,11 @@ Ink is told from paper, ruled lines and boxes are taken away, and what remains f
 pieces. Each piece is described by its size against the page's text, its strokes, its colour and its
 neighbours, and once more by how much these look like a signature; pieces that may belong to one are
 joined into groups at several distances, and each group is described in turn, together with what
-stands around it. Three models of boosted trees, stored as plain numbers in `find_signatures.json`,
-say how much pieces, pieces among their neighbours, and groups look like signatures. They were
-trained on composed pages (`synthetic/pages.py`); `runs/finding.py` does it again.
+stands around it, and once more by how it lies to other groups that look like a signature. Five
+models of boosted trees, stored as plain numbers in `find_signatures.json`, say how much pieces,
+pieces among their neighbours, and groups look like signatures, how likely a signature is where a
+group among the others lies, and how far their boxes overlap. They were trained on composed pages
+(`synthetic/pages.py`); `runs/finding.py` does it again.
 """
 
 from __future__ import annotations
@@ -570,6 +572,54 @@ def _group_features(
     return np.array(rows, np.float32)
 
 
+def among_groups(boxes: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """How groups lie to others that look like a signature: float32 (n, 16).
+
+    Parameters
+    ----------
+    boxes : float (n, 4)
+    alone : float (n,)
+        How much each looks like a signature, judged alone.
+    """
+    count = len(boxes)
+    low = np.maximum(boxes[:, None, :2], boxes[:, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    overlaps = shared / np.maximum(area[:, None] + area - shared, 1e-9)
+    within = shared / np.maximum(area[:, None], 1e-9) > 0.8  # a row's group in a column's
+    larger = area > area[:, None]
+    others = ~np.eye(count, dtype=bool)
+    apart = shared == 0
+    surer = alone > alone[:, None]
+
+    def surest(where: np.ndarray) -> np.ndarray:
+        return np.where(where, alone, 0).max(axis=1)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return weights @ alone / np.maximum(weights.sum(axis=1), 1e-9)
+
+    best = np.where(overlaps > 0.1, alone, -1).argmax(axis=1)  # of those about the same place
+    scale = np.sqrt(area)[:, None]
+    return np.column_stack(
+        [
+            logit(np.clip(alone, 1e-4, 1 - 1e-4)),
+            surest(within & larger),
+            surest(within.T & ~larger & others),
+            surest(apart),
+            surest((overlaps > 0.3) & others),
+            mean(overlaps),
+            mean(overlaps**4),
+            (overlaps > 0.5).sum(axis=1),
+            surer.sum(axis=1),
+            ((overlaps > 0.2) & surer).sum(axis=1),
+            (apart & (alone > 0.5)).sum(axis=1),
+            overlaps[np.arange(count), best],
+            (boxes[best] - boxes) / scale,
+        ]
+    ).astype(np.float32)
+
+
 def _gap(distances: np.ndarray, none: float) -> float:
     """The least distance, at least 0; ``none`` where there is nothing."""
     return max(float(distances.min()), 0.0) if distances.size else none
@@ -598,12 +648,16 @@ class Trees:
 
     def probability(self, features: np.ndarray) -> np.ndarray:
         """Of each row of ``features``, float32 (n, d): float64 (n,)."""
+        return expit(self.value_of(features))
+
+    def value_of(self, features: np.ndarray) -> np.ndarray:
+        """What the trees add up to, for each row of ``features``, float32 (n, d): float64 (n,)."""
         node = np.tile(self.roots, (len(features), 1))
         while True:  # down all trees at once
             value = np.take_along_axis(features, self.feature[node], axis=1)
             following = np.where(value <= self.threshold[node], self.left[node], self.right[node])
             if (following == node).all():
-                return expit(self.baseline + self.value[node].sum(axis=1))
+                return self.baseline + self.value[node].sum(axis=1)
             node = following
 
     def to_dict(self) -> dict[str, Any]:
@@ -631,11 +685,14 @@ class Trees:
 
 class Models(NamedTuple):
     """What says of pieces, of pieces among their neighbours, and of groups, how much they look like
-    a signature; and from where on a group is one."""
+    a signature; of groups among the others, how likely they lie on one, and how far their boxes
+    overlap; and from where on a group is one."""
 
     pieces: Trees
     context: Trees
     groups: Trees
+    present: Trees
+    fit: Trees
     threshold: float
 
     def likely(self, pieces: _Pieces) -> np.ndarray:
@@ -645,6 +702,18 @@ class Models(NamedTuple):
         if asked.any():
             likely[asked] = self.context.probability(in_context(pieces, likely)[asked])
         return likely
+
+    def confidence(self, features: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """How sure it is that each group, described so and with this box, is a signature whole."""
+        described = np.column_stack(
+            [features, among_groups(boxes, self.groups.probability(features))]
+        )
+        return joint(self.present.probability(described), self.fit.value_of(described))
+
+
+def joint(present: np.ndarray, fit: np.ndarray) -> np.ndarray:
+    """Confidence in a group, from the likelihood of a signature there and the overlap expected."""
+    return present * np.sqrt(np.clip(fit, 0, 1))
 
 
 def in_context(pieces: _Pieces, alone: np.ndarray) -> np.ndarray:
@@ -656,8 +725,8 @@ def in_context(pieces: _Pieces, alone: np.ndarray) -> np.ndarray:
 def shipped() -> Models:
     """The models that come with the package."""
     kept = json.loads(MODEL.read_text())
-    trees = {name: Trees.from_dict(kept[name]) for name in ("pieces", "context", "groups")}
-    return Models(**trees, threshold=kept["threshold"])
+    threshold = kept.pop("threshold")
+    return Models(**{name: Trees.from_dict(one) for name, one in kept.items()}, threshold=threshold)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -737,8 +806,8 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
     found, lettered = [], likely < 0.05
     if groups:
         features = _group_features(ink.lines, pieces, likely, groups)
-        confidence = models.groups.probability(features)
         boxes = np.array([_box_of(pieces.boxes[members]) for members in groups])
+        confidence = models.confidence(features, boxes)
         height, width = page.shape[:2]
         for index in _chosen(boxes, confidence, models.threshold):
             left, top, right, bottom = (round(value * ink.factor) for value in boxes[index])
