@@ -1060,11 +1060,11 @@ def _list_problems(problems: Sequence[str]) -> None:
 
 
 def _list_left_out(people: People) -> None:
-    from deepsign_utils.pairing import COPY
+    from deepsign_utils.pairing import COPY, NEAR_COPY
 
     _list_problems(
         [
-            why if path in why and not why.startswith(COPY) else f"{path}: {why}"
+            f"{path}: {why}" if why.startswith((COPY, NEAR_COPY)) or path not in why else why
             for path, why in people.left_out.items()
         ]
     )
@@ -1130,8 +1130,15 @@ def _calibrate(options: argparse.Namespace) -> None:
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout
     )
+    people = calibration.without_near_copies(people, options.folder, verifier.preprocessing)
     _list_left_out(people)
     chosen = calibration.calibrate(verifier.scoring, people, np.random.default_rng(options.seed))
+    if odd := calibration.unlike_their_writers(people, chosen):
+        print(
+            "Unlike their writer's other signatures, and measured all the same: "
+            f"{', '.join(odd[:5])}{f' and {len(odd) - 5} more' * (len(odd) > 5)}. Where one is "
+            "another person's, upside down or cut off, take it away and calibrate again."
+        )
     calibration.write_model(options.model, options.output, chosen)
     print(f"\n{calibration.in_words(verifier.scoring, chosen)}")
     print(f"The calibrated model: {options.output}")

@@ -6,7 +6,7 @@ genuine reference of the writer that the pair belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -149,6 +149,7 @@ def without_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
 
 
 COPY, MISLABELLED = "a copy of another file, byte for byte", "one of the two labels is wrong"
+NEAR_COPY = "a copy of another file, scanned or saved again"
 
 
 def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
@@ -159,17 +160,27 @@ def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
     dict
         Path -> `COPY` and the file that it repeats; of another writer or kind, `MISLABELLED` too.
     """
-    first = signatures.set_index("signature_id")
+    path_of = signatures.set_index("signature_id")["path"]
+    copies = signatures[signatures["duplicate_of"].notna()]
+    originals = zip(copies["path"], path_of[copies["duplicate_of"]], strict=True)
+    return copies_in_words(signatures, dict(originals), COPY)
+
+
+def copies_in_words(
+    signatures: pd.DataFrame, originals: Mapping[str, str], said: str
+) -> dict[str, str]:
+    """Why copies, path -> path of the original, are left out: ``said``, and whose they are."""
+    label = {row.path: (row.writer, row.kind) for row in signatures.itertuples()}
     reasons = {}
-    for copy in signatures[signatures["duplicate_of"].notna()].itertuples():
-        path, writer, kind = first.loc[copy.duplicate_of, ["path", "writer", "kind"]]
-        if writer != copy.writer:
+    for copy, original in originals.items():
+        (writer, kind), (first_writer, first_kind) = label[copy], label[original]
+        if writer != first_writer:
             other = f", which is another person's: {MISLABELLED}"
-        elif kind != copy.kind:
+        elif kind != first_kind:
             other = f", of which one is genuine and one forged: {MISLABELLED}"
         else:
             other = ""
-        reasons[copy.path] = f"{COPY}: {path}{other}"
+        reasons[copy] = f"{said}: {original}{other}"
     return reasons
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -572,6 +572,10 @@ class Scoring:
         By number of references.
     inferences : dict
         By number of references; empty where no skilled forgeries were measured.
+    relatives : dict
+        By number of references, `threshold` and `fnmr`: how low genuine signatures score, where
+        that is known better than from `operations`. A few people tell next to nothing of the lowest
+        one in a hundred.
     """
 
     population: Population
@@ -579,6 +583,7 @@ class Scoring:
     measured_on: list[dict]
     operations: dict[int, Operation]
     inferences: dict[int, Inference]
+    relatives: dict[int, Columns] = field(default_factory=dict)
 
     def measured(self, references: int) -> int:
         """The number of references whose measurement serves: the nearest measured one below.
@@ -599,6 +604,21 @@ class Scoring:
     def operation(self, references: int) -> Operation:
         """What scores against so many references mean; errors as `measured`."""
         return self.operations[self.measured(references)]
+
+    def share_as_low(self, score: float, references: int) -> float:
+        """Share of genuine signatures that score as low against so many references."""
+        known = [k for k in self.relatives if k <= references]
+        curve = self.relatives[max(known)] if known else self.operation(references).curve
+        return float(np.interp(score, curve["threshold"], curve["fnmr"]))
+
+    def relatives_about(self, mean: float) -> dict[int, Columns]:
+        """How low genuine signatures of people with another mean score (`relatives`)."""
+        moved = mean - self.population.mean
+        own = {k: one.curve for k, one in self.operations.items()} | self.relatives
+        return {
+            k: {"threshold": curve["threshold"] + moved, "fnmr": curve["fnmr"]}
+            for k, curve in own.items()
+        }
 
     def rule(self, name: str, references: int) -> Rule:
         """Where to accept and where to reject.
@@ -782,6 +802,7 @@ class Scoring:
                 str(k): asdict(one) | {"curve": _lists(one.curve)}
                 for k, one in self.inferences.items()
             },
+            "relatives": {str(k): _lists(curve) for k, curve in self.relatives.items()},
         }
 
     @classmethod
@@ -808,6 +829,9 @@ class Scoring:
                 inferences={
                     int(k): Inference(**entry | {"curve": _columns(entry["curve"])})
                     for k, entry in values["inferences"].items()
+                },
+                relatives={
+                    int(k): _columns(curve) for k, curve in values.get("relatives", {}).items()
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

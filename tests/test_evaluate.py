@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from conftest import ROOT
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from serving import model_folder
 
-from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils import DeepSignError, pairing, synthetic
 from deepsign_utils.__main__ import main
+from deepsign_utils.datasets import read_dataset
 from deepsign_utils.runs import evaluate, naive_recipe
+from deepsign_utils.study import hash_of_images
 from deepsign_utils.synthetic.not_signatures import KINDS
 from deepsign_utils.verifying.verifier import Verifier
 
@@ -79,6 +83,45 @@ def test_what_verify_would_refuse_or_refer_is_told(verifier, tiny_data, tmp_path
     said = evaluate.in_words(found)
     assert "Failure to acquire 0.6 %" in said
     assert "0.6 % of the images would send every comparison to a person" in said
+
+
+def test_a_signature_saved_again_counts_once(verifier, tiny_data, found, tmp_path):
+    # Given two writers' signatures larger and compressed, too, and one in another writer's folder
+    folder = tmp_path / "again"
+    shutil.copytree(tiny_data, folder)
+    for told in (*folder.glob("*.csv"), *folder.glob("*.json")):
+        told.unlink()
+    files = [*(folder / "0001").glob("*.png"), *(folder / "0002").glob("*.png")]
+    for file in files:
+        image = Image.open(file).convert("L")
+        image.resize((image.width * 13 // 10, image.height * 13 // 10)).save(
+            file.with_name(f"{file.stem}_again.jpg"), quality=80
+        )
+    strange = folder / "0003" / "from_0001.jpg"
+    shutil.move(folder / "0001" / "0001_01_again.jpg", strange)
+
+    again = evaluate.evaluate(verifier, folder, np.random.default_rng(0), resamples=50)
+
+    # then each is told, and the rates are those without them.
+    told = again["left_out"]
+    assert sum(why.startswith(pairing.NEAR_COPY) for why in told.values()) >= 0.9 * len(files)
+    assert {Path(path).suffix for path in told} == {".jpg"}
+    assert told["0003/from_0001.jpg"].endswith(
+        f"0001/0001_01.png, which is another person's: {pairing.MISLABELLED}"
+    )
+    assert again["images"] + len(told) == again["found"] == 160 + len(files)
+    assert len(told) < len(files) or again["references"] == found["references"]
+
+
+def test_what_the_thresholds_were_fitted_to_is_said(verifier, tiny_data):
+    # Given a model whose thresholds come from these very images
+    signatures, _ = read_dataset(tiny_data)
+    fitted = replace(verifier.scoring, measured_on=[{"writers": 10, **hash_of_images(signatures)}])
+    own = Verifier(verifier._encoder, verifier.preprocessing, fitted, verifier.identity)
+
+    found = evaluate.evaluate(own, tiny_data, np.random.default_rng(0), resamples=50)
+
+    assert "fitted to these very images" in evaluate.in_words(found)
 
 
 def test_rates_stand_at_the_models_own_threshold(found, verifier):

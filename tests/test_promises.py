@@ -8,6 +8,7 @@ import io
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -329,6 +330,12 @@ class TestEveryWayToAsk:
         assert found.stdout.startswith("Referred to a person")
 
 
+def _with_a_stranger() -> list[tuple[list[np.ndarray], np.ndarray]]:
+    """Three signatures of each of ten writers, and one of the next."""
+    drawn = [draw_writer(12, writer, 3, 0).genuine for writer in range(11)]
+    return [(own, other[0]) for own, other in pairwise(drawn)]
+
+
 class TestCalibrateCommand:
     def test_writes_a_sealed_model_and_says_what_moved(self, tmp_path, capsys):
         people = tmp_path / "people"
@@ -354,6 +361,37 @@ class TestCalibrateCommand:
         assert "6 calibration writers of 'people'" in words.in_words()[2]
         assert "inferred from BHSig260 Bengali" in words.in_words()[2]
         assert "people: 6 writers" in (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+
+    def test_a_few_untidy_people_leave_a_stranger_among_references_told(self, tmp_path, capsys):
+        # Given few writers, one signature of whom is upside down, and some saved twice
+        people = tmp_path / "people"
+        for writer in range(6):
+            (people / str(writer)).mkdir(parents=True)
+            for number, image in enumerate(draw_writer(11, writer, 5, 1).genuine):
+                Image.fromarray(image).save(people / str(writer) / f"{number}.png")
+        turned = people / "2" / "0.png"
+        Image.open(turned).rotate(180).save(turned)
+        for number in range(4):
+            image = Image.open(people / "3" / f"{number}.png").convert("L")
+            larger = image.resize((image.width * 13 // 10, image.height * 13 // 10))
+            larger.save(people / "3" / f"{number}_again.jpg", quality=85)
+
+        assert main(["calibrate", str(people), "--output", str(tmp_path / "mine")]) == 0
+
+        # then they are told, and what is saved twice counts once
+        said, complained = capsys.readouterr()
+        assert "Unlike their writer's other signatures, and measured all the same: 2/0.png" in said
+        assert complained.count(pairing.NEAR_COPY) >= 3
+        # and the model names a stranger among references as the shipped one does.
+        told = {}
+        for name, model in (("mine", tmp_path / "mine"), ("shipped", PRETRAINED)):
+            verifier = Verifier.load(model)
+            named = [
+                [warning.code for warning in verifier.enrol([*own, other]).warnings]
+                for own, other in _with_a_stranger()
+            ]
+            told[name] = sum("odd_reference" in codes for codes in named)
+        assert told["mine"] >= told["shipped"] - 1 >= 8
 
     def test_too_few_people_are_refused(self, tmp_path, capsys):
         for writer in range(3):

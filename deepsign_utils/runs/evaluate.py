@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
 from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files
+from deepsign_utils.study import hash_of_images
 from deepsign_utils.verifying.comparison import no_verdict
+from deepsign_utils.verifying.near_copies import near_copies
 from deepsign_utils.verifying.verifier import Told, Verifier
 
 HOG_CANVAS = Preprocessing(128, 256, "fill")
@@ -37,8 +40,8 @@ def evaluate(
 
     Pairs and trials are those of a study's test writers: all genuine and skilled pairs, as many
     random as genuine ones, ten draws of k references for every k that is asked for.
-    Left out are files that repeat an earlier one byte for byte, and images that the verifier
-    refuses to judge.
+    Left out are images that the verifier refuses to judge, and copies of an earlier one, byte for
+    byte or scanned or saved again.
 
     Parameters
     ----------
@@ -65,6 +68,7 @@ def evaluate(
         refuses to judge (copies apart), and ``failure_to_enrol``, the share of the writers none of
         whose genuine images it judges (ISO/IEC 19795-1); ``referred``, the share of the images used
         with which every comparison goes to a person, and is counted here by its score all the same;
+        ``fitted_here``, whether the model's thresholds come from these very images;
         ``threads`` that embedded; ``found``, how many files:
         ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of
         references; ``references`` (as `metrics.evaluate`, by number of references as text);
@@ -87,8 +91,18 @@ def evaluate(
     canvases: list[np.ndarray] = []
     told: dict[Path, tuple[Told, ...]] = {}
     embeddings, refused = verifier.embed_files(files, warnings=told, each=canvases.append)
-    refused_by = {file.relative_to(folder).as_posix(): why for file, why in refused.items()}
+    path_of = dict(zip(files, signatures["path"], strict=True))
+    refused_by = {path_of[file]: why.removeprefix(f"{file}: ") for file, why in refused.items()}
     signatures = signatures[[file not in refused for file in files]]
+    # What verify refers to a person as a copy would count as a genuine signature accepted.
+    used = list(told)
+    again = near_copies(used, embeddings, verifier.preprocessing)
+    originals = {path_of[copy]: path_of[original] for copy, original in again.items()}
+    copies |= pairing.copies_in_words(signatures, originals, pairing.NEAR_COPY)
+    kept = np.array([file not in again for file in used])
+    signatures, embeddings = signatures[kept], embeddings[kept]
+    canvases = list(compress(canvases, kept))
+    referred = [no_verdict(one.code for one in told[file]) for file in compress(used, kept)]
     problems = dict(zip(unread["path"], unread["reason"], strict=True))
     problems |= copies | refused_by
     check_usable(signatures)
@@ -104,9 +118,9 @@ def evaluate(
         "left_out": problems,
         "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
         "failure_to_enrol": 1 - enrolled / len(presented),
-        "referred": np.mean(
-            [no_verdict(one.code for one in found) is not None for found in told.values()]
-        ).item(),
+        "fitted_here": hash_of_images(signatures)["sha256"]
+        in [one.get("sha256") for one in verifier.scoring.measured_on],
+        "referred": sum(why is not None for why in referred) / len(referred),
         "threads": verifier.threads,
     }
     if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
@@ -217,6 +231,11 @@ def in_words(found: dict[str, Any]) -> str:
         f"Failure to acquire {100 * found['failure_to_acquire']:.1f} %, to enrol "
         f"{100 * found['failure_to_enrol']:.1f} %. FMR and FNMR at the model's own threshold; in %."
     )
+    if found["fitted_here"]:
+        head.append(
+            "The model's thresholds were fitted to these very images: on other people's it errs "
+            "more."
+        )
     if found["referred"]:
         head.append(
             f"{100 * found['referred']:.1f} % of the images would send every comparison to a "
@@ -227,9 +246,7 @@ def in_words(found: dict[str, Any]) -> str:
 
 def in_account(used: int, writers: int, reasons: Iterable[str]) -> str:
     """Found = used + left out, in words, by reason."""
-    counted = Counter(
-        pairing.COPY if reason.startswith(pairing.COPY) else reason for reason in reasons
-    )
+    counted = Counter(reason.partition(": ")[0] for reason in reasons)
     left_out = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
     return (
         f"{used + counted.total()} files found: {used} images of {writers} writers, "

@@ -20,9 +20,11 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import UnknownLayoutError, read_dataset, walk
 from deepsign_utils.layouts import GenuineOnly
-from deepsign_utils.preprocessing import density
+from deepsign_utils.preprocessing import Preprocessing, density
 from deepsign_utils.scoring import Population, Scoring, Style
 from deepsign_utils.study import hash_of_images, seal, write_atomically, write_json
+from deepsign_utils.verifying import enrolment
+from deepsign_utils.verifying.near_copies import near_copies
 from deepsign_utils.verifying.verifier import Verifier
 
 LEAST_WRITERS = 5  # below, an interval over writers means nothing
@@ -113,6 +115,36 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
     }
     kept = signatures[usable].reset_index(drop=True)
     return People(name, kept, embeddings, np.array(densities), left_out)
+
+
+def without_near_copies(people: People, folder: str | Path, preprocessing: Preprocessing) -> People:
+    """People without images that are copies of others, scanned or saved again.
+
+    One who handed in each signature twice would seem to sign always alike.
+    """
+    files = [Path(folder) / path for path in people.signatures["path"]]
+    path_of = dict(zip(files, people.signatures["path"], strict=True))
+    again = near_copies(files, people.embeddings, preprocessing)
+    originals = {path_of[copy]: path_of[original] for copy, original in again.items()}
+    reasons = pairing.copies_in_words(people.signatures, originals, pairing.NEAR_COPY)
+    kept = np.array([file not in again for file in files])
+    return People(
+        people.name,
+        people.signatures[kept].reset_index(drop=True),
+        people.embeddings[kept],
+        people.density[kept],
+        people.left_out | reasons,
+    )
+
+
+def unlike_their_writers(people: People, chosen: Scoring) -> list[str]:
+    """Paths of genuine signatures that do not look like their writer's others (`enrolment`)."""
+    genuine = people.signatures[people.signatures["kind"] == "genuine"]
+    return [
+        genuine.loc[rows[odd.row], "path"]
+        for _, rows in genuine.groupby("writer", sort=False).groups.items()
+        for odd in enrolment.odd_ones(people.embeddings[rows], chosen)
+    ]
 
 
 def promise(
@@ -228,8 +260,9 @@ def calibrate(
 ) -> Scoring:
     """Thresholds and calibration for one's own people.
 
-    The variances behind `Population.share` stay the model's, as a few signatures tell them badly;
-    the mean becomes these people's. Skilled forgeries are measured where at least
+    The variances behind `Population.share` stay the model's, and so does how low a genuine
+    signature scores once in a hundred times, as a few signatures tell them badly; the mean becomes
+    these people's. Skilled forgeries are measured where at least
     `FORGED_WRITERS` writers have some, and otherwise inferred (`scoring.fit_to_people`).
 
     Parameters
@@ -248,10 +281,7 @@ def calibrate(
     genuine = people.signatures[people.signatures["kind"] == "genuine"]
     usable = int((genuine["writer"].value_counts() > 1).sum())
     if usable < LEAST_WRITERS:
-        reasons = Counter(
-            pairing.COPY if why.startswith(pairing.COPY) else why
-            for why in people.left_out.values()
-        ).most_common(3)
+        reasons = Counter(why.partition(": ")[0] for why in people.left_out.values()).most_common(3)
         raise DeepSignError(
             f"{people.name} has {usable} {'writer' if usable == 1 else 'writers'} with two "
             f"different genuine signatures or more; calibrating needs at least {LEAST_WRITERS}, "
@@ -267,14 +297,17 @@ def calibrate(
         for k, table in people.tables(population, rng).items()
         if table["writer"].nunique() >= LEAST_WRITERS
     }
+    relatives = model.relatives_about(population.mean)
     forged = people.signatures[people.signatures["kind"] == "forgery"]
     described = _described(people, "calibration")
     if forged["writer"].nunique() >= FORGED_WRITERS:
-        return scoring.fit_scoring({people.name: tables}, population, [described], rng, resamples)
+        chosen = scoring.fit_scoring({people.name: tables}, population, [described], rng, resamples)
+        return replace(chosen, relatives=relatives)
     known = {k: table[table["kind"] != "skilled"] for k, table in tables.items()}
     known = {k: table for k, table in known.items() if (table["kind"] == "random").any()}
     described["skilled_inferred_from"] = [one["dataset"] for one in model.measured_on]
-    return scoring.fit_to_people(model, known, population, described, rng, resamples)
+    chosen = scoring.fit_to_people(model, known, population, described, rng, resamples)
+    return replace(chosen, relatives=relatives)
 
 
 def in_words(before: Scoring, after: Scoring) -> str:

@@ -151,7 +151,7 @@ def odd_ones(embeddings: np.ndarray, scoring: Scoring) -> list[Odd]:
         others = np.array([np.delete(left, place) for place in range(len(left))])
         score = _scores(embeddings, others, left, scoring)
         lowest = int(np.argmin(score))
-        if _share_as_low(scoring, score[lowest], len(left) - 1) > RARE / len(left):
+        if scoring.share_as_low(score[lowest], len(left) - 1) > RARE / len(left):
             break
         odd.append(Odd(int(left[lowest]), float(scoring.llr(float(score[lowest]), len(left) - 1))))
         left = np.delete(left, lowest)
@@ -203,8 +203,8 @@ def two_styles(embeddings: np.ndarray, scoring: Scoring) -> tuple[list[int], lis
         rest = np.array([np.delete(own, place) for place in range(len(own))])
         across = _scores(embeddings, np.tile(foreign, (len(own), 1)), own, scoring)
         within = _scores(embeddings, rest, own, scoring)
-        foreigners = _share_as_low(scoring, np.median(across), len(foreign))
-        relatives = _share_as_low(scoring, np.median(within), len(own) - 1)
+        foreigners = scoring.share_as_low(float(np.median(across)), len(foreign))
+        relatives = scoring.share_as_low(float(np.median(within)), len(own) - 1)
         if foreigners > RARE or relatives <= RARE:
             return None
     return one.tolist(), other.tolist()
@@ -231,9 +231,3 @@ def _scores(
 ) -> np.ndarray:
     """Scores of rows `questioned` against rows `references`, as `score_against` takes them."""
     return score_against(embeddings, references, questioned, scoring.population)[1]
-
-
-def _share_as_low(scoring: Scoring, score: float, references: int) -> float:
-    """Share of genuine signatures that score as low, as measured."""
-    curve = scoring.operation(references).curve
-    return float(np.interp(score, curve["threshold"], curve["fnmr"]))

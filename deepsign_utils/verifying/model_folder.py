@@ -132,6 +132,16 @@ def _check_scoring(scoring: Scoring, file: Path) -> None:
                 f"{file} holds numbers that no measurement gives (references: {k}): take the "
                 "model folder from its source again, or train the model again."
             )
+    for curve in scoring.relatives.values():
+        if not (
+            np.isfinite([*curve.values()]).all()
+            and (np.diff(curve["threshold"]) > 0).all()
+            and (np.diff(curve["fnmr"]) >= 0).all()
+        ):
+            raise DeepSignError(
+                f"{file} holds numbers that no measurement gives (relatives): take the model "
+                "folder from its source again, or calibrate again."
+            )
     if not scoring.operations:
         raise DeepSignError(f"{file} holds no measured operation: train the model again.")
 

@@ -1,0 +1,59 @@
+"""Images of a dataset that show one and the same signature, scanned or saved again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from deepsign_utils.preprocessing import Preprocessing
+from deepsign_utils.verifying.copies import Trace, alike
+from deepsign_utils.verifying.verifier import read_signature
+
+_CLOSE = 0.9  # cosine of embeddings, from which two images are looked at; copies have more
+_NEAREST = 5  # images that each is compared with: copies lie nearest, whatever a network has learnt
+_BLOCK = 1024  # rows compared with all others at a time
+
+
+def near_copies(
+    files: Sequence[Path], embeddings: np.ndarray, preprocessing: Preprocessing
+) -> dict[Path, Path]:
+    """Find the files whose signature is a copy of an earlier file's.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Images that the verifier judges.
+    embeddings : float32 (n, d), of unit length
+        Theirs.
+    preprocessing : Preprocessing
+        The model's.
+
+    Returns
+    -------
+    dict
+        Copy -> the first file that it repeats, which is itself no copy.
+    """
+
+    @cache
+    def trace(row: int) -> Trace | None:
+        return read_signature(files[row], preprocessing, str(files[row])).trace
+
+    found: dict[int, int] = {}
+    for start in range(0, len(files), _BLOCK):
+        cosine = embeddings[start : start + _BLOCK] @ embeddings.T
+        # Of two images the later one is the copy.
+        cosine[np.triu(np.ones(cosine.shape, bool), start)] = -1
+        nearest = np.argsort(-cosine, axis=1)[:, :_NEAREST]
+        for row, others in enumerate(nearest.tolist(), start):
+            for other in others:
+                if cosine[row - start, other] <= _CLOSE:
+                    break
+                original = found.get(other, other)
+                one, two = trace(original), trace(row)
+                if one and two and alike(one, two):
+                    found[row] = original
+                    break
+    return {files[copy]: files[original] for copy, original in found.items()}
