@@ -206,6 +206,17 @@ def test_answer_is_no_better_than_its_numbers(metrics, eer, word):
     assert report.answer(metrics).startswith(f"{word}: ")
 
 
+def test_what_a_blind_verifier_does_as_well_is_not_shown(metrics):
+    metrics["test"]["references"] = {"1": rates(0.3)}
+    probe = {"auc": interval(0.7), "eer": {"skilled": interval(0.28)}}
+    metrics["shortcuts"] = {"canvas": {"all": probe}}
+    assert report.answer(metrics).startswith("Not shown: ")
+    assert "a verifier which sees no stroke 28.0" in report.answer(metrics)
+    # What the network cannot see, it does not compete with
+    metrics["shortcuts"] = {"raw": {"all": probe}}
+    assert report.answer(metrics).startswith("Partly: ")
+
+
 @pytest.mark.parametrize(
     ("rate", "written"),
     [

@@ -16,9 +16,9 @@ from deepsign_utils.report.notebooks import read_chapters
 from deepsign_utils.report.numbers import AGAIN, as_mapping, read_interval, read_json, read_metrics
 from deepsign_utils.report.rendering import SIZE_LIMIT, picture_size, render, write_file
 from deepsign_utils.report.words import (
-    ALL_PROBES,
     STAGES,
     answer,
+    blind_verifier,
     command_for,
     coverage_rows,
     demonstrated,
@@ -191,7 +191,7 @@ def _context(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "shortcuts": shortcuts,
         "flagged": flagged_probes(shortcuts),
         "seen": flagged_probes([row for row in shortcuts if row["stage"] == STAGES["canvas"]]),
-        "blind": next((r for r in reversed(shortcuts) if r["probe"] == ALL_PROBES), None),
+        "blind": blind_verifier(shortcuts),
         "command": command_for(metrics),
     }
 
