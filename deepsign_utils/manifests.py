@@ -71,6 +71,7 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
     numbers = _numbers(rows)
     told: dict[str, Told] = {}
     missing = []
+    names: dict[Path, dict[str, str]] = {}
     for line, row in rows:
         where = f"{file}, line {line}"
         kind = numbers.get(row["kind"].strip()) or kind_of(row["kind"])
@@ -88,7 +89,7 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             raise DeepSignError(f"{where}: the writer is missing")
         if not row["path"].strip():
             raise DeepSignError(f"{where}: the path is missing")
-        path = _inside(root, file.parent, row["path"].strip())
+        path = _inside(root, file.parent, row["path"].strip(), names)
         if path is None:
             path = utf8(row["path"].strip())[:1000]
             missing.append(path)
@@ -245,8 +246,11 @@ def _lacking(header: Sequence[str], columns: Sequence[str]) -> str:
     return f"must begin with the columns {', '.join(columns)}, {why}"
 
 
-def _inside(root: Path, folder: Path, text: str) -> str | None:
-    """A manifest's path relative to the dataset's folder; None if there is no such file."""
+def _inside(root: Path, folder: Path, text: str, names: dict[Path, dict[str, str]]) -> str | None:
+    """A manifest's path relative to the dataset's folder; None if there is no such file.
+
+    As on Windows, case does not matter where one file alone fits. `names` keeps folders' names.
+    """
     for spelt in dict.fromkeys((text, text.replace("\\", "/"))):
         windows = PureWindowsPath(spelt)
         if posixpath.isabs(spelt) or (windows.drive and len(windows.parts) > 1):
@@ -256,10 +260,29 @@ def _inside(root: Path, folder: Path, text: str) -> str | None:
             if path.split("/")[0] == "..":
                 raise outside(folder / path)
             path = (folder / path).relative_to(root).as_posix()
+        if path is not None and not is_file(root / path):
+            path = _in_other_case(root, path, names)
         if path is not None and is_file(root / path):
             refuse_outside(root, root / path)
             return path
     return None
+
+
+def _in_other_case(root: Path, path: str, names: dict[Path, dict[str, str]]) -> str | None:
+    """The path as the folders below `root` spell it, where but one of each name fits."""
+    found = root
+    for part in path.split("/"):
+        if found not in names:
+            try:
+                there = [one.name for one in found.iterdir()]
+            except (OSError, ValueError):
+                return None
+            count = Counter(name.casefold() for name in there)
+            names[found] = {name.casefold(): name for name in there if count[name.casefold()] == 1}
+        if part.casefold() not in names[found]:
+            return None
+        found /= names[found][part.casefold()]
+    return found.relative_to(root).as_posix()
 
 
 def _absolute(root: Path, folder: Path, path: Path | PureWindowsPath) -> str | None:

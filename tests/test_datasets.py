@@ -233,6 +233,22 @@ def test_manifest_is_read_as_a_spreadsheet_leaves_it(tmp_path):
     assert signatures["writer"].tolist() == ["Zo\u00e9 B"] * 3
 
 
+def test_manifest_from_windows_may_spell_names_in_another_case(tmp_path):
+    draw(tmp_path / "Anna" / "1.png", 1)
+    draw(tmp_path / "Anna" / "2.png", 2)
+    draw(tmp_path / "Anna" / "2.PNG", 3)
+    draw(tmp_path / "Anna" / "f.png", 4)
+    manifest(
+        tmp_path,
+        "path,writer,kind\nANNA\\1.PNG,a,genuine\nAnna/2.png,a,genuine\nanna/F.Png,a,forgery\n"
+        "anna/2.Png,a,genuine\n",
+    )
+    signatures, left_out = read(tmp_path)
+    assert signatures["path"].tolist() == ["Anna/1.png", "Anna/2.png", "Anna/f.png"]
+    # Of two that differ in case alone, none is guessed
+    assert reasons(left_out) == {"2.Png": "missing", "2.PNG": "not in the manifest"}
+
+
 def test_named_layout_overrides_the_manifest(tmp_path):
     root = manifest(idcar(tmp_path), "path,writer,kind\n2/2_0.png,x,genuine\n")
     assert find_layout(root, "idcar").name == "idcar"

@@ -13,6 +13,8 @@ from scipy import ndimage
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing.images import WORKING_SIDE, resize
 
+_COARSE = 24  # pixels of the shorter side, of which strokes may leave too little to be found
+
 
 class BlankPageError(DeepSignError):
     """The image shows no ink."""
@@ -59,7 +61,11 @@ def ink_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
-        raise BlankPageError("no ink was found: the page is blank, or far too faint")
+        coarse = f", or too coarse ({mask.shape[1]} x {mask.shape[0]} pixels)"
+        raise BlankPageError(
+            "no ink was found: the page is blank, or far too faint"
+            + coarse * (min(mask.shape) < _COARSE)
+        )
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 

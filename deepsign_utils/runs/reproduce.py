@@ -20,6 +20,7 @@ from deepsign_utils.study.parameters import draws_its_own
 EXPECTED = ROOT / "notebooks" / "studies" / "expected"
 TIMED = "timed"  # tag of cells that show how long something took
 MADE_WITH = ("versions", "threads", "processor")
+_PASSED = "within tolerance"
 _FREE = ("study",)  # a rerun has a folder of its own
 
 
@@ -30,6 +31,11 @@ class Difference(NamedTuple):
     published: Any
     found: Any
     matters: bool
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether it has an interval to lie in."""
+        return self.name.endswith(".value")
 
 
 class Comparison(NamedTuple):
@@ -68,12 +74,16 @@ class Comparison(NamedTuple):
         else:
             lines = ["Made with the same versions, threads and processor: all must be equal."]
         for d in self.differences:
-            verdict = "DIFFERS" if d.matters else "within tolerance"
+            verdict = "DIFFERS" if d.matters else _PASSED if d.is_rate else "listed only"
             lines.append(f"  {d.name}: {d.published!r} published, {d.found!r} here: {verdict}")
         wrong = sum(d.matters for d in self.differences)
         equal = self.numbers - len(self.differences)
-        within = len(self.differences) - wrong
-        lines.append(f"{equal} of {self.numbers} equal, {within} within tolerance, {wrong} not.")
+        within = sum(d.is_rate and not d.matters for d in self.differences)
+        listed = len(self.differences) - wrong - within
+        lines.append(
+            f"{equal} of {self.numbers} equal, {within} {_PASSED}, {listed} listed only, "
+            f"{wrong} not."
+        )
         return lines
 
 
@@ -146,7 +156,8 @@ def read_published(study: str, folder: Path = EXPECTED) -> dict[str, Any]:
         known = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
         raise DeepSignError(
             f"Nothing is published of the study {study} ({file} is missing). Published: {known}. "
-            f"`make publish STUDY={study}` publishes a finished run."
+            f"`make publish STUDY={study}` publishes a finished run of a study that has a file in "
+            "notebooks/studies."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeepSignError(f"{file} is damaged: take it from the repository again.") from error
