@@ -177,7 +177,8 @@ def copies_in_words(
         if writer != first_writer:
             other = f", which is another person's: {MISLABELLED}"
         elif kind != first_kind:
-            other = f", of which one is genuine and one forged: {MISLABELLED}"
+            traced = "it was traced, or " if said == NEAR_COPY else ""
+            other = f", of which one is genuine and one forged: {traced}{MISLABELLED}"
         else:
             other = ""
         reasons[copy] = f"{said}: {original}{other}"

@@ -383,6 +383,7 @@ def test_findings_and_card_carry_the_answer_and_survive_missing_numbers(metrics)
     assert report.answer(metrics) in report.findings(metrics)
     card = report.model_card(metrics)
     assert report.answer(metrics) in card
+    assert re.search(r"trained by DeepSign (\S+ )?on writers of the dataset `synthetic`, and", card)
     assert "| 10 | 9.1\u00a0% [7.1,\u00a011.1] |" in card
     assert "size (raw files)" in card
     assert "a cohort of others" not in card
