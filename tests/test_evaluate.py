@@ -170,9 +170,7 @@ def test_an_untrained_network_that_goes_by_the_pen_fails_with_one_pen(tmp_path):
             assert forged.exists()
             drawn.convert("L").filter(ImageFilter.MinFilter(5)).save(forged)
     small = Verifier.load(model_folder())
-    found = evaluate.evaluate(
-        small, folder, np.random.default_rng(0), baselines=True, resamples=20
-    )
+    found = evaluate.evaluate(small, folder, np.random.default_rng(0), baselines=True, resamples=20)
 
     # when the untrained network sees them as they are and with one pen
     errors = {name: row["skilled"]["value"] for name, row in found["baselines"].items()}
