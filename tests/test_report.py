@@ -356,6 +356,7 @@ def test_the_command_of_a_study_repeats_it(metrics):
         *("make", "report", "STUDY=synthetic", "RUN=trial"),
         "PARAMS=-r loss contrastive -p epochs 3 -y 'references: [1, 2]'",
     ]
+    assert command("trial", dataset='a "$b" c')[-1] == """PARAMS=-r dataset 'a "$b" c'"""
     assert command("mine", dataset="our own", data_root="our own") == [
         *("make", "report", "STUDY=synthetic", "DATA=…/our own", "RUN=mine"),
     ]

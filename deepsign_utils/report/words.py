@@ -266,7 +266,9 @@ def command_for(metrics: Mapping[str, Any]) -> str:
         if name != "study" and name in usual and value != usual[name]
     ]
     if changed:
-        words.append(f"PARAMS={shlex.quote(' '.join(changed))}")
+        given = " ".join(changed)
+        plain = not set(given) & set('"$`!\\')  # to a shell, within double quotes
+        words.append(f'PARAMS="{given}"' if plain else f"PARAMS={shlex.quote(given)}")
     return " ".join(words)
 
 
