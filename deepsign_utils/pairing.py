@@ -169,7 +169,22 @@ def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
 def copies_in_words(
     signatures: pd.DataFrame, originals: Mapping[str, str], said: str
 ) -> dict[str, str]:
-    """Why copies, path -> path of the original, are left out: ``said``, and whose they are."""
+    """Why copies are left out.
+
+    Parameters
+    ----------
+    signatures
+        Signature table that holds the copies and their originals.
+    originals
+        Path of a copy -> path of its original.
+    said
+        `COPY` or `NEAR_COPY`.
+
+    Returns
+    -------
+    dict
+        Path -> ``said`` and the original; of another writer or kind, `MISLABELLED` too.
+    """
     label = {row.path: (row.writer, row.kind) for row in signatures.itertuples()}
     reasons = {}
     for copy, original in originals.items():

@@ -612,7 +612,19 @@ class Scoring:
         return float(np.interp(score, curve["threshold"], curve["fnmr"]))
 
     def relatives_about(self, mean: float) -> dict[int, Columns]:
-        """How low genuine signatures of people with another mean score (`relatives`)."""
+        """How low genuine signatures of other people score, as `relatives` holds it.
+
+        Parameters
+        ----------
+        mean : float
+            Of the cosines of two genuine signatures of one of them (`Population.mean`): the curves
+            move along with it.
+
+        Returns
+        -------
+        dict
+            Number of references -> `threshold` and `fnmr`, float64 (points,).
+        """
         moved = mean - self.population.mean
         own = {k: one.curve for k, one in self.operations.items()} | self.relatives
         return {
