@@ -41,11 +41,20 @@ def relocate(environment: Path) -> int:
         content = file.read_bytes()
         if b"\0" not in content and name.search(content):
             beside = file.with_name(f".{file.name}.partial")
-            beside.write_bytes(name.sub(new.replace(b"\\", rb"\\"), content))
+            beside.write_bytes(_runnable(name.sub(new.replace(b"\\", rb"\\"), content), new))
             beside.chmod(file.stat().st_mode)
             beside.replace(file)
             rewritten += 1
     return rewritten
+
+
+def _runnable(script: bytes, place: bytes) -> bytes:
+    """A script whose first line may name an interpreter with a space, which no kernel takes: a
+    shell starts it then, in lines that Python reads as a text, as pip writes them."""
+    first, _, rest = script.partition(b"\n")
+    if not first.startswith(b"#!" + place) or b" " not in place:
+        return script
+    return b"#!/bin/sh\n'''exec' \"" + first[2:] + b'" "$0" "$@"\n\' \'\'\'\n' + rest
 
 
 if __name__ == "__main__":
