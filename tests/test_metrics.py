@@ -280,8 +280,9 @@ class TestEvaluate:
         ]
         assert result["eer_per_writer"]["value"] == pytest.approx(np.mean(own))
 
-    def test_intervals_are_those_of_tables_drawn_writer_by_writer(self):
+    def test_intervals_are_those_of_tables_drawn_writer_by_writer(self, monkeypatch):
         # Given the same draws of writers, each table is put together pair by pair and evaluated.
+        monkeypatch.setattr(metrics, "_at_least", lambda rate, tails, independent: tails)
         table, resamples = self.table, 40
         writers = table["writer"].sort_values().unique()
         counts = np.random.default_rng(7).multinomial(
@@ -363,6 +364,38 @@ class TestEvaluate:
 
         # ... then about 95 of 100 intervals hold it.
         assert covered >= 88
+
+    @pytest.mark.parametrize("writers", [3, 10])
+    def test_intervals_cover_a_rare_error(self, writers):
+        # Given studies of a few writers, most of which hold no error at a threshold with an FNMR
+        # of half a per cent ...
+        threshold = norm.ppf(0.005, loc=2, scale=np.hypot(1, 0.7))
+        covered, errorless = 0, 0
+        for seed in range(100):
+            table = score_table(writers, genuine=5, skilled=1, random=1, seed=seed)
+            rates = metrics.rates_at(table, [threshold], np.random.default_rng(seed), 50).iloc[0]
+            covered += rates["fnmr_low"] <= 0.005 <= rates["fnmr_high"]
+            errorless += rates["fnmr"] == 0
+
+        # ... then the intervals hold it all the same.
+        assert errorless > 50
+        assert covered >= 93
+
+    def test_where_no_error_was_seen_the_interval_is_that_of_independent_pairs(self):
+        # Given two writers, of whom ten of twelve pairs and three of three count, all told apart.
+        writers = ["a"] * 12 + ["b"] * 3
+        table = pd.concat(
+            pd.DataFrame({"writer": writers, "kind": kind, "score": score, "llr": score})
+            for kind, score in (("genuine", 1.0), ("skilled", 0.0))
+        )
+
+        result = metrics.evaluate(table, 0.5, np.random.default_rng(0), 50)
+
+        most = 1 - 0.025 ** (1 / 13)
+        none = {"value": 0, "low": 0, "high": pytest.approx(most)}
+        assert result["fnmr"] == result["fmr"]["skilled"] == result["eer"]["skilled"] == none
+        assert result["eer_per_writer"] == none
+        assert result["auc"]["skilled"] == {"value": 1, "low": pytest.approx(1 - most), "high": 1}
 
     def test_a_kind_that_is_absent_is_none(self):
         no_skilled = self.table[self.table["kind"] != "skilled"]
