@@ -1130,7 +1130,6 @@ def _calibrate(options: argparse.Namespace) -> None:
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout
     )
-    people = calibration.without_near_copies(people, options.folder, verifier.preprocessing)
     _list_left_out(people)
     chosen = calibration.calibrate(verifier.scoring, people, np.random.default_rng(options.seed))
     if odd := calibration.unlike_their_writers(people, chosen):

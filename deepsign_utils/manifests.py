@@ -16,7 +16,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.layouts import Told, Tree, meaning, recognise
@@ -29,6 +29,8 @@ _COLUMNS = ("path", "writer", "kind")
 _DELIMITERS = ",;\t|"
 _SHOWN = 5
 _LETTERS = {"g": "genuine", "f": "forgery"}
+_Names: TypeAlias = "dict[Path, dict[str, list[str]]]"
+"""What a folder holds, seen before: name in lower case -> as it is spelt there."""
 
 
 # Reading
@@ -71,7 +73,7 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
     numbers = _numbers(rows)
     told: dict[str, Told] = {}
     missing = []
-    names: dict[Path, dict[str, str]] = {}
+    names: _Names = {}
     for line, row in rows:
         where = f"{file}, line {line}"
         kind = numbers.get(row["kind"].strip()) or kind_of(row["kind"])
@@ -246,10 +248,10 @@ def _lacking(header: Sequence[str], columns: Sequence[str]) -> str:
     return f"must begin with the columns {', '.join(columns)}, {why}"
 
 
-def _inside(root: Path, folder: Path, text: str, names: dict[Path, dict[str, str]]) -> str | None:
+def _inside(root: Path, folder: Path, text: str, names: _Names) -> str | None:
     """A manifest's path relative to the dataset's folder; None if there is no such file.
 
-    As on Windows, case does not matter where one file alone fits. `names` keeps folders' names.
+    As on Windows, case does not matter where one file alone fits.
     """
     for spelt in dict.fromkeys((text, text.replace("\\", "/"))):
         windows = PureWindowsPath(spelt)
@@ -268,20 +270,24 @@ def _inside(root: Path, folder: Path, text: str, names: dict[Path, dict[str, str
     return None
 
 
-def _in_other_case(root: Path, path: str, names: dict[Path, dict[str, str]]) -> str | None:
-    """The path as the folders below `root` spell it, where but one of each name fits."""
+def _in_other_case(root: Path, path: str, names: _Names) -> str | None:
+    """The path as the folders below `root` spell it: exactly so, or so but for case alone."""
     found = root
     for part in path.split("/"):
         if found not in names:
+            names[found] = {}
             try:
-                there = [one.name for one in found.iterdir()]
+                for one in found.iterdir():
+                    names[found].setdefault(one.name.casefold(), []).append(one.name)
             except (OSError, ValueError):
                 return None
-            count = Counter(name.casefold() for name in there)
-            names[found] = {name.casefold(): name for name in there if count[name.casefold()] == 1}
-        if part.casefold() not in names[found]:
+        spelt = names[found].get(part.casefold(), [])
+        if part in spelt:
+            found /= part
+        elif len(spelt) == 1:
+            found /= spelt[0]
+        else:
             return None
-        found /= names[found][part.casefold()]
     return found.relative_to(root).as_posix()
 
 

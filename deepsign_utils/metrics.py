@@ -296,7 +296,7 @@ def llr_bounds(curve: ErrorCurve, pairs: tuple[float, float]) -> tuple[float, fl
     curve : ErrorCurve
         Of log-likelihood ratios as scores.
     pairs : tuple of float
-        How many genuine and how many forged comparisons there were.
+        How many independent genuine and forged comparisons there were (`worth`).
 
     Returns
     -------
@@ -542,8 +542,7 @@ class _Pairs(NamedTuple):
 
     def worth(self, *kinds: str) -> int:
         """How many independent comparisons the scarcest of the kinds is worth."""
-        of_writers = (np.bincount(self.writer[self.kind == kind]) for kind in kinds)
-        return min(int(np.minimum(pairs, INDEPENDENT).sum()) for pairs in of_writers)
+        return min(worth(self.writer[self.kind == kind]) for kind in kinds)
 
     def operating_points(self, kind: str) -> _OperatingPoints:
         if not self.has(kind):
@@ -649,6 +648,11 @@ def _tails(resampled: np.ndarray) -> np.ndarray:
     """The 95 % interval of resampled numbers (resamples, …), undefined ones apart."""
     undefined = np.isnan(resampled).any()  # rare, and the quantiles are then ten times as slow
     return (np.nanquantile if undefined else np.quantile)(resampled, TAILS, axis=0)
+
+
+def worth(writers: np.ndarray) -> int:
+    """How many independent comparisons some comparisons are worth, given the writer of each."""
+    return int(np.minimum(np.unique(writers, return_counts=True)[1], INDEPENDENT).sum())
 
 
 def _at_least(rate: np.ndarray, tails: np.ndarray, independent: int) -> np.ndarray:

@@ -436,7 +436,9 @@ class Calibration:
         return np.clip(self.scale * score + self.offset, self.lowest, self.highest)
 
 
-def calibrate(genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> Calibration:
+def calibrate(
+    genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray], independent: tuple[float, float]
+) -> Calibration:
     """Fit scores to natural-log likelihood ratios by logistic regression.
 
     Both classes weigh the same, so that the log odds that the regression learns are the log
@@ -444,12 +446,14 @@ def calibrate(genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> Ca
     of data. The ridge is too weak to matter where the classes overlap; where they do not, and the
     best slope would be infinite, it keeps it finite. Scores that rank forgeries above genuine
     signatures get the best line that does not fall: no evidence at all (LLR 0). The number of
-    comparisons bounds the evidence (`metrics.llr_bounds`).
+    independent comparisons bounds the evidence (`metrics.llr_bounds`).
 
     Parameters
     ----------
     genuine, forged : sequence of float (g,), float (f,)
         An array for each set of data.
+    independent : tuple of float
+        How many independent genuine and forged comparisons they are worth.
 
     Raises
     ------
@@ -472,20 +476,21 @@ def calibrate(genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> Ca
     fit.fit(((score - mean) / deviation)[:, None], is_genuine, weight / weight.mean())
     scale = float(fit.coef_[0, 0] / deviation)
     line = Calibration(scale, float(fit.intercept_[0] - scale * mean))
-    return _bounded(line, genuine, forged)
+    return _bounded(line, genuine, forged, independent)
 
 
 def _bounded(
-    line: Calibration, genuine: Sequence[np.ndarray], forged: Sequence[np.ndarray]
+    line: Calibration,
+    genuine: Sequence[np.ndarray],
+    forged: Sequence[np.ndarray],
+    independent: tuple[float, float],
 ) -> Calibration:
     """The line, cut off where the comparisons support no stronger evidence."""
     curves = [
         metrics.error_curve(line.llr(one), line.llr(other))
         for one, other in zip(genuine, forged, strict=True)
     ]
-    # The sets weigh alike, so that the smallest of them says what one comparison weighs.
-    own, others = (len(of) * min(map(len, of)) for of in (genuine, forged))
-    bounds = metrics.llr_bounds(metrics.mean_curve(curves), (own, others))
+    bounds = metrics.llr_bounds(metrics.mean_curve(curves), independent)
     return Calibration(line.scale, line.offset, *bounds)
 
 
@@ -988,7 +993,7 @@ def fit_scoring(
         }
         operations[k] = Operation(
             calibrations={
-                kind: calibrate(*_classes(tables.values(), kind))
+                kind: calibrate(*_classes(tables.values(), kind), _worth(tables.values(), kind))
                 for kind in metrics.FORGED_KINDS
                 if all((table["kind"] == kind).any() for table in tables.values())
             },
@@ -1012,6 +1017,17 @@ def _classes(tables: Collection[pd.DataFrame], kind: str) -> tuple[list, list]:
         for one in ("genuine", kind)
     )
     return genuine, forged
+
+
+def _worth(tables: Collection[pd.DataFrame], kind: str) -> tuple[float, float]:
+    """How many independent genuine pairs, and forged pairs of a kind, the tables are worth."""
+    # The sets weigh alike, so that the smallest of them says what one comparison weighs.
+    own, others = (
+        len(tables)
+        * min(metrics.worth(table.loc[table["kind"] == one, "writer"]) for table in tables)
+        for one in ("genuine", kind)
+    )
+    return own, others
 
 
 def _kept_thresholds(curve: metrics.ErrorCurve) -> np.ndarray:
@@ -1190,7 +1206,10 @@ def fit_to_people(
             scale, scale * (inference.shift - centre), measured.lowest, measured.highest
         )
         operations[k] = Operation(
-            calibrations={"skilled": skilled, "random": calibrate([genuine], [strangers])},
+            calibrations={
+                "skilled": skilled,
+                "random": calibrate([genuine], [strangers], _worth([table], "random")),
+            },
             thresholds={"eer": equal},
             curve=_columns(_rounded(curve)),
             by_set={},

@@ -249,6 +249,17 @@ def test_manifest_from_windows_may_spell_names_in_another_case(tmp_path):
     assert reasons(left_out) == {"2.Png": "missing", "2.PNG": "not in the manifest"}
 
 
+def test_manifest_may_name_one_of_two_folders_that_differ_in_case(tmp_path):
+    for number, folder in enumerate(("Anna", "anna")):
+        (tmp_path / folder).mkdir()
+        if len(list(tmp_path.iterdir())) == number:
+            pytest.skip("this disk does not tell Anna from anna")
+        draw(tmp_path / folder / "1.PNG", number)
+    manifest(tmp_path, "path,writer,kind\nAnna/1.png,a,genuine\nanna/1.png,b,genuine\n")
+    signatures, _ = read(tmp_path)
+    assert signatures["path"].tolist() == ["Anna/1.PNG", "anna/1.PNG"]
+
+
 def test_named_layout_overrides_the_manifest(tmp_path):
     root = manifest(idcar(tmp_path), "path,writer,kind\n2/2_0.png,x,genuine\n")
     assert find_layout(root, "idcar").name == "idcar"

@@ -306,7 +306,7 @@ class TestCalibrate:
         rng = np.random.default_rng(0)
         genuine, forged = rng.normal(3, 1, 200_000), rng.normal(-1, 1, 50_000)
 
-        found = scoring.calibrate([genuine], [forged])
+        found = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
 
         assert found.scale == pytest.approx(4, rel=0.03)
         assert -found.offset / found.scale == pytest.approx(1, abs=0.03)
@@ -314,7 +314,7 @@ class TestCalibrate:
     def test_minimises_cllr(self):
         rng = np.random.default_rng(1)
         genuine, forged = rng.normal(1, 2, 300), rng.normal(0, 1, 900)
-        best = scoring.calibrate([genuine], [forged])
+        best = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
 
         def cost(scale: float, offset: float) -> float:
             line = Calibration(scale, offset)
@@ -330,7 +330,7 @@ class TestCalibrate:
         free = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
         free.fit(np.concatenate([genuine, forged])[:, None], np.repeat([1, 0], 50))
 
-        found = scoring.calibrate([genuine], [forged])
+        found = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
 
         assert found.scale == pytest.approx(free.coef_[0, 0], rel=2e-3)
 
@@ -340,7 +340,7 @@ class TestCalibrate:
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = scoring.calibrate([genuine], [forged])
+            found = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
 
         assert 0 < found.scale < 1e5
         llr = found.llr(np.concatenate([genuine, forged]))
@@ -351,34 +351,39 @@ class TestCalibrate:
         ("genuine", "forged"), [([0.0, 1.0], [2.0, 3.0]), ([1.0, 1.0], [1.0]), ([0, 2.0], [1.0])]
     )
     def test_scores_that_say_nothing_give_no_evidence(self, genuine, forged):
-        assert scoring.calibrate([genuine], [forged]) == Calibration(0, 0, 0, 0)
+        assert scoring.calibrate([genuine], [forged], (len(genuine), len(forged))) == Calibration(
+            0, 0, 0, 0
+        )
 
     def test_scaling_the_scores_changes_nothing(self):
         rng = np.random.default_rng(3)
         genuine, forged = rng.normal(1, 1, 100), rng.normal(0, 1, 100)
 
-        one = scoring.calibrate([genuine], [forged]).llr(genuine)
-        other = scoring.calibrate([1e-4 * genuine - 7], [1e-4 * forged - 7]).llr(1e-4 * genuine - 7)
+        one = scoring.calibrate([genuine], [forged], (len(genuine), len(forged))).llr(genuine)
+        other = scoring.calibrate([1e-4 * genuine - 7], [1e-4 * forged - 7], (100, 100)).llr(
+            1e-4 * genuine - 7
+        )
 
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
     def test_scores_that_are_not_finite_are_refused(self):
         with pytest.raises(DeepSignError, match="not finite"):
-            scoring.calibrate([[np.nan]], [[1.0]])
+            scoring.calibrate([[np.nan]], [[1.0]], (1, 1))
 
     def test_sets_weigh_alike_whatever_their_size(self):
         rng = np.random.default_rng(4)
         small = rng.normal(2, 1, 300), rng.normal(0, 1, 300)
         large = rng.normal(4, 1, 30_000), rng.normal(2, 1, 30_000)
 
-        found = scoring.calibrate(*zip(small, large, strict=True))
+        found = scoring.calibrate(*zip(small, large, strict=True), (600, 600))
 
         assert -found.offset / found.scale == pytest.approx(2, abs=0.1)  # between 1 and 3
 
     def test_evidence_is_bounded_by_the_number_of_comparisons(self):
         rng = np.random.default_rng(5)
         few, many = (
-            scoring.calibrate([rng.normal(4, 1, n)], [rng.normal(0, 1, n)]) for n in (50, 5000)
+            scoring.calibrate([rng.normal(4, 1, n)], [rng.normal(0, 1, n)], (n, n))
+            for n in (50, 5000)
         )
 
         assert few.llr(100.0) == few.highest < np.log(50)
@@ -480,7 +485,7 @@ class TestScoring:
 
     def test_llr_is_the_calibration_of_that_number_of_references(self, validation, fitted):
         genuine, forged = classes(validation[5])
-        expected = scoring.calibrate([genuine], [forged])
+        expected = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
 
         assert fitted.llr(-0.5, 5) == pytest.approx(expected.llr(-0.5))
         np.testing.assert_allclose(fitted.llr(np.array([-0.5, 0]), 5)[0], fitted.llr(-0.5, 5))

@@ -95,14 +95,12 @@ def evaluate(
     refused_by = {path_of[file]: why.removeprefix(f"{file}: ") for file, why in refused.items()}
     signatures = signatures[[file not in refused for file in files]]
     # What verify refers to a person as a copy would count as a genuine signature accepted.
-    used = list(told)
-    again = near_copies(used, embeddings, verifier.preprocessing)
-    originals = {path_of[copy]: path_of[original] for copy, original in again.items()}
-    copies |= pairing.copies_in_words(signatures, originals, pairing.NEAR_COPY)
-    kept = np.array([file not in again for file in used])
+    again = near_copies(folder, signatures, embeddings, verifier.preprocessing)
+    copies |= again
+    kept = ~signatures["path"].isin(list(again)).to_numpy()
     signatures, embeddings = signatures[kept], embeddings[kept]
     canvases = list(compress(canvases, kept))
-    referred = [no_verdict(one.code for one in told[file]) for file in compress(used, kept)]
+    referred = [no_verdict(one.code for one in given) for given in compress(told.values(), kept)]
     problems = dict(zip(unread["path"], unread["reason"], strict=True))
     problems |= copies | refused_by
     check_usable(signatures)

@@ -20,7 +20,7 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import UnknownLayoutError, read_dataset, walk
 from deepsign_utils.layouts import GenuineOnly
-from deepsign_utils.preprocessing import Preprocessing, density
+from deepsign_utils.preprocessing import density
 from deepsign_utils.scoring import Population, Scoring, Style
 from deepsign_utils.study import hash_of_images, seal, write_atomically, write_json
 from deepsign_utils.verifying import enrolment
@@ -77,7 +77,7 @@ class People(NamedTuple):
 
 
 def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str = "auto") -> People:
-    """Read, clean and embed a dataset.
+    """Read, clean and embed a dataset, without copies of its images.
 
     Where no layout is named and none fits, folders of genuine signatures alone are, a person each.
 
@@ -113,27 +113,16 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
         for path, file in zip(signatures["path"], files, strict=True)
         if file in problems
     }
-    kept = signatures[usable].reset_index(drop=True)
-    return People(name, kept, embeddings, np.array(densities), left_out)
-
-
-def without_near_copies(people: People, folder: str | Path, preprocessing: Preprocessing) -> People:
-    """People without images that are copies of others, scanned or saved again.
-
-    One who handed in each signature twice would seem to sign always alike.
-    """
-    files = [Path(folder) / path for path in people.signatures["path"]]
-    path_of = dict(zip(files, people.signatures["path"], strict=True))
-    again = near_copies(files, people.embeddings, preprocessing)
-    originals = {path_of[copy]: path_of[original] for copy, original in again.items()}
-    reasons = pairing.copies_in_words(people.signatures, originals, pairing.NEAR_COPY)
-    kept = np.array([file not in again for file in files])
+    signatures = signatures[usable]
+    # One who handed in each signature twice would seem to sign always alike.
+    again = near_copies(folder, signatures, embeddings, verifier.preprocessing)
+    kept = ~signatures["path"].isin(list(again)).to_numpy()
     return People(
-        people.name,
-        people.signatures[kept].reset_index(drop=True),
-        people.embeddings[kept],
-        people.density[kept],
-        people.left_out | reasons,
+        name,
+        signatures[kept].reset_index(drop=True),
+        embeddings[kept],
+        np.array(densities)[kept],
+        left_out | again,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from deepsign_utils import pairing
 from deepsign_utils.preprocessing import Preprocessing
 from deepsign_utils.verifying.copies import Trace, alike
 from deepsign_utils.verifying.verifier import read_signature
@@ -18,14 +19,19 @@ _BLOCK = 1024  # rows compared with all others at a time
 
 
 def near_copies(
-    files: Sequence[Path], embeddings: np.ndarray, preprocessing: Preprocessing
-) -> dict[Path, Path]:
-    """Find the files whose signature is a copy of an earlier file's.
+    folder: str | Path,
+    signatures: pd.DataFrame,
+    embeddings: np.ndarray,
+    preprocessing: Preprocessing,
+) -> dict[str, str]:
+    """Find the images whose signature is a copy of an earlier image's.
 
     Parameters
     ----------
-    files : sequence of Path
-        Images that the verifier judges.
+    folder
+        The dataset's, that the paths are relative to.
+    signatures : DataFrame
+        Signature table of n images that the verifier judges.
     embeddings : float32 (n, d), of unit length
         Theirs.
     preprocessing : Preprocessing
@@ -34,15 +40,17 @@ def near_copies(
     Returns
     -------
     dict
-        Copy -> the first file that it repeats, which is itself no copy.
+        Path of a copy -> that it is one, and of which image, which is itself no copy.
     """
+    paths = signatures["path"].tolist()
 
     @cache
     def trace(row: int) -> Trace | None:
-        return read_signature(files[row], preprocessing, str(files[row])).trace
+        file = Path(folder) / paths[row]
+        return read_signature(file, preprocessing, str(file)).trace
 
     found: dict[int, int] = {}
-    for start in range(0, len(files), _BLOCK):
+    for start in range(0, len(paths), _BLOCK):
         cosine = embeddings[start : start + _BLOCK] @ embeddings.T
         # Of two images the later one is the copy.
         cosine[np.triu(np.ones(cosine.shape, bool), start)] = -1
@@ -56,4 +64,5 @@ def near_copies(
                 if one and two and alike(one, two):
                     found[row] = original
                     break
-    return {files[copy]: files[original] for copy, original in found.items()}
+    originals = {paths[copy]: paths[original] for copy, original in found.items()}
+    return pairing.copies_in_words(signatures, originals, pairing.NEAR_COPY)
