@@ -38,6 +38,7 @@ from deepsign_utils.study import (
     read_study,
     record_images,
     resolve,
+    starting_point,
     write_atomically,
     write_chapter_parameters,
     write_json,
@@ -182,6 +183,14 @@ def _path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _seed(text: str) -> int:
+    from deepsign_utils.study.parameters import LARGEST_SEED
+
+    if not (text.isascii() and text.isdigit() and int(text[:11]) <= LARGEST_SEED):
+        raise argparse.ArgumentTypeError(f"it must be a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 _QUIET: dict[str, Any] = {"action": "store_true", "help": "no progress bars"}
 
 
@@ -212,7 +221,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     synthesize.add_argument(
         "--forgeries", type=int, default=24, help="of each writer; default: %(default)s"
     )
-    synthesize.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    synthesize.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     synthesize.add_argument(
         "--skill",
         type=float,
@@ -249,7 +258,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to write; files of the same names are replaced",
     )
-    realism.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    realism.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     realism.set_defaults(run=_realism)
 
     manifest = commands.add_parser(
@@ -507,7 +516,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     evaluate.add_argument("folder", type=_path, help="a dataset's folder")
     evaluate.add_argument("--layout", **layout)
     evaluate.add_argument("--model", **model)
-    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     evaluate.add_argument(
         "--baselines",
         action="store_true",
@@ -547,7 +556,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     capture.add_argument("--layout", default="auto", help="as for evaluate; default: %(default)s")
     capture.add_argument("--model", **model)
-    capture.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    capture.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     capture.add_argument(
         "--pictures",
         type=_path,
@@ -575,7 +584,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     calibrate.add_argument("--output", **new_model)
     calibrate.add_argument("--layout", **layout)
     calibrate.add_argument("--model", **model)
-    calibrate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    calibrate.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     calibrate.set_defaults(run=_calibrate)
 
     promise = commands.add_parser(
@@ -591,7 +600,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     promise.add_argument("--output", **new_model)
     promise.add_argument("--model", **model)
-    promise.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    promise.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     promise.set_defaults(run=_promise)
 
     audit = commands.add_parser(
@@ -603,7 +612,7 @@ def _parser(prog: str = "") -> argparse.ArgumentParser:
     )
     audit.add_argument("folder", type=_path, help="a dataset's folder")
     audit.add_argument("--layout", **layout)
-    audit.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    audit.add_argument("--seed", type=_seed, default=0, help="default: %(default)s")
     audit.set_defaults(run=_audit)
 
     export = commands.add_parser(
@@ -737,6 +746,7 @@ def _parameters(options: argparse.Namespace) -> None:
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
+    starting_point(resolve(values | given)["start_from"])  # missing, it ends chapter 5
     if "study" in given:
         raise DeepSignError(
             f"PARAMS sets 'study', which names the folders: make report RUN={given['study']}"

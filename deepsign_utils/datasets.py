@@ -378,7 +378,7 @@ def check_usable(
     -------
     list of str
         One sentence a shortcoming, naming the writers, among them those whose names differ in
-        leading zeros only; empty if there is none.
+        leading zeros or capitals only; empty if there is none.
 
     Raises
     ------
@@ -397,10 +397,11 @@ def check_usable(
         )
         if lacking.any()
     ]
-    alike = pd.Series(counts.index, counts.index).groupby(writer_key).agg(list)
+    keys = [writer_key(name).casefold() for name in counts.index]
+    alike = pd.Series(counts.index).groupby(keys, sort=False).agg(list)
     warnings += [
-        f"the writers {some(names)} differ only in leading zeros or in how letters are composed, "
-        "and are taken as different people"
+        f"the writers {some(names)} differ only in leading zeros, in capitals or in how letters "
+        "are composed, and are taken as different people"
         for names in alike
         if len(names) > 1
     ]

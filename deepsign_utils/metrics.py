@@ -125,13 +125,13 @@ def too_few(forged: np.ndarray, writers: np.ndarray) -> str:
     """
     forged, writers = np.asarray(forged, dtype=bool), np.asarray(writers)
     complete = len(set(writers[forged]) & set(writers[~forged]))
-    least = min(np.count_nonzero(forged), np.count_nonzero(~forged))
-    if complete >= LEAST_WRITERS and least >= LEAST_IMAGES:
+    images = {"genuine": np.count_nonzero(~forged), "forged": np.count_nonzero(forged)}
+    if complete >= LEAST_WRITERS and min(images.values()) >= LEAST_IMAGES:
         return ""
     return (
-        f"too few to tell: {complete} writers have genuine and forged images, "
-        f"{np.count_nonzero(~forged)} and {np.count_nonzero(forged)} of them; {LEAST_WRITERS} "
-        f"writers with {LEAST_IMAGES} images of each kind would do."
+        f"too few to tell: {images['genuine']} genuine and {images['forged']} forged images, and "
+        f"{complete} {'writer has' if complete == 1 else 'writers have'} both; {LEAST_WRITERS} "
+        f"writers with both and {LEAST_IMAGES} images of each kind would do."
     )
 
 
@@ -655,7 +655,7 @@ def worth(writers: np.ndarray) -> int:
     return int(np.minimum(np.unique(writers, return_counts=True)[1], INDEPENDENT).sum())
 
 
-def _at_least(rate: np.ndarray, tails: np.ndarray, independent: int) -> np.ndarray:
+def _at_least(rate: float | np.ndarray, tails: np.ndarray, independent: int) -> np.ndarray:
     """Intervals (2, …) of rates, none narrower than that of so many independent comparisons."""
     errors = np.asarray(rate) * independent
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -666,7 +666,7 @@ def _at_least(rate: np.ndarray, tails: np.ndarray, independent: int) -> np.ndarr
 
 
 def _rate_interval(value: float, resampled: np.ndarray, independent: int) -> dict[str, float]:
-    low, high = _at_least(np.float64(value), _tails(resampled), independent)
+    low, high = _at_least(value, _tails(resampled), independent)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 

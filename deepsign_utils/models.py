@@ -17,7 +17,6 @@ from keras import layers, ops
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.study.artefacts import written_at
-from deepsign_utils.study.folders import PRETRAINED, ROOT
 
 # Whatever another project, in a file or in this process, has set: the networks are made for these.
 keras.config.set_image_data_format("channels_last")
@@ -158,25 +157,6 @@ def build_encoder(
             raise DeepSignError(f"The weights in {start_from} do not fit the encoder '{name}'.")
         encoder.set_weights(weights)
     return encoder
-
-
-def starting_point(start_from: str) -> Path | None:
-    """The encoder file that the parameter ``start_from`` means.
-
-    Empty: none, random weights. ``pretrained``: the shipped one, which has learnt from synthetic
-    writers alone. Anything else: a file, relative to the project's folder.
-
-    Raises
-    ------
-    DeepSignError
-        If there is no such file.
-    """
-    if not start_from:
-        return None
-    file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / start_from
-    if not file.is_file():
-        raise DeepSignError(f"start_from is '{start_from}', but there is no model file {file}.")
-    return file
 
 
 def save_encoder(encoder: keras.Model, file: Path) -> None:

@@ -144,8 +144,8 @@ def of_split(signatures: pd.DataFrame, split: pd.DataFrame, name: str) -> pd.Dat
 
 
 def without_duplicates(signatures: pd.DataFrame) -> pd.DataFrame:
-    """The signatures that repeat no earlier file byte for byte."""
-    return signatures[signatures["duplicate_of"].isna()]
+    """The signatures that repeat no earlier file byte for byte, nor bear two labels that way."""
+    return signatures[~signatures["path"].isin(list(duplicates(signatures)))]
 
 
 COPY, MISLABELLED = "a copy of another file, byte for byte", "one of the two labels is wrong"
@@ -153,13 +153,7 @@ NEAR_COPY = "a copy of another file, scanned or saved again"
 
 
 def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
-    """The others, and why each is left out.
-
-    Returns
-    -------
-    dict
-        Path -> `COPY` and the file that it repeats; of another writer or kind, `MISLABELLED` too.
-    """
+    """The others, and why each is left out; see `copies_in_words`."""
     path_of = signatures.set_index("signature_id")["path"]
     copies = signatures[signatures["duplicate_of"].notna()]
     originals = zip(copies["path"], path_of[copies["duplicate_of"]], strict=True)
@@ -169,7 +163,7 @@ def duplicates(signatures: pd.DataFrame) -> dict[str, str]:
 def copies_in_words(
     signatures: pd.DataFrame, originals: Mapping[str, str], said: str
 ) -> dict[str, str]:
-    """Why copies are left out.
+    """Why copies are left out, and with them originals of which nobody knows whose they are.
 
     Parameters
     ----------
@@ -183,7 +177,8 @@ def copies_in_words(
     Returns
     -------
     dict
-        Path -> ``said`` and the original; of another writer or kind, `MISLABELLED` too.
+        Path -> ``said`` and the other file; of another writer or kind, `MISLABELLED` too. A forgery
+        that is a near copy of a genuine signature may be traced: that one is not left out.
     """
     label = {row.path: (row.writer, row.kind) for row in signatures.itertuples()}
     reasons = {}
@@ -197,6 +192,8 @@ def copies_in_words(
         else:
             other = ""
         reasons[copy] = f"{said}: {original}{other}"
+        if other and (said == COPY or writer != first_writer):
+            reasons[original] = f"{said}: {copy}{other}"
     return reasons
 
 

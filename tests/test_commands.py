@@ -238,10 +238,11 @@ def test_calibrate_names_what_is_in_its_way(people: Path, tmp_path: Path, capsys
     shutil.copy(folder / "p 2/0002_01.png", folder / "p 4/9.png")
     status, said = calibrate("--layout", "genuine_only")
     assert status == 0
-    assert (
-        "Left out: p 4/9.png: a copy of another file, byte for byte: p 2/0002_01.png, which is "
-        "another person's: one of the two labels is wrong\n"
-    ) in said
+    for one, other in (("p 4/9.png", "p 2/0002_01.png"), ("p 2/0002_01.png", "p 4/9.png")):
+        assert (
+            f"Left out: {one}: a copy of another file, byte for byte: {other}, which is "
+            "another person's: one of the two labels is wrong\n"
+        ) in said
     (folder / "Forge Smith").rename(folder / "p 1")
     (folder / "p 5/old").mkdir()
     (folder / "p 5/0005_01.png").rename(folder / "p 5/old/x.png")
@@ -342,6 +343,23 @@ def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path
             told = capsys.readouterr().err
             assert said in told
             assert "image/s" not in told  # nothing was begun
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32), "1e3", "9" * 5000])
+def test_a_seed_out_of_bounds_is_said_to_be(people: Path, seed: str, capsys):
+    for command in (["evaluate", str(people)], ["audit", str(people)]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, f"--seed={seed}"])
+        assert "whole number from 0 to 4294967295" in capsys.readouterr().err
+
+
+def test_what_a_study_starts_from_is_looked_for_first(tmp_path: Path, capsys):
+    given = ["parameters", "idcar", "--output", str(tmp_path / "p"), "--run", "x", "-p"]
+    assert main([*given, "start_from", "none.keras"]) == 1
+    assert "start_from is 'none.keras', but there is no model file" in capsys.readouterr().err
+    assert main([*given, "seed", str(2**32)]) == 1
+    assert "it must be 4294967295 or less" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -60,6 +60,20 @@ def test_blocks_leave_no_trace_in_the_output(folder: Path, tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_folder_s_images_are_those_of_linked_folders_too(tmp_path: Path) -> None:
+    for name in ("here/a.png", "here/below/b.PNG", "here/c.txt", "elsewhere/d.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    try:
+        (tmp_path / "here/link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere/round").symlink_to(tmp_path / "here")
+    except OSError:
+        pytest.skip("this disk has no links")
+    found = many.image_files([tmp_path / "here"])
+    names = [file.relative_to(tmp_path / "here").as_posix() for file in found]
+    assert names == ["a.png", "below/b.PNG", "link/d.tif"]
+
+
 def test_embed_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
     output, parts = tmp_path / "killed.npz", tmp_path / ".killed.npz.parts"
     code = f"""

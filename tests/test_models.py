@@ -14,7 +14,7 @@ from conftest import ROOT
 from keras import ops
 
 from deepsign_utils import DeepSignError, models
-from deepsign_utils.study import PRETRAINED
+from deepsign_utils.study import PRETRAINED, starting_point
 
 # Layer name, type, output shape, parameters: the mission's table, row by row.
 TABLE = [
@@ -94,10 +94,10 @@ def test_the_regional_encoder_refuses_a_canvas_that_has_no_equal_regions():
 
 
 def test_a_training_starts_from_nothing_from_the_shipped_model_or_from_a_file():
-    assert models.starting_point("") is None
-    assert models.starting_point("pretrained") == PRETRAINED / "encoder.keras"
+    assert starting_point("") is None
+    assert starting_point("pretrained") == PRETRAINED / "encoder.keras"
     with pytest.raises(DeepSignError, match=r"'reports/x\.keras'"):
-        models.starting_point("reports/x.keras")
+        starting_point("reports/x.keras")
 
 
 def test_two_encoders_in_one_process_are_named_alike():

@@ -60,6 +60,12 @@ def test_two_writers_who_differ_in_zeros_are_told_apart_or_asked_about():
     assert "differ only in leading zeros" in " ".join(datasets.check_usable(data))
 
 
+def test_two_writers_who_differ_in_capitals_are_remarked_on():
+    remarks = datasets.check_usable(table(dict.fromkeys(("anna", "Anna", "berta"), (2, 2))))
+    assert len(remarks) == 1
+    assert "the writers 'Anna', 'anna' differ only in" in remarks[0]
+
+
 def test_listed_writers_test_and_the_others_are_drawn_from():
     split = pairing.split_writers(TEN, 0.2, ["w3", "w7"], rng()).set_index("writer")["split"]
     assert split[split == "test"].index.tolist() == ["w3", "w7"]
@@ -233,3 +239,13 @@ def test_duplicates_are_left_out():
     signatures = TEN.copy()
     signatures.loc[1, "duplicate_of"] = 0
     assert len(pairing.without_duplicates(signatures)) == len(TEN) - 1
+
+
+@pytest.mark.parametrize("other", [6, 10])  # a forgery of the same writer, another's signature
+def test_files_that_bear_two_labels_are_left_out(other):
+    signatures = TEN.copy()
+    signatures.loc[other, "duplicate_of"] = 0
+    once = pairing.without_duplicates(signatures)
+    assert len(once) == len(TEN) - 2
+    assert set(pairing.duplicates(signatures)) == set(signatures["path"]) - set(once["path"])
+    assert all(pairing.MISLABELLED in why for why in pairing.duplicates(signatures).values())

@@ -199,6 +199,21 @@ class TestResults:
         assert list(means["best"]) == [False, True, False]
         assert list(means["runs"]) == [1, 2, 2]
         assert means["eer_skilled_spread"][1:].tolist() == [0, 0]
+        assert not means["tied"].any()
+
+    def test_settings_of_one_validation_error_are_tied(self):
+        results = pd.DataFrame(
+            {
+                "study": ["cedar"] * 3 + ["dutch"],
+                "epochs": [1, 2, 3, 1],
+                "status": "finished",
+                "validation_eer": [0.2, 0.3, 0.2, 0.2],
+                "eer_skilled": 0.2,
+            }
+        )
+        means = sweep.settings(results, ("epochs",)).set_index(["study", "setting"])
+        assert means["tied"].tolist() == [True, True, False, False]
+        assert means["best"].tolist() == [True, True, False, True]
 
     @pytest.mark.parametrize(
         "parameters",

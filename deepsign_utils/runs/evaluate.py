@@ -70,11 +70,11 @@ def evaluate(
         with which every comparison goes to a person, and is counted here by its score all the same;
         ``fitted_here``, whether the model's thresholds come from these very images;
         ``threads`` that embedded; ``found``, how many files:
-        ``images``, which were used, and ``left_out``, path -> reason; ``threshold`` by number of
-        references; ``references`` (as `metrics.evaluate`, by number of references as text);
-        ``coverage`` (`scoring.coverage`) and, if asked for, ``baselines`` (EER: name -> {"skilled":
-        rate, "random": rate}). Of too few images there are no rates:
-        ``too_few`` says how many would do.
+        ``images``, which were used, and ``left_out``, path -> reason; ``remarks`` on writers with
+        few signatures or like names; ``threshold`` by number of references; ``references`` (as
+        `metrics.evaluate`, by number of references as text); ``coverage`` (`scoring.coverage`) and,
+        if asked for, ``baselines`` (EER: name -> {"skilled": rate, "random": rate}). Of too few
+        images there are no rates: ``too_few`` says how many would do.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def evaluate(
     referred = [no_verdict(one.code for one in given) for given in compress(told.values(), kept)]
     problems = dict(zip(unread["path"], unread["reason"], strict=True))
     problems |= copies | refused_by
-    check_usable(signatures)
+    remarks = check_usable(signatures)
     not_acquired = len(refused_by) + int((~unread["reason"].isin(PROBLEMS)).sum())
     presented = {
         file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
@@ -114,6 +114,7 @@ def evaluate(
         "found": found,
         "images": len(signatures),
         "left_out": problems,
+        "remarks": remarks,
         "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
         "failure_to_enrol": 1 - enrolled / len(presented),
         "fitted_here": hash_of_images(signatures)["sha256"]
@@ -223,6 +224,7 @@ def in_words(found: dict[str, Any]) -> str:
     ]
     account = in_account(found["images"], found["writers"], found["left_out"].values())
     head = [account, *_mislabelled(found["left_out"])]
+    head += [f"{remark[0].upper()}{remark[1:]}." for remark in found["remarks"]]
     if "too_few" in found:
         return "\n".join([*head, "", f"Error rates: {found['too_few']}"])
     head.append(

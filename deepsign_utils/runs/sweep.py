@@ -639,7 +639,8 @@ def settings(results: pd.DataFrame, varied: tuple[str, ...]) -> pd.DataFrame:
     DataFrame
         ``study``, ``setting`` (text), ``runs`` (finished), ``failed``, ``validation_eer`` and
         ``eer_skilled`` (means over runs), ``eer_skilled_spread`` (their standard deviation; NaN of
-        one run), ``best`` (of its study, among settings that all their runs finished).
+        one run), ``best`` (of its study, among settings that all their runs finished) and ``tied``
+        (another is as good).
     """
     table = results.assign(setting=labels(results, varied))
     groups = table.groupby(["study", "setting"], sort=False)
@@ -653,6 +654,7 @@ def settings(results: pd.DataFrame, varied: tuple[str, ...]) -> pd.DataFrame:
     whole = means["runs"] == groups.size().to_numpy()
     lowest = means["validation_eer"].where(whole).groupby(means["study"]).transform("min")
     means["best"] = whole & (means["validation_eer"] == lowest)
+    means["tied"] = means["best"] & (means.groupby("study")["best"].transform("sum") > 1)
     order = pd.Categorical(means["study"], means["study"].unique())
     return means.iloc[
         np.lexsort((means["validation_eer"].fillna(np.inf), order.codes))

@@ -39,6 +39,7 @@ from deepsign_utils.study.parameters import (
     notebook_parameters,
     read_study,
     resolve,
+    starting_point,
     write_chapter_parameters,
 )
 from deepsign_utils.study.processes import (
@@ -103,6 +104,7 @@ __all__ = [
     "seal",
     "shards_folder",
     "sources",
+    "starting_point",
     "step",
     "stream",
     "usable_processors",

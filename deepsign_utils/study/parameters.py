@@ -16,7 +16,9 @@ from typing import Any
 
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.study.folders import CHAPTERS, ROOT
+from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT
+
+LARGEST_SEED = 2**32 - 1  # what NumPy's older generators, which pandas uses, take
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,14 @@ PARAMETERS: dict[str, Parameter] = {
             "how the folder is laid out",
             choices=layouts.CHOICES,
         ),
-        Parameter("seed", "int", 0, "every random stream is derived from it", minimum=0),
+        Parameter(
+            "seed",
+            "int",
+            0,
+            "every random stream is derived from it",
+            minimum=0,
+            maximum=LARGEST_SEED,
+        ),
         Parameter("canvas_height", "int", 64, "pixels", minimum=16),
         Parameter("canvas_width", "int", 128, "pixels", minimum=16),
         Parameter(
@@ -185,6 +194,25 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("bootstrap", "int", 1000, "resamples behind an interval", minimum=50),
     )
 }
+
+
+def starting_point(start_from: str) -> Path | None:
+    """The encoder file that the parameter ``start_from`` means.
+
+    Empty: none, random weights. ``pretrained``: the shipped one, which has learnt from synthetic
+    writers alone. Anything else: a file, relative to the project's folder.
+
+    Raises
+    ------
+    DeepSignError
+        If there is no such file.
+    """
+    if not start_from:
+        return None
+    file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / start_from
+    if not file.is_file():
+        raise DeepSignError(f"start_from is '{start_from}', but there is no model file {file}.")
+    return file
 
 
 def check_names(names: Sequence[str], where: str) -> None:

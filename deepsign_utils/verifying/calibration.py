@@ -387,7 +387,7 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
     parts = [
         title,
         "The thresholds and the likelihood ratios of this model, and the errors that it promises, "
-        "come from the genuine signatures and forgeries of:",
+        "come from the signatures of:",
         sets,
         "In %. Intervals are 95 %"
         + (

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from deepsign_utils import __version__
 from deepsign_utils.preprocessing import open_image, read_image_file
 from deepsign_utils.study.names import isolated_value
-from deepsign_utils.verifying.comparison import Comparison, per_cent
+from deepsign_utils.verifying.comparison import Comparison, listed, per_cent
 
 if TYPE_CHECKING:
     from deepsign_utils.verifying.find_signatures import Box
@@ -190,7 +190,10 @@ def _rates(comparison: Comparison) -> Iterator[tuple[str, str]]:
 def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
     sets = [sets] if isinstance(sets, dict) else sets
     return "; ".join(
-        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one.items())
+        ", ".join(
+            f"{name.replace('_', ' ')} {listed(value) if isinstance(value, list) else value}"
+            for name, value in one.items()
+        )
         for one in sets
     )
 

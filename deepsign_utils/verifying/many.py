@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import os
 import shutil
 import tempfile
 import zipfile
@@ -67,7 +68,7 @@ def image_files(given: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in given:
         if path.is_dir():
-            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS)
+            found = sorted(f for f in _below(path) if f.suffix.lower() in ENDINGS)
             if not found:
                 raise DeepSignError(f"{path} holds no image ({', '.join(ENDINGS)}).")
             files += found
@@ -76,6 +77,16 @@ def image_files(given: Sequence[Path]) -> list[Path]:
         else:
             raise DeepSignError(f"There is no file or folder {path}.")
     return list(dict.fromkeys(files))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and all below it, linked folders too, each folder once."""
+    seen = {os.path.realpath(folder)}
+    for at, folders, names in os.walk(folder, followlinks=True):
+        yield from (Path(at) / name for name in names)
+        places = {name: os.path.realpath(Path(at) / name) for name in sorted(folders)}
+        folders[:] = [name for name, place in places.items() if place not in seen]
+        seen |= set(places.values())
 
 
 def embed_images(
