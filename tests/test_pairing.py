@@ -19,6 +19,7 @@ def table(writers: dict[str, tuple[int, int]]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=["writer", "kind"])
     frame.insert(0, "signature_id", np.arange(len(frame), dtype=np.int32))
+    frame["path"] = [f"{row.writer}/{row.signature_id}.png" for row in frame.itertuples()]
     return frame.assign(duplicate_of=pd.array([None] * len(frame), "Int32"))
 
 

@@ -485,7 +485,9 @@ class TestScoring:
 
     def test_llr_is_the_calibration_of_that_number_of_references(self, validation, fitted):
         genuine, forged = classes(validation[5])
-        expected = scoring.calibrate([genuine], [forged], (len(genuine), len(forged)))
+        writers = validation[5].set_index("kind")["writer"]
+        worth = metrics.worth(writers["genuine"]), metrics.worth(writers["skilled"])
+        expected = scoring.calibrate([genuine], [forged], worth)
 
         assert fitted.llr(-0.5, 5) == pytest.approx(expected.llr(-0.5))
         np.testing.assert_allclose(fitted.llr(np.array([-0.5, 0]), 5)[0], fitted.llr(-0.5, 5))

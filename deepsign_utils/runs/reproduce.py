@@ -173,9 +173,9 @@ def compare(published: Mapping[str, Any], found: Mapping[str, Any]) -> Compariso
         As `publish` writes them and as metrics.json holds them. Where both were made with the same
         versions, threads and processor, everything must be equal. Else a number with an interval
         must lie inside the published interval; whole numbers and parameters must be equal; all
-        else, such as thresholds and hashes, is listed only. An interval without any width (an error
-        that never occurred) says nothing: there the number's own interval must hold the published
-        number.
+        else, such as thresholds and hashes, is listed only. An interval without any width (a probe
+        that tells all apart, or nothing) says nothing: there the number's own one must hold the
+        published number.
     """
     made = [
         dict(_leaves({k: m["provenance"].get(k) for k in MADE_WITH})) for m in (published, found)

@@ -76,11 +76,11 @@ class Parameter:
         # Asked so that what is no number at all (nan) is refused as well.
         if self.minimum is not None and not all(number >= self.minimum for number in numbers):
             raise DeepSignError(
-                f"The parameter '{self.name}' is {value!r}; it must be {self.minimum:g} or more."
+                f"The parameter '{self.name}' is {value!r}; it must be {self.minimum:.10g} or more."
             )
         if self.maximum is not None and not all(number <= self.maximum for number in numbers):
             raise DeepSignError(
-                f"The parameter '{self.name}' is {value!r}; it must be {self.maximum:g} or less."
+                f"The parameter '{self.name}' is {value!r}; it must be {self.maximum:.10g} or less."
             )
         return value
 

@@ -21,9 +21,6 @@ RARE = 0.01
 """A reference is odd where so few genuine signatures, a share of all, or fewer score as low against
 the others; for k references each is held to RARE / k, as the lowest of k is looked at."""
 
-UNLIKE = 10
-"""Two references are told apart where two people are so many times as probable as one."""
-
 
 class Odd(NamedTuple):
     """A reference that does not look like the others: its row, and its likelihood ratio."""
@@ -87,11 +84,11 @@ def unlike(names: Sequence[str], embeddings: np.ndarray, scoring: Scoring) -> li
                 "complete."
             )
             told.append(Remark(names[row], "odd_reference", message))
-    if len(names) == 2 and (apart := two_hands(embeddings, scoring)) is not None:
+    if len(names) == 2 and two_hands(embeddings, scoring):
         message = (
-            "The two do not look like one writer's: that two people wrote them makes what is "
-            f"seen {_times(apart)} times as probable as that one did. "
-            "See whether both are the writer's, the right way up and complete."
+            "The two do not look like one writer's: of a hundred genuine signatures hardly one is "
+            "as far from another of its writer. See whether both are the writer's, the right way "
+            "up and complete."
         )
         told.append(Remark("the references", "two_hands", message))
     return told
@@ -158,27 +155,16 @@ def odd_ones(embeddings: np.ndarray, scoring: Scoring) -> list[Odd]:
     return odd
 
 
-def two_hands(embeddings: np.ndarray, scoring: Scoring) -> float | None:
-    """The likelihood ratio of two references that look like two people's; None where they don't.
-
-    Neither can be called the odd one.
+def two_hands(embeddings: np.ndarray, scoring: Scoring) -> bool:
+    """Whether two references look like two people's; neither can be called the odd one.
 
     Parameters
     ----------
     embeddings : float32 (2, d), of unit length
     scoring : Scoring
-
-    Returns
-    -------
-    float or None
-        Natural logarithm, at most minus that of `UNLIKE`: one writer against two.
     """
-    line = scoring.operation(1).calibrations.get("random")
-    if line is None:
-        return None
     score = _scores(embeddings, np.array([[0]]), np.array([1]), scoring)
-    llr = float(line.llr(float(score[0])))
-    return llr if llr <= -math.log(UNLIKE) else None
+    return scoring.share_as_low(float(score[0]), 1) <= RARE
 
 
 def two_styles(embeddings: np.ndarray, scoring: Scoring) -> tuple[list[int], list[int]] | None:
