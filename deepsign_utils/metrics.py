@@ -7,9 +7,9 @@ The operating points of a set of scores are those of its distinct scores taken a
 
 Pairs of one writer are not independent, so every interval here comes from resampling writers
 (percentile bootstrap, 95 %), a pair going with its reference's writer. Such an interval knows
-only the writers seen, and where no error was seen it has no width. So the interval of a rate is
-never narrower than `INDEPENDENT` comparisons of each writer, independent of one another, would
-make it (Clopper and Pearson, 1934; a share of n, whole or not, is taken as so many errors).
+only the writers seen, and where no error was seen it has no width. So the interval of a rate near
+0 or 1 is never narrower than `INDEPENDENT` comparisons of each writer, independent of one another,
+would make it (Clopper and Pearson, 1934; a share of n, whole or not, is taken as so many errors).
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ Draws of 5 to 40 writers of three public sets (1, 3 and 10 references, each kind
 error as seldom as 5 to 300 independent comparisons a writer would, and in 59 of 62 cases as
 seldom as 10 or more.
 """
+
+# Errors of independent comparisons, or their absence, that are too few to resample.
+_FEW = 10
 
 # Elements of one block of each of the bootstrap's arrays: 2 MiB of float64, which a cache holds.
 _BLOCK_ELEMENTS = 1 << 18
@@ -656,13 +659,14 @@ def worth(writers: np.ndarray) -> int:
 
 
 def _at_least(rate: float | np.ndarray, tails: np.ndarray, independent: int) -> np.ndarray:
-    """Intervals (2, …) of rates, none narrower than that of so many independent comparisons."""
+    """Intervals (2, …) of rates; of rare errors none narrower than of independent comparisons."""
     errors = np.asarray(rate) * independent
     with np.errstate(divide="ignore", invalid="ignore"):
         low = betaincinv(errors, independent - errors + 1, TAILS[0])
         high = betaincinv(errors + 1, independent - errors, TAILS[1])
     low, high = np.where(errors > 0, low, 0), np.where(errors < independent, high, 1)
-    return np.stack([np.fmin(tails[0], low), np.fmax(tails[1], high)])
+    exact = np.stack([np.fmin(tails[0], low), np.fmax(tails[1], high)])
+    return np.where(np.minimum(errors, independent - errors) < _FEW, exact, tails)
 
 
 def _rate_interval(value: float, resampled: np.ndarray, independent: int) -> dict[str, float]:
