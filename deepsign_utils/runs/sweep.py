@@ -671,7 +671,7 @@ def labels(results: pd.DataFrame, varied: tuple[str, ...]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _write_tables(sweep: Sweep, results: pd.DataFrame) -> None:
