@@ -380,8 +380,13 @@ class TestWhatGoesWrong:
         assert "pending" not in made.stderr
         assert "IPKernelApp] ERROR" not in made.stderr
 
-    def test_a_failing_cell_is_shown_and_run_again_next_time(self, tiny_data, tmp_path):
-        project = copy_project(tmp_path)
+    def test_a_failing_cell_is_shown_and_run_again_next_time(self, tiny_study, tiny_data, tmp_path):
+        # given a study whose first chapter alone has run
+        project, kept = copy_project(tmp_path), tiny_study.folder / "data/undisturbed"
+        shutil.copytree(kept / "built", project.folder / "data/built")
+        shutil.copytree(kept / "reports", project.folder / "reports", dirs_exist_ok=True)
+        for chapter in CHAPTERS[1:]:
+            (project.folder / f"reports/tiny/notebooks/{chapter}.ipynb").unlink()
         notebook = project.folder / "notebooks/02_pairing.ipynb"
         whole = notebook.read_text()
         notebook.write_text(whole.replace("pairing.split_writers(", "pairing.split_writer(", 1))
