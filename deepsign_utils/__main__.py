@@ -186,7 +186,7 @@ def _path(text: str) -> Path:
 def _seed(text: str) -> int:
     from deepsign_utils.study.parameters import LARGEST_SEED
 
-    if not (text.isascii() and text.isdigit() and int(text[:11]) <= LARGEST_SEED):
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LARGEST_SEED):
         raise argparse.ArgumentTypeError(f"it must be a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
@@ -746,7 +746,7 @@ def _parameters(options: argparse.Namespace) -> None:
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
         given |= mapping
-    starting_point(resolve(values | given)["start_from"])  # missing, it ends chapter 5
+    starting_point(resolve(values | given)["start_from"])  # before chapter 5 misses the file
     if "study" in given:
         raise DeepSignError(
             f"PARAMS sets 'study', which names the folders: make report RUN={given['study']}"

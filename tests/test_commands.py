@@ -345,7 +345,9 @@ def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path
             assert "image/s" not in told  # nothing was begun
 
 
-@pytest.mark.parametrize("seed", ["-1", str(2**32), "1e3", "9" * 5000])
+@pytest.mark.parametrize(
+    "seed", ["-1", str(2**32), "1e3", "9" * 5000, "0" * 5000], ids=lambda seed: seed[:12]
+)
 def test_a_seed_out_of_bounds_is_said_to_be(people: Path, seed: str, capsys):
     for command in (["evaluate", str(people)], ["audit", str(people)]):
         with pytest.raises(SystemExit, match="2"):

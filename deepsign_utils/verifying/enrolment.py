@@ -19,7 +19,8 @@ from deepsign_utils.verifying.copies import Trace, alike
 
 RARE = 0.01
 """A reference is odd where so few genuine signatures, a share of all, or fewer score as low against
-the others; for k references each is held to RARE / k, as the lowest of k is looked at."""
+the others; for k references each is held to RARE / k, as the lowest of k is looked at. Of two
+neither can be called the odd one: they are told apart where one scores as low against the other."""
 
 
 class Odd(NamedTuple):
@@ -156,7 +157,7 @@ def odd_ones(embeddings: np.ndarray, scoring: Scoring) -> list[Odd]:
 
 
 def two_hands(embeddings: np.ndarray, scoring: Scoring) -> bool:
-    """Whether two references look like two people's; neither can be called the odd one.
+    """Whether two references look like two people's: score as low as `RARE` says.
 
     Parameters
     ----------

@@ -40,7 +40,8 @@ def near_copies(
     Returns
     -------
     dict
-        Path of a copy -> that it is one, and of which image, which is itself no copy.
+        Path -> why it is left out, and which image it repeats; of two people's, both
+        (`pairing.copies_in_words`).
     """
     paths = signatures["path"].tolist()
 
