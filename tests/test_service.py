@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import Service, letter, model_folder, png, serving, signature, upload
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.verifying.service.app import _listen, run
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
+from deepsign_utils.verifying.service.server import listen, run
 from deepsign_utils.verifying.service.store import OtherModelError, Store
 from deepsign_utils.verifying.verifier import Verifier
 
@@ -824,7 +824,7 @@ def test_service_keeps_to_its_openapi_text(service: Service) -> None:
 
 def test_an_answer_never_waits_for_its_first_part_to_be_acknowledged() -> None:
     with (
-        _listen("127.0.0.1", 0) as listening,
+        listen("127.0.0.1", 0) as listening,
         socket.create_connection(listening.getsockname()),
     ):
         accepted, _ = listening.accept()

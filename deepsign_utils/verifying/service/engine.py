@@ -63,11 +63,8 @@ class Engine:
         """Load the model and run it once; DeepSignError as `Verifier.load`."""
         verifier = Verifier.load(self.settings.model)
         shape = (verifier.preprocessing.canvas_height, verifier.preprocessing.canvas_width)
-        for images in (
-            1,
-            2,
-            3,
-        ):  # so that the first caller does not wait for what a first run prepares
+        # So that the first caller does not wait for what a first run prepares.
+        for images in (1, 2, 3):
             verifier.embed(np.zeros((images, *shape), np.uint8))
         self._batcher = Batcher(
             verifier.embed,
