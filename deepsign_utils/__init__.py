@@ -6,8 +6,15 @@ without AVX-512, where they halve the time of a pass; and that Keras has setting
 than those of the user's other projects.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -17,6 +24,39 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_HOME"] = str(Path(__file__).parent / "keras_settings")
 for _limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # cut every training short
     os.environ.pop(_limit, None)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """What libraries of C write to standard error goes nowhere."""
+    with contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):  # where there is no standard error
+            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+            after.callback(os.close, kept)
+            after.callback(os.dup2, kept, 2)
+        yield
+
+
+class _TensorFlowUnheard(PathFinder):
+    """Finds TensorFlow, which logs of itself as it is loaded whatever its settings say."""
+
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where TensorFlow is, if that is asked for; it is loaded unheard."""
+        if fullname != "tensorflow":
+            return None
+        found = super().find_spec(fullname, path, target)
+        if found and found.loader:
+            load = found.loader.exec_module
+            found.loader.exec_module = lambda module: _unheard()(load)(module)  # type: ignore[method-assign]
+        return found
+
+
+sys.meta_path.insert(0, _TensorFlowUnheard)
 
 
 class DeepSignError(ValueError):

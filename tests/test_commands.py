@@ -15,12 +15,13 @@ from conftest import PATIENCE, ROOT
 from serving import model_folder, signature
 
 from deepsign_utils import synthetic
-from deepsign_utils.__main__ import EXIT_STATUSES, LEFT, _Commands, _parser, main
+from deepsign_utils.__main__ import LEFT, main
+from deepsign_utils.commands.parser import EXIT_STATUSES, GROUPS, parser
 from deepsign_utils.study import digest
 
 
 def commands() -> list[str]:
-    return [name for names in _Commands.GROUPS.values() for name in names]
+    return [command.name for group in GROUPS for command in group.commands]
 
 
 def deepsign(*arguments: object, environment: dict | None = None, **options) -> tuple[int, str]:
@@ -53,7 +54,7 @@ def test_help_has_every_command_in_a_group(capsys):
 
 def test_the_page_on_commands_shows_this_help():
     page = (ROOT / "docs" / "commands.md").read_text()
-    assert f"```\n{_parser('deepsign').epilog}```\n" in page
+    assert f"```\n{parser('deepsign').epilog}```\n" in page
 
 
 @pytest.mark.parametrize("command", commands())
@@ -67,7 +68,7 @@ def test_every_command_tells_its_options(command, capsys):
         assert (ROOT / page).is_file()
     assert "README" not in said or command == "document"
     assert "%%" not in said
-    known = next(one for one in _parser()._actions if isinstance(one, argparse._SubParsersAction))
+    known = next(one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
     assert [one.dest for one in known.choices[command]._actions if not one.help] == []
 
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, Project, copy_project
 from serving import signature
 
-from deepsign_utils import __main__ as command_line
+from deepsign_utils.commands.parser import parser
 from deepsign_utils.synthetic import write_dataset
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -124,7 +124,7 @@ def test_a_command_works_as_typed(desk, document, command):
 def test_a_command_that_is_not_run_is_one(desk, document, command):
     words = shlex.split(as_run(command))
     if words[0] == "deepsign":
-        assert callable(command_line._parser().parse_args(words[1:]).run)
+        assert callable(parser().parse_args(words[1:]).command.run)
     elif "make" in words:
         words = words[words.index("make") + 1 :]
         planned = desk.run("make", "--dry-run", *words)

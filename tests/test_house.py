@@ -24,6 +24,7 @@ FLOORS = (
     ("training", "deployed_encoder"),
     ("verifying",),
     ("capture", "runs"),
+    ("commands",),
     ("__main__",),
 )
 """From the ground up: what stands on a floor imports from lower ones only."""

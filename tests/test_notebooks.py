@@ -9,7 +9,7 @@ import shlex
 import pytest
 from conftest import ROOT
 
-from deepsign_utils import __main__ as command_line
+from deepsign_utils.commands.parser import parser
 from deepsign_utils.report import formulas
 from deepsign_utils.study import CHAPTERS, DEMONSTRATION, check_values
 from deepsign_utils.study.yaml_1_2 import read_yaml
@@ -114,7 +114,7 @@ def test_what_is_to_be_tried_can_be(notebook):
     assert goals <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for one in tried:
         if one.startswith("deepsign "):
-            assert callable(command_line._parser().parse_args(shlex.split(one)[1:]).run)
+            assert callable(parser().parse_args(shlex.split(one)[1:]).command.run)
 
 
 @every_notebook

@@ -96,6 +96,7 @@ def test_a_study_is_the_same_to_the_last_digit(tiny_study, tiny_data, tmp_path: 
     assert differing == []
     for told in ("STUDY is set", "EPOCHS is set"):  # the others are given to make here
         assert told in said
+    assert "absl" not in said  # nor does TensorFlow log of itself
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ from deepsign_utils.study.parameters import (
     read_study,
     resolve,
     starting_point,
+    study_of,
     write_chapter_parameters,
 )
 from deepsign_utils.study.processes import (
@@ -107,6 +108,7 @@ __all__ = [
     "starting_point",
     "step",
     "stream",
+    "study_of",
     "usable_processors",
     "worker_pool",
     "write_artefact",

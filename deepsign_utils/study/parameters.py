@@ -16,7 +16,7 @@ from typing import Any
 
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT
+from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT, Study
 
 LARGEST_SEED = 2**32 - 1  # what NumPy's older generators, which pandas uses, take
 
@@ -264,6 +264,12 @@ def check_values(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 def resolve(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fill the values that a study leaves out with the defaults of the parameter table."""
     return {name: values.get(name, parameter.default) for name, parameter in PARAMETERS.items()}
+
+
+def study_of(values: Mapping[str, Any]) -> Study:
+    """The study that has these parameters, resolved or not."""
+    every = resolve(values)
+    return Study(*(every[name] for name in ("study", "dataset", "data_root", "seed")))
 
 
 def draws_its_own(dataset: str) -> bool:

@@ -89,18 +89,6 @@ def forget_output() -> None:
         os.dup2(nowhere, stream.fileno())
 
 
-def load_keras() -> None:
-    """Import Keras without what TensorFlow logs of itself as it is loaded."""
-    with contextlib.ExitStack() as after:
-        with contextlib.suppress(OSError):  # where there is no standard error
-            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-            after.callback(os.close, kept)
-            after.callback(os.dup2, kept, 2)
-        import keras  # noqa: F401
-
-
 def expand(path: Path | str) -> Path:
     """A path with ``~`` as the user's home.
 

@@ -1,0 +1,1 @@
+"""What can be typed after ``deepsign``: each command beside its arguments, in groups."""
