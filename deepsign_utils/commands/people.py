@@ -92,11 +92,8 @@ def _promise(options: argparse.Namespace) -> None:
 
 
 def _list_left_out(people: People) -> None:
-    from deepsign_utils.pairing import COPY, NEAR_COPY
-
     for path, why in people.left_out.items():
-        named = f"{path}: {why}" if why.startswith((COPY, NEAR_COPY)) or path not in why else why
-        print(f"Left out: {named}", file=sys.stderr)
+        print(f"Left out: {path}: {why}", file=sys.stderr)
 
 
 @GROUP.command(

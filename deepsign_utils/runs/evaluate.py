@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_da
 from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files
 from deepsign_utils.study import hash_of_images
 from deepsign_utils.verifying.comparison import no_verdict
-from deepsign_utils.verifying.near_copies import near_copies
-from deepsign_utils.verifying.verifier import Told, Verifier
+from deepsign_utils.verifying.embedded import embed_dataset
+from deepsign_utils.verifying.verifier import Verifier
 
 HOG_CANVAS = Preprocessing(128, 256, "fill")
 
@@ -85,36 +84,22 @@ def evaluate(
     signatures, unread = read_dataset(folder, layout)
     check_usable(signatures, left_out=unread)
     found = len(signatures) + len(unread)
-    copies = pairing.duplicates(signatures)
-    signatures = pairing.without_duplicates(signatures)
-    files = [Path(folder) / path for path in signatures["path"]]
-    canvases: list[np.ndarray] = []
-    told: dict[Path, tuple[Told, ...]] = {}
-    embeddings, refused = verifier.embed_files(files, warnings=told, each=canvases.append)
-    path_of = dict(zip(files, signatures["path"], strict=True))
-    refused_by = {path_of[file]: why.removeprefix(f"{file}: ") for file, why in refused.items()}
-    signatures = signatures[[file not in refused for file in files]]
-    # What verify refers to a person as a copy would count as a genuine signature accepted.
-    again = near_copies(folder, signatures, embeddings, verifier.preprocessing)
-    copies |= again
-    kept = ~signatures["path"].isin(list(again)).to_numpy()
-    signatures, embeddings = signatures[kept], embeddings[kept]
-    canvases = list(compress(canvases, kept))
-    referred = [no_verdict(one.code for one in given) for given in compress(told.values(), kept)]
-    problems = dict(zip(unread["path"], unread["reason"], strict=True))
-    problems |= copies | refused_by
-    remarks = check_usable(signatures)
-    not_acquired = len(refused_by) + int((~unread["reason"].isin(PROBLEMS)).sum())
+    acquired = embed_dataset(verifier, folder, signatures)
+    signatures, embeddings = acquired.signatures, acquired.embeddings
+    not_acquired = len(acquired.refused) + int((~unread["reason"].isin(PROBLEMS)).sum())
     presented = {
         file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
     }
     enrolled = signatures.loc[signatures["kind"] == "genuine", "writer"].nunique()
+    referred = [no_verdict(one.code for one in told) for told in acquired.told]
     results = {
         "writers": int(signatures["writer"].nunique()),
         "found": found,
         "images": len(signatures),
-        "left_out": problems,
-        "remarks": remarks,
+        "left_out": dict(zip(unread["path"], unread["reason"], strict=True))
+        | acquired.copies
+        | acquired.refused,
+        "remarks": check_usable(signatures),
         "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
         "failure_to_enrol": 1 - enrolled / len(presented),
         "fitted_here": hash_of_images(signatures)["sha256"]
@@ -139,25 +124,35 @@ def evaluate(
         "coverage": scoring.coverage(tables, verifier.scoring),
     }
     if baselines:
-        from deepsign_utils import models
-
-        paths = signatures["path"].tolist()
-        height, width = canvases[0].shape
-        untrained = models.build_encoder(verifier.encoder_name, height, width, seed=0)
-        rows = {
-            "HOG, cosine": hog_descriptors(folder, paths),
-            "untrained encoder": models.embed(untrained, np.stack(canvases)),
-        }
-        if verifier.preprocessing.stroke_width == "as_is":
-            one_pen = replace(verifier.preprocessing, stroke_width="normalised")
-            redrawn = np.stack([_canvas(one) for one in clean_files(folder, paths, one_pen)])
-            rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
-            rows["this model, one pen"] = verifier.embed(redrawn)
+        rows = _baselines(verifier, folder, signatures["path"].tolist())
         results["baselines"] = {
             name: _equal_errors(embeddings, ids, pairs, rng, resamples)
             for name, embeddings in rows.items()
         }
     return results
+
+
+def _baselines(
+    verifier: Verifier, folder: str | Path, paths: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Embeddings (n, d) by what needs no training, and by the model where one pen redrew all."""
+    from deepsign_utils import models
+
+    def canvases(preprocessing: Preprocessing) -> np.ndarray:
+        return np.stack([_canvas(one) for one in clean_files(folder, paths, preprocessing)])
+
+    cleaning = verifier.preprocessing
+    height, width = cleaning.canvas_height, cleaning.canvas_width
+    untrained = models.build_encoder(verifier.encoder_name, height, width, seed=0)
+    rows = {
+        "HOG, cosine": hog_descriptors(folder, paths),
+        "untrained encoder": models.embed(untrained, canvases(cleaning)),
+    }
+    if cleaning.stroke_width == "as_is":
+        redrawn = canvases(replace(cleaning, stroke_width="normalised"))
+        rows["untrained encoder, one pen"] = models.embed(untrained, redrawn)
+        rows["this model, one pen"] = verifier.embed(redrawn)
+    return rows
 
 
 def hog_descriptors(folder: str | Path, paths: Sequence[str]) -> np.ndarray:

@@ -20,11 +20,10 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import UnknownLayoutError, read_dataset, walk
 from deepsign_utils.layouts import GenuineOnly
-from deepsign_utils.preprocessing import density
 from deepsign_utils.scoring import Population, Scoring, Style
 from deepsign_utils.study import hash_of_images, seal, write_atomically, write_json
 from deepsign_utils.verifying import enrolment
-from deepsign_utils.verifying.near_copies import near_copies
+from deepsign_utils.verifying.embedded import embed_dataset
 from deepsign_utils.verifying.verifier import Verifier
 
 LEAST_WRITERS = 5  # below, an interval over writers means nothing
@@ -99,31 +98,10 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
                 f"'{folder}'`."
             ) from None
         signatures, unread = read_dataset(folder, GenuineOnly.name)
+    found = embed_dataset(verifier, folder, signatures)
     left_out = dict(zip(unread["path"], unread["reason"], strict=True))
-    left_out |= pairing.duplicates(signatures)
-    signatures = pairing.without_duplicates(signatures)
-    files = [Path(folder) / path for path in signatures["path"]]
-    densities: list[float] = []
-    embeddings, problems = verifier.embed_files(
-        files, each=lambda canvas: densities.append(density(canvas))
-    )
-    usable = np.array([file not in problems for file in files])
-    left_out |= {
-        path: problems[file]
-        for path, file in zip(signatures["path"], files, strict=True)
-        if file in problems
-    }
-    signatures = signatures[usable]
-    # One who handed in each signature twice would seem to sign always alike.
-    again = near_copies(folder, signatures, embeddings, verifier.preprocessing)
-    kept = ~signatures["path"].isin(list(again)).to_numpy()
-    return People(
-        name,
-        signatures[kept].reset_index(drop=True),
-        embeddings[kept],
-        np.array(densities)[kept],
-        left_out | again,
-    )
+    left_out |= found.copies | found.refused
+    return People(name, found.signatures, found.embeddings, found.density, left_out)
 
 
 def unlike_their_writers(people: People, chosen: Scoring) -> list[str]:
