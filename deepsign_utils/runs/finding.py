@@ -1,8 +1,8 @@
 """Train the models that find signatures on pages, and measure how well they find them.
 
 ``python -m deepsign_utils.runs.finding train`` composes pages and writes
-`verifying/find_signatures.json`; ``… measure`` composes others and writes a table, a row for each
-page, that a second run continues.
+`verifying/find_signatures/models.json`; ``… measure`` composes others and writes a table, a row for
+each page, that a second run continues.
 """
 
 from __future__ import annotations
@@ -23,8 +23,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.synthetic.pages import compose
-from deepsign_utils.verifying import find_signatures as finding
-from deepsign_utils.verifying.find_signatures import Box, Models, Trees, overlap
+from deepsign_utils.verifying.find_signatures import Box, Models, Trees, find_signatures, overlap
+from deepsign_utils.verifying.find_signatures.groups import (
+    among_groups,
+    box_of,
+    group_features,
+    groups_of,
+)
+from deepsign_utils.verifying.find_signatures.models import MODELS, in_context
+from deepsign_utils.verifying.find_signatures.page_ink import read_ink
+from deepsign_utils.verifying.find_signatures.pieces import Pieces, pieces_of
 
 _TREES, _LEAVES = 200, 32  # of a model
 _GOOD = 0.6  # overlap with a signature, from which a group is taken for it in training,
@@ -38,7 +46,7 @@ class Example(NamedTuple):
 
     packed: np.ndarray  # the lines, a bit a pixel: thousands of pages are held
     shape: tuple[int, int]
-    pieces: finding._Pieces
+    pieces: Pieces
     boxes: np.ndarray  # of the signatures, at the working size
     labels: np.ndarray
 
@@ -51,8 +59,8 @@ class Example(NamedTuple):
 
 def example(page: np.ndarray, boxes: Sequence[Box]) -> Example | None:
     """Take a page apart; None where it is blank."""
-    ink = finding._read_ink(page)
-    pieces = finding._pieces(ink)
+    ink = read_ink(page)
+    pieces = pieces_of(ink)
     if not len(pieces.boxes):
         return None
     truth = np.array(boxes, float).reshape(-1, 4) / ink.factor
@@ -165,12 +173,12 @@ class _Groups(NamedTuple):
 
 def _groups_of(page: tuple[Example, np.ndarray]) -> _Groups | None:
     one, likely = page
-    groups = finding._groups(one.pieces, likely)
+    groups = groups_of(one.pieces, likely)
     if not groups:
         return None
-    boxes = np.array([finding._box_of(one.pieces.boxes[members]) for members in groups])
+    boxes = np.array([box_of(one.pieces.boxes[members]) for members in groups])
     best = [max((overlap(box, true) for true in one.boxes), default=0.0) for box in boxes]
-    features = finding._group_features(one.lines, one.pieces, likely, groups)
+    features = group_features(one.lines, one.pieces, likely, groups)
     return _Groups(features, boxes, np.array(best))
 
 
@@ -183,9 +191,7 @@ def train(examples: Sequence[Example], seed: int) -> Models:
     labels = [one.labels for one in examples]
     taught = [_taught_rows(one, rng) for one in examples]
     pieces, alone = _crossed([one.pieces.features for one in examples], labels, taught, rng, seed)
-    among = [
-        finding.in_context(one.pieces, likely) for one, likely in zip(examples, alone, strict=True)
-    ]
+    among = [in_context(one.pieces, likely) for one, likely in zip(examples, alone, strict=True)]
     context, likely = _crossed(among, labels, taught, rng, seed)
     pages = list(zip(examples, likely, strict=True))
     found = [one for one in ordered_map(_groups_of, pages, description="grouping") if one]
@@ -198,7 +204,7 @@ def train(examples: Sequence[Example], seed: int) -> Models:
     )
     table = np.concatenate(
         [
-            np.column_stack([one.features, finding.among_groups(one.boxes, judged)])
+            np.column_stack([one.features, among_groups(one.boxes, judged)])
             for one, judged in zip(found, alone, strict=True)
         ]
     )
@@ -283,7 +289,7 @@ def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.
             continue
         page = compose(seed, number, fonts=fonts)
         start = time.process_time()
-        found = [one.box for one in finding.find_signatures(page.image)]
+        found = [one.box for one in find_signatures(page.image)]
         seconds = time.process_time() - start
         right = matched(found, page.signatures)
         row = (number, page.kind, page.script, page.dpi, len(page.signatures), len(found), right)
@@ -312,9 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_argument("--pages", type=int, default=pages, help="default: %(default)s")
         command.add_argument("--seed", type=int, default=seed, help="default: %(default)s")
         command.add_argument("--fonts", type=Path, help="a folder of more fonts")
-        command.add_argument(
-            "--output", type=Path, default=finding.MODEL, required=name == "measure"
-        )
+        command.add_argument("--output", type=Path, default=MODELS, required=name == "measure")
     options = parser.parse_args(arguments)
     if options.command == "train":
         models = train_on_composed(options.pages, options.seed, options.fonts)
@@ -326,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def to_json(models: Models) -> str:
-    """The models as `find_signatures.json` holds them."""
+    """The models as `models.json` holds them."""
     values = {
         name: one.to_dict() if isinstance(one, Trees) else one
         for name, one in models._asdict().items()
