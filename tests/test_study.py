@@ -536,7 +536,7 @@ class TestWhatAStepIsMadeOf:
     def test_a_fingerprint_covers_what_the_code_imports_and_not_what_draws(self):
         # training scores with scoring, which measures with metrics
         named = set(json.loads(fingerprint(code=[training]))["code"])
-        assert {"training.py", "losses.py", "scoring.py", "metrics.py"} <= named
+        assert {"training.py", "losses.py", "scoring/scores.py", "metrics.py"} <= named
         # the report draws figures
         assert "figures" in map(room, sources([Path(report.__file__)], apart=()))
         named = set(json.loads(fingerprint(code=[report]))["code"])
