@@ -20,10 +20,10 @@ from serving import serving
 from deepsign_utils import metrics, pairing, scoring
 from deepsign_utils.__main__ import main
 from deepsign_utils.capture import form
-from deepsign_utils.datasets import read_dataset
+from deepsign_utils.datasets import find_layout
 from deepsign_utils.preprocessing import density
 from deepsign_utils.scoring import Scoring
-from deepsign_utils.study import PRETRAINED
+from deepsign_utils.study import PRETRAINED, digest
 from deepsign_utils.synthetic import draw_writer
 from deepsign_utils.verifying import calibration
 from deepsign_utils.verifying.calibration import People
@@ -162,10 +162,16 @@ class TestEveryNumberOfReferences:
         folder = SHARED / "data" / REAL[name]
         if not folder.is_dir():
             pytest.skip("the real signatures are not at hand")
-        signatures, _ = read_dataset(folder)
-        some = sorted(signatures["writer"].unique())[:12]
-        signatures = pairing.without_duplicates(signatures[signatures["writer"].isin(some)])
-        signatures = signatures.reset_index(drop=True)
+        files = [file for file in find_layout(folder).files if file.kind]
+        some = sorted({file.writer for file in files})[:12]
+        rows = [
+            (file.path, file.writer, file.kind, digest(folder / file.path))
+            for file in files
+            if file.writer in some
+        ]
+        signatures = pd.DataFrame(rows, columns=["path", "writer", "kind", "sha256"])
+        signatures = signatures.drop_duplicates("sha256", ignore_index=True)
+        signatures["signature_id"] = signatures.index
         embeddings, problems = verifier.embed_files([folder / path for path in signatures["path"]])
         assert not problems
         found = rates(
