@@ -5,7 +5,7 @@
 # content changes, so what is up to date is not run again.
 
 # What a shell happens to hold under these names is for something else: they are given to make.
-GIVEN := STUDY RUN PARAMS DATA SWEEP STUDIES PYTHON
+GIVEN := STUDY RUN PARAMS DATA SWEEP STUDIES WRITERS ONLY PYTHON
 $(foreach name,$(GIVEN),$(if $(filter environment,$(origin $(name))),\
 	$(info $(name) is set in the environment, and not read: make … $(name)='$($(name))')\
 	$(eval undefine $(name))))
@@ -17,6 +17,9 @@ DATA ?=
 # It names folders, and make divides words at spaces.
 ifneq ($(words $(RUN)),1)
 $(error RUN is '$(RUN)': it names a folder, of letters, digits, and _ . - without spaces)
+endif
+ifneq ($(filter -%,$(RUN) $(STUDY)),)
+$(error RUN is '$(RUN)', STUDY '$(STUDY)': a name does not begin with a hyphen)
 endif
 
 MAKEFLAGS += --no-builtin-rules

@@ -18,12 +18,13 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 # TensorFlow logs remarks on its own graphs as errors; what fails is raised all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_HOME"] = str(Path(__file__).parent / "keras_settings")
-for _limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # cut every training short
-    os.environ.pop(_limit, None)
+# They cut every training short, or have graphs computed in another way.
+for _set in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_XLA_FLAGS"):
+    os.environ.pop(_set, None)
 
 
 @contextlib.contextmanager

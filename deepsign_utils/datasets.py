@@ -7,7 +7,9 @@ for: found = used + left out.
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -197,11 +199,11 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
     if not name:
         raise _unknown(root, inside, layout)
     held: dict[tuple[str, ...], list[str]] = {}
-    for path, one in told.items():
+    for path, one in (told | (_of_another(inside.tree, told) if layout == "auto" else {})).items():
         if one.kind:
             held.setdefault(one.dataset, []).append(path)
     if len(held) > 1:
-        places = [os.path.commonpath(map(_folder, paths)) for paths in held.values()]
+        places = [os.path.commonpath(map(_folder, paths)) or "." for paths in held.values()]
         if len(set(places)) < len(places):
             raise DeepSignError(
                 f"{root} holds several datasets in the same folders "
@@ -210,6 +212,16 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
             )
         raise _several(root, places)
     return name, told
+
+
+def _of_another(tree: Tree, told: Mapping[str, Told]) -> dict[str, Told]:
+    """What another layout tells of the images left over, if they make a dataset by themselves."""
+    name, found = recognise(Tree([path for path in tree.images if path not in told], tree.folders))
+    kinds = Counter((one.writer, one.kind) for one in found.values() if one.kind)
+    whole = [w for w, kind in kinds if kind == "genuine" and kinds[w, "forgery"]]
+    if len(whole) < 2:
+        return {}
+    return {path: replace(one, dataset=(name, *one.dataset)) for path, one in found.items()}
 
 
 def _several(root: Path, places: list[str]) -> DeepSignError:

@@ -206,6 +206,11 @@ def test_training_and_test_parts_are_read_together_or_one_by_its_folder(tmp_path
         ),
         (pairs("mine/{w}/1.png", "mine/{w}_forg/1.png", "yours/{w}_f/1.png", "yours/{w}/1.png"),
          ("mine", "yours")),
+        (  # in layouts of their own
+            pairs("bengali/{w}/B-S-{w}-G-1.tif", "bengali/{w}/B-S-{w}-F-1.tif",
+                  "cedar/full_org/original_{w}_1.png", "cedar/full_forg/forgeries_{w}_1.png"),
+            ("bengali", "cedar"),
+        ),
     ],
 )  # fmt: skip
 def test_of_several_datasets_one_asks_which_naming_them(tmp_path, paths, named):

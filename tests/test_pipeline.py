@@ -343,12 +343,34 @@ class TestWhatGoesWrong:
         text = self.refused(project, "report", f"PARAMS={parameters}")
         assert "is not valid YAML: while parsing" in text
 
+    @pytest.mark.parametrize(
+        "parameters",
+        ["-p epochs 2 -p epochs 3", "-p epochs 2 -y 'epochs: 2'", "-p epochs 2 -r epochs 2"],
+    )
+    def test_a_parameter_that_is_set_twice(self, project, parameters):
+        text = self.refused(project, "report", f"PARAMS={parameters}")
+        assert "PARAMS sets 'epochs' 2 times: which one is meant?" in text
+
+    @pytest.mark.parametrize("value", [".inf", "1e400", ".nan"])
+    def test_a_number_without_end(self, project, value):
+        text = self.refused(project, "report", f"PARAMS=-p learning_rate {value}")
+        assert "it must be a number" in text
+
+    @pytest.mark.parametrize("name", ["matrix", "sweeps", "Capture", "README.md"])
+    def test_a_name_that_another_report_has(self, project, name):
+        text = self.refused(project, "report", f"RUN={name}")
+        assert f"reports/{name} is another report's place" in text
+
+    def test_a_name_that_reads_like_an_option(self, project):
+        assert "does not begin with a hyphen" in self.refused(project, "report", "RUN=-x")
+
     def test_an_unknown_study(self, project):
         assert "Studies there: bhsig260_bengali" in self.refused(project, "report", "STUDY=cedr")
 
     def test_a_missing_folder_of_images(self, project):
         text = self.refused(project, "report", "STUDY=cedar")
         assert str(project.folder / "data/raw/cedar") in text
+        assert not (project.folder / "data/built/cedar/parameters/01_eda.yaml").exists()
 
     def test_an_empty_folder(self, project, tmp_path):
         assert str(tmp_path) in self.refused(project, "report", f"DATA={tmp_path}", "RUN=empty")

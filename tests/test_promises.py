@@ -6,6 +6,7 @@ signatures where they are at hand.
 
 import io
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 from serving import serving
 
-from deepsign_utils import metrics, pairing, scoring
+from deepsign_utils import metrics, pairing, scoring, synthetic
 from deepsign_utils.__main__ import main
 from deepsign_utils.capture import form
 from deepsign_utils.datasets import find_layout
@@ -399,6 +400,27 @@ class TestCalibrateCommand:
             told[name] = sum("odd_reference" in codes for codes in named)
         assert told["mine"] >= told["shipped"] - 1 >= 8
 
+    def test_what_is_filed_under_several_people_is_no_ones(self, tmp_path, capsys):
+        # Given one person's signature saved again under another's name, and copied under a third's
+        people = tmp_path / "people"
+        for writer in range(6):
+            (people / str(writer)).mkdir(parents=True)
+            for number, image in enumerate(draw_writer(11, writer, 4, 1).genuine):
+                Image.fromarray(image).save(people / str(writer) / f"{number}.png")
+        assert main(["calibrate", str(people), "--output", str(tmp_path / "clean")]) == 0
+        first = people / "0" / "0.png"
+        Image.open(first).save(people / "1" / "saved.jpg", quality=80)
+        shutil.copy(first, people / "2" / "copied.png")
+        capsys.readouterr()
+
+        assert main(["calibrate", str(people), "--output", str(tmp_path / "mine")]) == 0
+
+        complained = capsys.readouterr().err
+        for name in ("0/0.png", "1/saved.jpg", "2/copied.png"):
+            assert f"Left out: {name}: " in complained
+        mine, clean = (Verifier.load(tmp_path / name).scoring for name in ("mine", "clean"))
+        assert mine.threshold("eer", 1) == pytest.approx(clean.threshold("eer", 1), abs=0.01)
+
     def test_too_few_people_are_refused(self, tmp_path, capsys):
         for writer in range(3):
             (tmp_path / "few" / str(writer)).mkdir(parents=True)
@@ -422,3 +444,31 @@ class TestCalibrateCommand:
         assert main(["calibrate", str(tmp_path), "--output", str(PRETRAINED)]) == 1
 
         assert "name another folder" in capsys.readouterr().err
+
+
+class TestPromiseCommand:
+    @pytest.fixture(scope="class")
+    def sets(self, tmp_path_factory) -> dict[str, Path]:
+        folder = tmp_path_factory.mktemp("sets")
+        for name, writers in (("two", 2), ("six", 6)):
+            synthetic.write_dataset(
+                folder / name, writers=writers, genuine=5, forgeries=5, seed=5, progress=False
+            )
+        shutil.copytree(folder / "six", folder / "again")
+        return {name: folder / name for name in ("two", "six", "again")}
+
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            (["six"], "needs at least two sets of people"),
+            (["a=six", "a=again"], "Two sets are called 'a'"),
+            (["six", "again"], "again and six hold the same images"),
+            (["six", "two"], "two has too few to tell: 10 genuine and 10 forged images"),
+        ],
+    )
+    def test_what_would_promise_too_much_is_refused(self, sets, given, told, tmp_path, capsys):
+        named = [one.partition("=")[::2] for one in given]
+        folders = [f"{name}={sets[folder or name]}" for name, folder in named]
+        assert main(["promise", *folders, "--output", str(tmp_path / "model")]) == 1
+        assert told in capsys.readouterr().err
+        assert not (tmp_path / "model").exists()

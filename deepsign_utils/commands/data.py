@@ -93,8 +93,10 @@ def _audit(options: argparse.Namespace) -> None:
     print(f"{'images':15} {'probe':13} {'AUC':>5}  95 % interval  verdict")
     for (images, features), rng in zip(tables.items(), streams, strict=True):
         for row in shortcuts.audit(features, usable, rng).itertuples():
-            interval = f"[{row.low:.3f}, {row.high:.3f}]"
-            print(f"{images:15} {row.probe:13} {row.auc:.3f}  {interval}  {row.verdict}")
+            found = f"{row.auc:.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.verdict}"
+            if row.low == row.high:  # nothing was there to learn, so that nothing was measured
+                found = "    -               -  the same in all images"
+            print(f"{images:15} {row.probe:13} {found}")
 
 
 @GROUP.command(

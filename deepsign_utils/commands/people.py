@@ -80,6 +80,7 @@ def _promise(options: argparse.Namespace) -> None:
 
     check_new_folder(options.output)
     folders = arguments.named_folders(options.datasets)
+    calibration.check_sets([name for name, _ in folders])
     verifier = Verifier.load(options.model)
     sets = [calibration.read_people(verifier, name, folder) for name, folder in folders]
     for one in sets:

@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 import sys
+from collections import Counter
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.commands import arguments
@@ -28,6 +29,7 @@ from deepsign_utils.study import (
     resolve,
     starting_point,
     study_of,
+    was_read,
     write_chapter_parameters,
     write_json,
     written_at,
@@ -120,14 +122,18 @@ def _parameters(options: argparse.Namespace) -> None:
         values["data_root"] = str(folder)
         if draws_its_own(resolve(values)["dataset"]):  # somebody's images are not those
             values["dataset"] = folder.name
-    given = {
-        name: read_yaml(value, f"PARAMS: -p {name} {value}") for name, value in options.p
-    } | dict(options.r)
+    pairs = [(name, read_yaml(value, f"PARAMS: -p {name} {value}")) for name, value in options.p]
+    pairs += options.r
     for text in options.y:
         mapping = read_yaml(text, f"PARAMS: -y {text}")
         if not isinstance(mapping, dict):
             raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
-        given |= mapping
+        pairs += mapping.items()
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise DeepSignError(f"PARAMS sets '{twice}' {counts[twice]} times: which one is meant?")
     starting_point(resolve(values | given)["start_from"])  # before chapter 5 misses the file
     if "study" in given:
         raise DeepSignError(
@@ -137,6 +143,12 @@ def _parameters(options: argparse.Namespace) -> None:
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS
     study = study_of(values)
+    drawn = demonstration or draws_its_own(study.dataset)
+    if not (drawn or study.data_root.is_dir() or was_read(study)):
+        raise DeepSignError(
+            f"the data folder {study.data_root} does not exist: give the folder that holds the "
+            "dataset as DATA=<folder> (data/README.md says how it may be laid out)"
+        )
     write_chapter_parameters(values, options.output, study.used_parameters, chapters)
     if news := news_of_images(study):
         print(news, file=sys.stderr)

@@ -169,8 +169,10 @@ def read_sweep(file: Path) -> Sweep:
             f"{file}: the study '{DEMONSTRATION}' is one notebook that chooses nothing, and has no "
             "settings to compare. Leave it out."
         )
+    folder = ROOT / "notebooks" / "studies"
     for name in names:
-        folder = ROOT / "notebooks" / "studies"
+        if not re.fullmatch(r"\w[\w.-]*", str(name)):
+            raise DeepSignError(f"{file}: {name!r} is no study's name: a file of {folder}.")
         study = read_study(folder / f"{name}.yaml")
         images = _images(file, name, study, str(data.get(name, "")))
         for seed, setting, part in itertools.product(seeds, grid, parts):

@@ -29,6 +29,7 @@ from deepsign_utils.study.images import (
     images_are_newer,
     news_of_images,
     record_images,
+    was_read,
 )
 from deepsign_utils.study.parameters import (
     PARAMETERS,
@@ -110,6 +111,7 @@ __all__ = [
     "stream",
     "study_of",
     "usable_processors",
+    "was_read",
     "worker_pool",
     "write_artefact",
     "write_atomically",

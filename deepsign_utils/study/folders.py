@@ -38,6 +38,10 @@ LOOKED_AT = "04_model"  # the chapter that hands nothing on
 DEMONSTRATION = "shortcut_demo"  # a study that is one notebook of this name
 
 
+NOT_STUDIES = ("matrix", "sweeps", "capture", "bench", "readme.md", "index.html")
+"""What else lies in the folder of reports, in lower case."""
+
+
 class Study:
     """Where a study's artefacts lie, and its random streams.
 
@@ -57,6 +61,11 @@ class Study:
             raise DeepSignError(
                 f"The study's name (RUN) is {name!r}; it must be a plain folder name, of letters, "
                 "digits, and _ . - after the first."
+            )
+        if name.lower() in NOT_STUDIES:
+            raise DeepSignError(
+                f"The study's name (RUN) is {name!r}; reports/{name} is another report's place. "
+                "Choose another name."
             )
         self.name = name
         self.dataset = dataset

@@ -27,6 +27,11 @@ def record_images(study: Study) -> None:
         _update(study, _listed(study))
 
 
+def was_read(study: Study) -> bool:
+    """Whether a study has read this very folder of images, which may be gone since."""
+    return bool(_listed(study))
+
+
 def news_of_images(study: Study) -> str:
     """Compare a study's images with what it read, and record what has changed.
 

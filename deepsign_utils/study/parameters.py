@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT, Study
 
+MOST_EPOCHS = 100_000
 LARGEST_SEED = 2**32 - 1  # what NumPy's older generators, which pandas uses, take
 
 
@@ -51,6 +53,7 @@ class Parameter:
                 valid = isinstance(value, int) and not isinstance(value, bool)
             case "float":
                 valid = isinstance(value, int | float) and not isinstance(value, bool)
+                valid = valid and math.isfinite(value)
                 value = float(value) if valid else value
             case "str":
                 valid = isinstance(value, str)
@@ -170,8 +173,22 @@ PARAMETERS: dict[str, Parameter] = {
             "pair loss: sigmoid or contrastive",
             choices=("sigmoid", "contrastive"),
         ),
-        Parameter("epochs", "int", 20, "upper bound; early stopping ends sooner", minimum=1),
-        Parameter("patience", "int", 8, "epochs without progress before stopping", minimum=1),
+        Parameter(
+            "epochs",
+            "int",
+            20,
+            "upper bound; early stopping ends sooner",
+            minimum=1,
+            maximum=MOST_EPOCHS,
+        ),
+        Parameter(
+            "patience",
+            "int",
+            8,
+            "epochs without progress before stopping",
+            minimum=1,
+            maximum=MOST_EPOCHS,
+        ),
         Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),

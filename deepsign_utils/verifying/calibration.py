@@ -136,22 +136,47 @@ def promise(
     Raises
     ------
     DeepSignError
-        If there are fewer than two sets, or one has no skilled forgeries.
+        If there are fewer than two sets, two have a name or an image in common, or one has no
+        skilled forgeries or too few signatures to tell.
     """
-    if len(sets) < 2:
-        raise DeepSignError(
-            "A promise for people who were not measured needs at least two sets of people; for "
-            "one's own people alone, use calibrate."
-        )
+    check_sets([one.name for one in sets])
+    held: dict[str, str] = {}
     for one in sets:
-        if not (one.signatures["kind"] == "forgery").any():
+        forged = (one.signatures["kind"] == "forgery").to_numpy()
+        if not forged.any():
             raise DeepSignError(f"{one.name} holds no skilled forgeries: leave it out.")
+        if few := metrics.too_few(forged, one.signatures["writer"].to_numpy()):
+            raise DeepSignError(f"{one.name} has {few}")
+        files = dict.fromkeys(one.signatures["sha256"], one.name)
+        if both := held.keys() & files.keys():
+            raise DeepSignError(
+                f"{one.name} and {held[both.pop()]} hold the same images, and would promise the "
+                "same twice: leave one of them out."
+            )
+        held |= files
     rows = []
     for one in sets:
         others = [other for other in sets if other is not one]
         chosen = _fit(others, rng, resamples)
         rows += _judged(one, chosen, rng)
     return _fit(sets, rng, resamples), pd.DataFrame(rows)
+
+
+def check_sets(names: Sequence[str]) -> None:
+    """Refuse names of sets that no promise can be made of.
+
+    Raises
+    ------
+    DeepSignError
+        If there are fewer than two, or one stands twice.
+    """
+    if len(names) < 2:
+        raise DeepSignError(
+            "A promise for people who were not measured needs at least two sets of people; for "
+            "one's own people alone, use calibrate."
+        )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DeepSignError(f"Two sets are called {twice[0]!r}: give each a name of its own.")
 
 
 def _fit(sets: Sequence[People], rng: np.random.Generator, resamples: int) -> Scoring:

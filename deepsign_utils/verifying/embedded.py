@@ -56,7 +56,8 @@ def embed_dataset(verifier: Verifier, folder: str | Path, signatures: pd.DataFra
         Its signature table.
     """
     copies = pairing.duplicates(signatures)
-    signatures = pairing.without_duplicates(signatures)
+    # A file under two people's names is left out at the end: what is a near copy of it goes too.
+    signatures = signatures[signatures["duplicate_of"].isna()]
     path_of = {Path(folder) / path: path for path in signatures["path"]}
     densities: list[float] = []
     told: dict[Path, tuple[Told, ...]] = {}
@@ -65,13 +66,13 @@ def embed_dataset(verifier: Verifier, folder: str | Path, signatures: pd.DataFra
     )
     refused = {path_of[file]: why.removeprefix(f"{file}: ") for file, why in problems.items()}
     signatures = signatures[~signatures["path"].isin(list(refused))]
-    again = near_copies(folder, signatures, embeddings, verifier.preprocessing)
-    kept = ~signatures["path"].isin(list(again)).to_numpy()
+    copies = near_copies(folder, signatures, embeddings, verifier.preprocessing) | copies
+    kept = ~signatures["path"].isin(list(copies)).to_numpy()
     return Embedded(
         signatures[kept].reset_index(drop=True),
         embeddings[kept],
         np.array(densities)[kept],
         list(compress(told.values(), kept)),
-        refused,
-        copies | again,
+        {path: why for path, why in refused.items() if path not in copies},
+        copies,
     )
