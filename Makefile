@@ -144,7 +144,7 @@ $(IMAGES): $(DRAWING) | $(VENV)/.installed
 	@touch $@
 endif
 endif
-images: $(IMAGES)
+images: $(IMAGES) ## the writers that the default study draws: data/raw/synthetic
 
 # The demonstration draws data with a planted shortcut.
 ifeq ($(STUDY)$(DATA),shortcut_demo)
@@ -218,8 +218,8 @@ capture: $(VENV)/.installed ## signatures on forms, by camera, fax and other pen
 # JupyterLab opens on notebooks/README.md, rendered, and asks no other host for news. A user's own
 # settings of JupyterLab (theme, keys) stay; the kernels see none of their IPython's.
 LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
-lab: $(VENV)/.installed ## the notebooks in JupyterLab
-	@mkdir -p $(LAB_SETTINGS)
+lab: $(VENV)/.installed images ## the notebooks in JupyterLab
+	@mkdir -p $(LAB_SETTINGS) data/built/.settings/ipython
 	@cp notebooks/lab_settings.json $(LAB_SETTINGS)/overrides.json
 	@env -u JUPYTER_PATH -u MPLBACKEND -u JPY_SESSION_NAME JUPYTER_PREFER_ENV_PATH=1 \
 		IPYTHONDIR='$(CURDIR)/data/built/.settings/ipython' \

@@ -35,6 +35,7 @@ from deepsign_utils.preprocessing import (
     open_image,
     read_image_file,
 )
+from deepsign_utils.study.parameters import draws_its_own
 from deepsign_utils.study.processes import ordered_map
 
 MIN_SIDE = 8
@@ -154,8 +155,9 @@ def walk(root: str | Path) -> Inside:
     root = Path(root)
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
+        drawn = ", or draw the default study's with `make images`" * draws_its_own(root.name)
         raise DeepSignError(
-            f"the data folder {root} {what}: give the folder that holds the dataset"
+            f"the data folder {root} {what}: give the folder that holds the dataset{drawn}"
         )
     files: list[str] = []
     folders: list[str] = []

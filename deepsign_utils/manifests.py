@@ -166,6 +166,8 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
     line = 0
     try:
         text = _decoded(file.read_bytes())
+        if "\0" in text:
+            raise DeepSignError(f"{utf8(str(file))} is no table in text: give a CSV, in UTF-8")
         first, _, rest = text.partition("\n")
         if re.fullmatch(r"\s*sep=.\s*", first, re.IGNORECASE):  # Excel's own line
             text, skipped = rest, 1
@@ -213,8 +215,9 @@ def _decoded(content: bytes) -> str:
     ):
         if content.startswith(mark):
             return content.decode(encoding, "replace")
-    if content[1:2] == b"\0":
-        return content.decode("utf-16-le", "replace")
+    for zero, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if content[zero : zero + 1] == b"\0" and content[1 - zero : 2 - zero] != b"\0":
+            return content.decode(encoding, "replace")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -271,17 +274,18 @@ def _inside(root: Path, folder: Path, text: str, names: _Names) -> str | None:
 
 
 def _in_other_case(root: Path, path: str, names: _Names) -> str | None:
-    """The path as the folders below `root` spell it: exactly so, or so but for case alone."""
+    """The path as the folders below `root` spell it: exactly so, or so but for case and for how
+    accents are composed, as on a Mac."""
     found = root
     for part in path.split("/"):
         if found not in names:
             names[found] = {}
             try:
                 for one in found.iterdir():
-                    names[found].setdefault(one.name.casefold(), []).append(one.name)
+                    names[found].setdefault(_folded(one.name), []).append(one.name)
             except (OSError, ValueError):
                 return None
-        spelt = names[found].get(part.casefold(), [])
+        spelt = names[found].get(_folded(part), [])
         if part in spelt:
             found /= part
         elif len(spelt) == 1:
@@ -289,6 +293,10 @@ def _in_other_case(root: Path, path: str, names: _Names) -> str | None:
         else:
             return None
     return found.relative_to(root).as_posix()
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _absolute(root: Path, folder: Path, path: Path | PureWindowsPath) -> str | None:

@@ -1,10 +1,12 @@
 """A sweep: its grid is checked before anything runs, and every run ends once, whatever dies."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from conftest import PATIENCE, ROOT, Project, copy_project
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.runs import sweep
+from deepsign_utils.study import cluster as dask
 
 GRID = "studies: [cedar]\nseeds: [0, 1]\nparameters:\n  learning_rate: [0.001, 0.002, 0.004]\n"
 
@@ -288,6 +291,62 @@ class TestOnThisMachine:
         assert made.returncode == 1
         assert "No Dask scheduler answers" in made.stderr
         assert "Traceback" not in made.stderr
+
+    def test_an_interrupt_ends_all_without_a_traceback(self, project, grid):
+        (project.folder / "hold").touch()
+        file = grid()
+        running = subprocess.Popen(
+            [sys.executable, "-m", "deepsign_utils", "sweep", str(file)],
+            cwd=project.folder,
+            env={**os.environ, "PYTHONPATH": str(project.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # Tests that were started in the background ignore it, and what they start would.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        wait_for(lambda: sum(log(project).values()) >= 5)  # two ended, a third began
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+
+        said = running.communicate(timeout=PATIENCE)[0]
+
+        assert running.returncode == 1
+        assert "Traceback" not in said, said
+        assert "Interrupted; what was finished is kept." in said
+        wait_for(lambda: not at_work(project))
+        (project.folder / "hold").unlink()
+        again = project.python("-m", "deepsign_utils", "sweep", str(file))
+        assert "6 runs finished" in again.stdout
+
+    def test_what_answers_and_is_no_scheduler_is_told(self, monkeypatch):
+        monkeypatch.setattr(dask, "_ANSWER_SECONDS", 1)
+        with socket.create_server(("127.0.0.1", 0)) as page:  # such as a scheduler's own page
+            address = f"tcp://127.0.0.1:{page.getsockname()[1]}"
+            with (
+                pytest.raises(DeepSignError, match=r"answers at here=tcp://.* \(silence for 1 s\)"),
+                dask.connected(address, "here="),
+            ):
+                pass
+
+
+def wait_for(happened) -> None:
+    for _ in range(20 * PATIENCE):
+        if happened():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not happen")
+
+
+def at_work(project: Project) -> list[psutil.Process]:
+    """Runs of this project's sweeps that have not ended."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        command = process.info["cmdline"] or []
+        if "cheap_run.py" in command and process.info["status"] != psutil.STATUS_ZOMBIE:
+            with contextlib.suppress(psutil.Error):
+                found += [process] if process.cwd() == str(project.folder) else []
+    return found
 
 
 class Cluster:

@@ -32,6 +32,23 @@ SYNTHETIC_SEED = 11
 """Of the synthetic writers measured: a world from which no shipped model has learnt."""
 
 
+def check_counts(writers: int, genuine: int, forgeries: int) -> None:
+    """Refuse numbers of writers and of their signatures that nothing can be measured with.
+
+    Raises
+    ------
+    DeepSignError
+        If one is too low.
+    """
+    for name, value, least in (
+        ("writers", writers, 2),
+        ("genuine", genuine, 2),
+        ("forgeries", forgeries, 1),
+    ):
+        if value < least:
+            raise DeepSignError(f"{name} must be at least {least}, not {value}.")
+
+
 def choose(
     folder: str | Path,
     rng: np.random.Generator,
@@ -63,11 +80,7 @@ def choose(
     DeepSignError
         If the folder holds no dataset, fewer than two writers are complete, or a number is too low.
     """
-    for name, value, least in (("writers", writers, 2), ("genuine", genuine, 2)):
-        if value < least:
-            raise DeepSignError(f"{name} must be at least {least}, not {value}.")
-    if forgeries < 1:
-        raise DeepSignError(f"forgeries must be at least 1, not {forgeries}.")
+    check_counts(writers, genuine, forgeries)
     signatures, _ = read_dataset(folder, layout)
     signatures = pairing.without_duplicates(signatures)
     check_usable(signatures)

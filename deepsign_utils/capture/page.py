@@ -63,6 +63,7 @@ def run(
     DeepSignError
         If a dataset cannot be used, two have one name, or there is no such condition.
     """
+    benchmark.check_counts(writers, genuine, forgeries)
     names = list(BY_NAME) if names is None else names
     if unknown := [name for name in names if name not in BY_NAME]:
         raise DeepSignError(
@@ -110,7 +111,8 @@ def answer(name: str, result: dict[str, Any]) -> str:
     return (
         f"{name}: as scanned, the EER is {scanned}; captured in the worst way, "
         f"{worst['condition']} ({worst['strength']}), it is {captured}. Of {len(aims)} aims "
-        f"{aims.count('met')} are met and {aims.count('missed')} surely missed."
+        f"{aims.count('met')} are met and {aims.count('missed')} surely missed; "
+        f"{aims.count('open')} are open, as their intervals reach to both sides."
     )
 
 

@@ -132,8 +132,8 @@ def _compare(options: argparse.Namespace) -> None:
     paths, relative to the table's folder. The output is the same table with five more columns:
     score (higher is more genuine), decision (accepted, rejected or referred), reason, where a pair
     could not be judged, where, which part of a page or PDF was judged, and warnings, what is wrong
-    with the images. A command that was killed goes on where it stopped when it is given again. Exit
-    status: 0, or 1 if no pair could be judged.
+    with the images. A command that was killed goes on where it stopped, to the last 2,048 pairs,
+    when it is given again. Exit status: 0, or 1 if no pair could be judged.
     """
     from deepsign_utils.verifying import many
 
@@ -173,7 +173,8 @@ def _embed(options: argparse.Namespace) -> None:
 
     The output holds two arrays or columns: path (text, as given; of a folder, every image in it)
     and embedding (float32, images x dimension). Images that cannot be used are listed and left out.
-    A command that was killed goes on where it stopped when it is given again.
+    A command that was killed goes on where it stopped, to the last 2,048 images, when it is given
+    again.
     """
     from deepsign_utils.verifying import many
 

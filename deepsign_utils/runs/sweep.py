@@ -21,9 +21,11 @@ import math
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -181,7 +183,9 @@ def read_sweep(file: Path) -> Sweep:
             run += f"-part{part['test_writers'].replace('/', 'of')}" if part else ""
             whole = {**setting, **part}
             runs.append(Run(run, name, seed, whole, str(data.get(name, "")), images, threads))
-    varied = tuple(values.get("parameters") or {})
+    swept = values.get("parameters") or {}
+    # What is the same in all runs tells none from another.
+    varied = tuple(name for name, given in swept.items() if len(given) > 1) or tuple(swept)
     return Sweep(file, tuple(runs), varied, staging, retries, threads)
 
 
@@ -443,16 +447,30 @@ def _cluster(scheduler: str, runs: Sequence[Run], threads: int) -> Iterator[Clie
         return
     fitting = psutil.virtual_memory().available // max(run.memory for run in runs)
     workers = max(1, min(usable_processors() // threads, fitting, len(runs)))
-    local = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=0,  # a run's memory is its own process's, which Dask does not see
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-    )
+    with _interrupts_are_mine():
+        local = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,  # a run's memory is its own process's, which Dask does not see
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
     with local, Client(local) as client:
         print(f"{workers} at a time on this machine, {threads} thread(s) each.", flush=True)
         yield client
+
+
+@contextlib.contextmanager
+def _interrupts_are_mine() -> Iterator[None]:
+    """Processes that are started meanwhile leave Ctrl-C to this one, which ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_sweep(sweep: Sweep, scheduler: str = "") -> pd.DataFrame:
@@ -523,16 +541,25 @@ def _completed(
         ): run
         for run in runs
     }
-    for future in as_completed(list(futures)):
-        run, error = futures.pop(future), ""
-        if future.status == "finished":
-            for name, content in future.result().items():
-                write_atomically(run.reports / name, content)
-        else:
-            error = _why(future)
-        # Kept on the worker, a result would be made again if that worker went.
-        future.release()
-        yield run, error
+    try:
+        for future in as_completed(list(futures)):
+            run, error = futures.pop(future), ""
+            if future.status == "finished":
+                for name, content in future.result().items():
+                    write_atomically(run.reports / name, content)
+            else:
+                error = _why(future)
+            # Kept on the worker, a result would be made again if that worker went.
+            future.release()
+            yield run, error
+    except (KeyboardInterrupt, GeneratorExit):
+        client.cancel(list(futures))
+        print(
+            "\nRuns that wait are called off. One that a worker has begun goes on there, unless "
+            "the worker is this sweep's own; given again, the sweep takes it up.",
+            file=sys.stderr,
+        )
+        raise
     client.unsubscribe_topic(TOPIC)
 
 

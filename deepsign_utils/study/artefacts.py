@@ -262,8 +262,12 @@ def check_seal(folder: Path, names: Sequence[str]) -> None:
     Raises
     ------
     DeepSignError
-        Naming the first file that is missing or changed.
+        Naming the first file that is missing or changed; or if it is no such folder at all.
     """
+    if not any((folder / name).exists() for name in (*names, SEAL)):
+        within = folder / "model"
+        meant = f" Do you mean {within}?" if (within / SEAL).is_file() else ""
+        raise DeepSignError(f"{folder} is no model folder: it has no {names[0]}.{meant}")
     again = "take the model folder from its source again, or delete it and run `make report`."
     try:
         lines = (folder / SEAL).read_text(encoding="utf-8").splitlines()

@@ -129,7 +129,7 @@ def faults(
     if may_be_page and look(gray if before is None else before).letters >= _PAGE_LETTERS:
         return (WHOLE_PAGE,)
     factor = -(-max(gray.shape) // _WORKING_SIDE)
-    small = gray
+    small, stamped = gray, is_stamped(ink)
     if factor > 1:
         small = np.asarray(Image.fromarray(gray).reduce(factor))
         ink = np.asarray(Image.fromarray(ink * np.uint8(255)).reduce(factor)) > 127
@@ -143,7 +143,7 @@ def faults(
         (TOO_SMALL, enlarged > _ENLARGED),
         (CUT_OFF, _is_cut(ink)),
         (SEVERAL_SIGNATURES, _falls_apart(box)),
-        (UNDER_A_STAMP, is_stamped(ink)),
+        (UNDER_A_STAMP, stamped),
         (SHADED_PAPER, _is_shaded(small, ink)),
     )
     return tuple(fault for fault, present in found if present)

@@ -1,6 +1,7 @@
 """Settings of the service, from the environment: `DEEPSIGN_PORT=9000` sets `port`."""
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,6 +81,19 @@ class Settings(BaseSettings):
                     "no request can send it"
                 )
         return keys
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: str) -> str:
+        for one in proxies.split(",") if proxies.strip() not in ("", "*") else ():
+            try:
+                ip_network(one.strip())  # as uvicorn reads it, which would keep silent
+            except ValueError:
+                raise ValueError(
+                    f"{one.strip()!r} is no address, such as 10.0.0.7, nor a network, such as "
+                    "10.0.0.0/24"
+                ) from None
+        return proxies
 
     @field_validator("public_url")
     @classmethod
