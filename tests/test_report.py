@@ -206,6 +206,12 @@ def test_answer_is_no_better_than_its_numbers(metrics, eer, word):
     assert report.answer(metrics).startswith(f"{word}: ")
 
 
+def test_who_accepts_half_of_the_forgeries_hardly_tells(metrics):
+    metrics["test"]["references"] = {"1": rates(0.3)}
+    metrics["test"]["references"]["1"]["fmr"]["skilled"] = interval(0.55)
+    assert report.answer(metrics).startswith("Hardly: ")
+
+
 def test_what_a_blind_verifier_does_as_well_is_not_shown(metrics):
     metrics["test"]["references"] = {"1": rates(0.3)}
     probe = {"auc": interval(0.7), "eer": {"skilled": interval(0.28)}}

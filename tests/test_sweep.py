@@ -248,7 +248,9 @@ class TestResults:
 
 
 class TestOnThisMachine:
-    def test_failures_are_retried_and_reported_and_only_they_run_again(self, project, grid):
+    def test_failures_are_retried_and_reported_and_only_they_run_again(
+        self, project, grid, images
+    ):
         # Given a grid of which one setting fails
         file = grid(GRID + "staging: staged\n")
         (project.folder / "failing").write_text("0.002")
@@ -281,6 +283,10 @@ class TestOnThisMachine:
         # And once more: nothing is left to do
         third = project.python("-m", "deepsign_utils", "sweep", str(file))
         assert "6 of them finished before" in third.stdout
+        # until an image is another.
+        next(images.iterdir()).write_bytes(b"scanned again")
+        fourth = project.python("-m", "deepsign_utils", "sweep", str(file))
+        assert "6 runs, 0 of them finished before" in fourth.stdout
 
     def test_no_scheduler_is_an_error_in_words(self, project, grid):
         made = project.run(

@@ -51,7 +51,7 @@ def answer(metrics: Mapping[str, Any]) -> str:
 
     "Largely" where both error rates stay below 5 % with their whole intervals, "not shown" where
     the EER's interval reaches chance (50 %), or a verifier that sees no stroke errs no more,
-    "partly" between.
+    "hardly" where it errs half of the time either way, "partly" between.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ def answer(metrics: Mapping[str, Any]) -> str:
         verdict = "Not shown"
     elif max(upper(fmr), upper(fnmr)) < 0.05:
         verdict = "Largely"
+    elif max(fmr["value"], fnmr["value"]) >= 0.5:  # as a coin would err
+        verdict = "Hardly"
     else:
         verdict = "Partly"
     beside = f"; its EER is {format_rate(eer)}" if eer else ""

@@ -53,7 +53,7 @@ def _may_be(parameter: Parameter) -> str:
     if parameter.choices:
         return ", ".join(f"`{choice}`" for choice in parameter.choices)
     bounds = [
-        f"{word} {bound:g}"
+        f"{word} {bound:.10g}"
         for word, bound in (("from", parameter.minimum), ("to", parameter.maximum))
         if bound is not None
     ]

@@ -6,6 +6,7 @@ Nothing is chosen here; thresholds and calibration are those of the model folder
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -241,7 +242,8 @@ def in_words(found: dict[str, Any]) -> str:
 
 def in_account(used: int, writers: int, reasons: Iterable[str]) -> str:
     """Found = used + left out, in words, by reason."""
-    counted = Counter(reason.partition(": ")[0] for reason in reasons)
+    # Some are names of what the files are; some are sentences.
+    counted = Counter(re.sub("^It ", "as it ", reason.partition(": ")[0]) for reason in reasons)
     left_out = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
     return (
         f"{used + counted.total()} files found: {used} images of {writers} writers, "
