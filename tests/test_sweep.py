@@ -226,11 +226,11 @@ class TestResults:
         self, grid, tmp_path, monkeypatch, parameters
     ):
         swept = sweep.read_sweep(grid(f"studies: [cedar]\nparameters:\n  {parameters}\n"))
-        monkeypatch.setattr(sweep, "ROOT", tmp_path)
+        monkeypatch.setattr("deepsign_utils.runs.sweep.grid.ROOT", tmp_path)
         errors = {run.name: "missing.keras is missing." for run in swept.runs}
 
         results = sweep.gather(list(swept.runs), errors, {})
-        sweep._write_tables(swept, results)
+        sweep.write_tables(swept, results)
         page = sweep.write_report(swept, results).read_text()
 
         assert f"0 of {len(swept.runs)} runs finished" in page
@@ -248,9 +248,7 @@ class TestResults:
 
 
 class TestOnThisMachine:
-    def test_failures_are_retried_and_reported_and_only_they_run_again(
-        self, project, grid, images
-    ):
+    def test_failures_are_retried_and_reported_and_only_they_run_again(self, project, grid, images):
         # Given a grid of which one setting fails
         file = grid(GRID + "staging: staged\n")
         (project.folder / "failing").write_text("0.002")
