@@ -132,7 +132,7 @@ $(CHAPTERS:%=$(PARAMETERS)/%.yaml): $(PARAMETERS)/checked ; @:
 $(BUILT)/images.json: $(PARAMETERS)/checked ; @:
 
 # Studies that draw their own data: where to, and how.
-DRAWING := $(filter-out %/realism.py %/pages.py,$(call room,synthetic))
+DRAWING := $(filter-out %/realism.py $(wildcard deepsign_utils/synthetic/pages/*.py),$(call room,synthetic))
 DRAW_synthetic := data/raw/synthetic --seed 1
 DRAW_pretraining := data/raw/synthetic_2500 --writers 2500 --genuine 11 --forgeries 6 --seed 2
 ifeq ($(DATA),)

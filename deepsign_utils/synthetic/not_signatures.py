@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from deepsign_utils.synthetic.pages import _word, fonts_at_hand
+from deepsign_utils.synthetic.pages import fonts_at_hand, invent_word
 
 _FONTS = Path(__file__).parents[1] / "figures" / "fonts"
 
@@ -44,7 +44,9 @@ def _printed(rng: np.random.Generator, lines: int, length: int, fonts: Path | No
     font = ImageFont.truetype(
         str(rng.choice(at_hand[script])), int(rng.integers(20, 44 if lines > 1 else 100))
     )
-    said = "\n".join(" ".join(_word(rng, script) for _ in range(length)) for _ in range(lines))
+    said = "\n".join(
+        " ".join(invent_word(rng, script) for _ in range(length)) for _ in range(lines)
+    )
     if script in ("latin", "cyrillic", "greek") and rng.random() < 0.7:
         said = said.upper() if rng.random() < 0.3 else said.title()
     measure = ImageDraw.Draw(Image.new("L", (1, 1)))

@@ -8,7 +8,7 @@ stands around it, and once more by how it lies to other groups that look like a 
 models of boosted trees, stored as plain numbers in `models.json`, say how much pieces,
 pieces among their neighbours, and groups look like signatures, how likely a signature is where a
 group among the others lies, and how far their boxes overlap. They were trained on composed pages
-(`synthetic/pages.py`); `runs/finding.py` does it again.
+(`synthetic/pages/`); `runs/finding.py` does it again.
 """
 
 from deepsign_utils.verifying.find_signatures.models import Models
