@@ -1,6 +1,7 @@
 """What several tests share: real data where there is some, and one tiny study, run whole."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,8 @@ def tiny_study(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
-def report_of(data: Path, more: str = "") -> list[str]:
-    """Arguments of ``make`` for the tiny study's report."""
-    return ["report", f"DATA={data}", "RUN=tiny", f"PARAMS={TINY} {more}"]
+def report_of(data: Path, **others: object) -> list[str]:
+    """Arguments of ``make`` for the tiny study's report, with other parameters than its own."""
+    own = re.sub(rf"-p ({'|'.join(others)}) \S+ ", "", TINY) if others else TINY
+    given = " ".join(f"-p {name} {value}" for name, value in others.items())
+    return ["report", f"DATA={data}", "RUN=tiny", f"PARAMS={own} {given}"]

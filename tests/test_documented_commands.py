@@ -94,8 +94,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for name in ("letter.pdf", "contract.pdf", "contract.tif", "cheque.jpg"):
         page.save(folder / name)
     write_dataset(folder / "my_dataset", writers=6, genuine=4, forgeries=4, seed=1, progress=False)
-    for name in ("bengali", "cedar"):
-        shutil.copytree(folder / "my_dataset", folder / name)
+    shutil.copytree(folder / "my_dataset", folder / "bengali")
+    write_dataset(folder / "cedar", writers=6, genuine=4, forgeries=4, seed=2, progress=False)
     shutil.copytree(folder / "my_dataset", folder / "a_folder")
     (folder / "a_folder" / "manifest.csv").unlink()
     return project

@@ -169,7 +169,7 @@ class TestWhatIsRunAgain:
 
     def test_a_parameter_reruns_what_depends_on_it_and_no_more(self, tiny_study, tiny_data):
         before = times(tiny_study)
-        made = tiny_study.make(*report_of(tiny_data, "-p bootstrap 60"))
+        made = tiny_study.make(*report_of(tiny_data, bootstrap=60))
         assert made.returncode == 0, said(made)
         changed = {Path(n).stem for n, t in times(tiny_study).items() if before.get(n) != t}
         assert {"05_training", "06_evaluation", "metrics"} <= changed
@@ -215,7 +215,7 @@ class TestOtherReports:
     @pytest.mark.torture
     def test_one_pen_and_the_matrix(self, tiny_study, tiny_data):
         # Given a study, and the same one with normalised strokes
-        arguments = report_of(tiny_data, "-p stroke_width normalised -p epochs 1")
+        arguments = report_of(tiny_data, stroke_width="normalised", epochs=1)
         made = tiny_study.make(*[a.replace("RUN=tiny", "RUN=tiny_normalised") for a in arguments])
         assert made.returncode == 0, said(made)
         reports = tiny_study.folder / "reports"
