@@ -121,7 +121,7 @@ def test_every_default_is_a_valid_value():
         ("epochs", 0, "1 or more"),
         ("learning_rate", "fast", "a number"),
         ("learning_rate", 0, "or more"),
-        ("learning_rate", float("nan"), "or more"),
+        ("learning_rate", float("nan"), "a number"),
         ("cohort_share", 1.5, "1 or less"),
         ("cohort_share", -0.1, "0 or more"),
         ("loss", "triplet", "sigmoid, contrastive"),

@@ -94,7 +94,7 @@ def _audit(options: argparse.Namespace) -> None:
     for (images, features), rng in zip(tables.items(), streams, strict=True):
         for row in shortcuts.audit(features, usable, rng).itertuples():
             found = f"{row.auc:.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.verdict}"
-            if row.low == row.high:  # nothing was there to learn, so that nothing was measured
+            if row.low == row.high == 0.5:  # nothing was there to learn: nothing was measured
                 found = "    -               -  the same in all images"
             print(f"{images:15} {row.probe:13} {found}")
 
