@@ -75,8 +75,9 @@ $(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
 		-r requirements-sweep.txt
 	@touch $@
 
-# One resolution for all: what the extras add may not move what the study pins.
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+# One resolution for all: what the extras add may not move what the study pins. Older pips take the
+# newest of what is asked for with an extra, unless the lock has it with that extra.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' pyproject.toml
 lock: ## the requirements*.txt from pyproject.toml, with uv
 	@$(COMPILE) --extra study -o requirements.txt

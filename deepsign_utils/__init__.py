@@ -2,8 +2,8 @@
 
 Importing this package alone imports neither TensorFlow nor Keras. It only makes sure that, when
 they are imported later, they run on oneDNN's kernels, which are off by default on processors
-without AVX-512, where they halve the time of a pass; and that Keras has settings of its own rather
-than those of the user's other projects.
+without AVX-512, where they halve the time of a pass; that Keras has settings of its own rather
+than those of the user's other projects; and that onnxruntime reports nothing over the network.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 # TensorFlow logs remarks on its own graphs as errors; what fails is raised all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime tells its makers of every use
 os.environ["KERAS_HOME"] = str(Path(__file__).parent / "keras_settings")
 # They cut every training short, or have graphs computed in another way.
 for _set in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_XLA_FLAGS"):

@@ -333,6 +333,7 @@ class TestWhatGoesWrong:
 
     def test_a_value_of_the_wrong_type(self, project):
         assert "'epochs' is 'many'" in self.refused(project, "report", "PARAMS=-p epochs many")
+        assert "'start_from' is 3" in self.refused(project, "report", "PARAMS=-p start_from 3")
 
     def test_a_study_s_name_among_its_parameters(self, project):
         text = self.refused(project, "report", "PARAMS=-p study mine")

@@ -150,6 +150,24 @@ print(*sys.modules)
     assert needless.isdisjoint(done.stdout.split())
 
 
+def test_nothing_is_told_to_anybody_and_a_home_stays_as_it_was(
+    images: Path, tmp_path: Path
+) -> None:
+    """There onnxruntime keeps an identifier of the machine, where it reports its use."""
+    (home := tmp_path / "home").mkdir()
+    told = [images / "0" / "0.png", "--questioned", images / "0" / "1.png"]
+    done = subprocess.run(
+        [sys.executable, "-m", "deepsign_utils", "verify", *map(str, told)],
+        cwd=ROOT,
+        # Without what a test or a hosted CI sets, in which it reports nothing anyway
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert list(home.rglob("*")) == []
+
+
 def test_what_only_a_study_can_do_says_what_is_missing(tmp_path: Path) -> None:
     done = deepsign("export", model_folder(), "--output", tmp_path / "out")
     assert done.returncode == 1

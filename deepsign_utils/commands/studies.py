@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections import Counter
+from typing import Any
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.commands import arguments
@@ -113,8 +114,6 @@ def _parameters(options: argparse.Namespace) -> None:
 
     Writes the resolved parameters, a file for each chapter, rewritten only where they change.
     """
-    from deepsign_utils.study.yaml_1_2 import read_yaml
-
     values = read_study(ROOT / "notebooks" / "studies" / f"{options.study}.yaml")
     values["study"] = options.run_name or values.get("study", options.study)
     if options.data:
@@ -122,24 +121,8 @@ def _parameters(options: argparse.Namespace) -> None:
         values["data_root"] = str(folder)
         if draws_its_own(resolve(values)["dataset"]):  # somebody's images are not those
             values["dataset"] = folder.name
-    pairs = [(name, read_yaml(value, f"PARAMS: -p {name} {value}")) for name, value in options.p]
-    pairs += options.r
-    for text in options.y:
-        mapping = read_yaml(text, f"PARAMS: -y {text}")
-        if not isinstance(mapping, dict):
-            raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
-        pairs += mapping.items()
-    given = dict(pairs)
-    if len(given) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counts.items() if count > 1)
-        raise DeepSignError(f"PARAMS sets '{twice}' {counts[twice]} times: which one is meant?")
-    starting_point(resolve(values | given)["start_from"])  # before chapter 5 misses the file
-    if "study" in given:
-        raise DeepSignError(
-            f"PARAMS sets 'study', which names the folders: make report RUN={given['study']}"
-        )
-    values |= check_values(given, "PARAMS")
+    values |= check_values(_overrides(options), "PARAMS")
+    starting_point(resolve(values)["start_from"])  # before chapter 5 misses the file
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS
     study = study_of(values)
@@ -159,6 +142,28 @@ def _parameters(options: argparse.Namespace) -> None:
                 f'make report PARAMS="-p {name} {os.environ[name.upper()]}"',
                 file=sys.stderr,
             )
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that papermill's -p, -r and -y set, unchecked."""
+    from deepsign_utils.study.yaml_1_2 import read_yaml
+
+    pairs = [(name, read_yaml(value, f"PARAMS: -p {name} {value}")) for name, value in options.p]
+    pairs += options.r
+    for text in options.y:
+        mapping = read_yaml(text, f"PARAMS: -y {text}")
+        if not isinstance(mapping, dict):
+            raise DeepSignError(f"-y takes a YAML mapping such as 'references: [1, 5]'; got {text}")
+        pairs += mapping.items()
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise DeepSignError(f"PARAMS sets '{name}' {count} times: which one is meant?")
+    given = dict(pairs)
+    if "study" in given:
+        raise DeepSignError(
+            f"PARAMS sets 'study', which names the folders: make report RUN={given['study']}"
+        )
+    return given
 
 
 @GROUP.command(

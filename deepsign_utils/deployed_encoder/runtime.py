@@ -11,6 +11,8 @@ import onnxruntime
 from deepsign_utils import DeepSignError
 from deepsign_utils.study import digest, usable_processors
 
+onnxruntime.disable_telemetry_events()  # on Windows, which does not ask the environment
+
 ONNX_FILE = "encoder.onnx"
 """The deployed encoder in a model folder, as ONNX."""
 
