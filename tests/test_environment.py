@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 from deepsign_utils import __version__
 
@@ -26,10 +27,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEPENDENCIES, EXTRAS = PROJECT["dependencies"], PROJECT["optional-dependencies"]
 
 
+EXTRA = r"(?:\[[\w,-]+\])?"  # of a package in a lock
+
+
 def locked(file: str) -> dict[str, set[str]]:
     """Versions by package of a lock."""
     versions: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([\w.-]+)==([^ ;\\]+)", (ROOT / file).read_text(), re.M):
+    pins = re.findall(rf"^([\w.-]+){EXTRA}==([^ ;\\]+)", (ROOT / file).read_text(), re.M)
+    for name, version in pins:
         versions.setdefault(name.lower().replace("_", "-"), set()).add(version)
     return versions
 
@@ -41,9 +46,23 @@ def names(requirements: list[str]) -> set[str]:
 def test_the_lock_pins_every_direct_dependency_with_hashes():
     text = (ROOT / "requirements.txt").read_text()
     assert names(DEPENDENCIES + EXTRAS["study"]) <= set(locked("requirements.txt"))
-    pinned = re.findall(r"^[\w.-]+==.*?(?=^[\w.-]+==|\Z)", text, re.M | re.S)
+    pinned = re.findall(rf"^[\w.-]+{EXTRA}==.*?(?=^[\w.-]+{EXTRA}==|\Z)", text, re.M | re.S)
     assert pinned
     assert all("--hash=sha256:" in entry for entry in pinned)
+
+
+def test_what_is_asked_for_with_an_extra_is_locked_with_it():
+    """An older pip, as `python -m venv` brings it, would take the newest of it otherwise."""
+    text, asked = (ROOT / "requirements-dev.txt").read_text(), []
+    for package in metadata.distributions():
+        if package.name.lower().replace("_", "-") in locked("requirements-dev.txt"):
+            asked += map(Requirement, package.requires or [])
+    asked = [one for one in asked if one.extras]
+    asked = [one for one in asked if not one.marker or one.marker.evaluate({"extra": ""})]
+    assert "jsonschema" in [one.name for one in asked]
+    for one in asked:
+        (extras,) = re.findall(rf"^{one.name}\[([\w,-]+)\]==", text, re.M | re.I)
+        assert one.extras <= set(extras.split(","))
 
 
 def test_the_environment_extracts_from_pdf_as_readme_does():
