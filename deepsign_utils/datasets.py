@@ -201,7 +201,8 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
     if not name:
         raise _unknown(root, inside, layout)
     held: dict[tuple[str, ...], list[str]] = {}
-    for path, one in (told | (_of_another(inside.tree, told) if layout == "auto" else {})).items():
+    beside = _of_another(inside.tree, told) if layout == "auto" else {}
+    for path, one in (told | beside).items():
         if one.kind:
             held.setdefault(one.dataset, []).append(path)
     if len(held) > 1:

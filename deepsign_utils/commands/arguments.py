@@ -62,13 +62,15 @@ MODEL = argument(
     metavar="FOLDER",
     help="model folder; default: the shipped model",
 )
-NEW_MODEL = argument(
+TABLE = argument("--output", type=path, required=True, metavar="FILE")
+NEW_FOLDER = argument(
     "--output",
     type=path,
     required=True,
-    metavar="MODEL",
+    metavar="FOLDER",
     help="a new folder, or an empty one; one that holds something is refused, and kept",
 )
+NEW_MODEL = NEW_FOLDER.but(metavar="MODEL")
 THRESHOLD = argument(
     "--threshold",
     default="eer",

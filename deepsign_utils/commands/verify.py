@@ -113,13 +113,7 @@ def _typed_again(options: argparse.Namespace) -> list[str]:
 @GROUP.command(
     "compare many pairs of images, listed in a table",
     argument("pairs", type=arguments.path, metavar="PAIRS.csv", help="the table of pairs"),
-    argument(
-        "--output",
-        type=arguments.path,
-        required=True,
-        metavar="FILE",
-        help="FILE.csv, or FILE.parquet; replaced if it is there",
-    ),
+    arguments.TABLE.but(help="FILE.csv, or FILE.parquet; replaced if it is there"),
     arguments.SCHEDULER,
     arguments.MODEL,
     arguments.THRESHOLD,
@@ -157,13 +151,7 @@ def _compare(options: argparse.Namespace) -> None:
         metavar="IMAGE-OR-FOLDER",
         help="an image, or a folder with images in it or below",
     ),
-    argument(
-        "--output",
-        type=arguments.path,
-        required=True,
-        metavar="FILE",
-        help="FILE.npz, or FILE.parquet; replaced if it is there",
-    ),
+    arguments.TABLE.but(help="FILE.npz, or FILE.parquet; replaced if it is there"),
     arguments.SCHEDULER,
     arguments.MODEL,
     threads=False,
@@ -200,13 +188,7 @@ def _list_problems(problems: Sequence[str]) -> None:
         metavar="PAGE",
         help="image, TIFF of several pages or PDF",
     ),
-    argument(
-        "--output",
-        type=arguments.path,
-        required=True,
-        metavar="FOLDER",
-        help="a new folder, or an empty one; one that holds something is refused, and kept",
-    ),
+    arguments.NEW_FOLDER,
 )
 def _extract(options: argparse.Namespace) -> None:
     """Find the signatures on pages and cut them out.

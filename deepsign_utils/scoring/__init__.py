@@ -11,26 +11,21 @@ must be given the scores of writers whom the weights have not seen.
 """
 
 from deepsign_utils.scoring.fitting import (
-    TOLERANCES,
     coverage,
     fit_scoring,
     fit_style,
     fit_to_people,
-    prediction_interval,
 )
-from deepsign_utils.scoring.meaning import (
+from deepsign_utils.scoring.interpretation import (
     BY_RATE,
     DEFAULT_THRESHOLD,
     Calibration,
     Inference,
-    Operation,
     Rule,
     Scoring,
     calibrate,
 )
 from deepsign_utils.scoring.scores import (
-    MOST_VARIED,
-    MOST_VARIED_OF_TWO,
     SHARE,
     Population,
     Style,
@@ -45,13 +40,9 @@ from deepsign_utils.scoring.scores import (
 __all__ = [
     "BY_RATE",
     "DEFAULT_THRESHOLD",
-    "MOST_VARIED",
-    "MOST_VARIED_OF_TWO",
     "SHARE",
-    "TOLERANCES",
     "Calibration",
     "Inference",
-    "Operation",
     "Population",
     "Rule",
     "Scoring",
@@ -64,7 +55,6 @@ __all__ = [
     "fit_to_people",
     "pair_errors",
     "pair_scores",
-    "prediction_interval",
     "score_against",
     "score_tables",
     "trial_scores",

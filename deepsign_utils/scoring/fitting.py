@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from deepsign_utils import DeepSignError, metrics
-from deepsign_utils.scoring.meaning import (
+from deepsign_utils.scoring.interpretation import (
     Calibration,
     Columns,
     Inference,
