@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 PROBLEMS = {
     "contradiction": "its name says genuine and its folder forged, or the other way round",
@@ -93,6 +94,7 @@ _KIND_OF_WORD = {word: kind for kind, words in _WORDS.items() for word in words.
 _KINDS = ("genuine", "forgery")
 
 
+@lru_cache(maxsize=65536)
 def meaning(folder: str) -> str | None:
     """What the words of a folder's name say.
 
@@ -136,6 +138,16 @@ def _split(path: str) -> tuple[list[str], str]:
     *folders, name = path.split("/")
     stem, dot, _ = name.rpartition(".")
     return folders, stem if dot else name
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\s_.()-]+", name) if word]
+
+
+def _kind_said(stem: str) -> str | None:
+    """The kind that the words of a file's name say, unless they say both or neither."""
+    said = {meaning(word) for word in _words(stem)} & set(_KINDS)
+    return said.pop() if len(said) == 1 else None
 
 
 # Layouts whose files' own names tell
@@ -350,8 +362,10 @@ class Idcar(Layout):
         }
 
     def _one(self, path: str, folder: str, writer: str, kind: str) -> Told:
-        forger = _forger(_split(path)[1], writer) if kind == "forgery" else None
-        return Told(writer, kind, forger, _foreign(folder.split("/")[:-1], writer))
+        stem, dataset = _split(path)[1], _foreign(folder.split("/")[:-1], writer)
+        if {kind, _kind_said(stem)} >= set(_KINDS):
+            return Told(dataset=dataset, problem="contradiction")
+        return Told(writer, kind, _forger(stem, writer) if kind == "forgery" else None, dataset)
 
 
 _SUFFIX = re.compile(r"(.+)[ _.-]([a-z]+)", re.IGNORECASE | re.DOTALL)
@@ -451,7 +465,8 @@ class GenuineForged(Layout):
     name = "genuine_forged"
     datasets = (
         "UTSig; any folders that say genuine (real, original, reference) and forged (forge, fake, "
-        "simulated, skilled), below or above each writer's, or with names as `anna_01.png` in them"
+        "simulated, skilled), or a pair `G` and `F`, below or above each writer's, or with names "
+        "as `anna_01.png` in them"
     )
     example = """
         Genuine/1/1.tif -> 1 genuine
@@ -464,9 +479,13 @@ class GenuineForged(Layout):
     def tell(self, tree: Tree) -> dict[str, Told]:
         """Tell of each image what its path says."""
         marked = []
+        lettered = _lettered(tree.folders)
         for path in tree.images:
             folders, stem = _split(path)
             kinds = [meaning(folder) for folder in folders]
+            if not set(kinds) & set(_KINDS):
+                pairs = zip(_folders_of(path), kinds, strict=True)
+                kinds = [lettered.get(folder, kind) for folder, kind in pairs]
             places = [i for i, kind in enumerate(kinds) if kind in (*_KINDS, "other hand")]
             if places:
                 marked.append((path, folders, stem, kinds, places))
@@ -480,9 +499,11 @@ class GenuineForged(Layout):
 
     def _one(self, folders: list, stem: str, kinds: list, places: list, where) -> Told | None:
         writer, end = where(folders, stem, kinds, places)
-        said = {kinds[place] for place in places}
         if writer is None:
             return None
+        said = {kinds[place] for place in places}
+        if named := _kind_said(stem):
+            said.add(named)
         dataset = _foreign(folders[:end], writer)
         if problem := "other hand" if "other hand" in said else "contradiction" * (len(said) - 1):
             return Told(dataset=dataset, problem=problem)
@@ -501,11 +522,82 @@ class GenuineForged(Layout):
 
     @staticmethod
     def _in_name(folders: list, stem: str, kinds: list, places: list) -> tuple[str | None, int]:
-        match = _NUMBERED.fullmatch(stem)
+        match = None if _kind_said(stem) else _NUMBERED.fullmatch(stem)
         return (match[1] if match else None), places[0]
 
 
+def _lettered(folders: Iterable[str]) -> dict[str, str]:
+    """Kinds of the folders `G` and `F` that lie alone side by side."""
+    beside = defaultdict(set)
+    for folder in folders:
+        beside[folder.rpartition("/")[0]].add(folder)
+    kinds = {"g": "genuine", "f": "forgery"}
+    return {
+        folder: kinds[folder[-1].lower()]
+        for above, both in beside.items()
+        if sorted(folder[len(above) :].strip("/").lower() for folder in both) == ["f", "g"]
+        for folder in both
+    }
+
+
 _NUMBERED = re.compile(r"(.*[^ _-])[ _-]+[0-9]+", re.DOTALL)  # a writer's name, a number
+
+
+class KindInName(Layout):
+    """A word in each file's name says genuine or forged; the writer is its folder, or the rest."""
+
+    name = "kind_in_name"
+    datasets = (
+        "any files whose names say genuine (real, original, reference) or forged (forge, fake, "
+        "simulated, skilled), in each writer's folder or with the writer's name in theirs"
+    )
+    example = """
+        anna/genuine_1.png -> anna genuine
+        anna/forged_1.png -> anna forgery
+        ben/ben-02-real.png -> ben genuine
+        ben/ben-02-fake.png -> ben forgery
+        """
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
+        rows: list[tuple[str, list[str], list[str], str]] = []
+        for path in tree.images:
+            folders, stem = _split(path)
+            if kind := _kind_said(stem):
+                rest = [word for word in _words(stem) if meaning(word) is None]
+                rows.append((path, folders, rest, kind))
+        by_folder, by_name = (
+            {path: one for path, *row in rows if (one := read(*row))}  # type: ignore[arg-type]
+            for read in (self._by_folder, self._by_name)
+        )
+        people, names = _complete(by_folder), _complete(by_name)
+        if people > 1 and names > people:
+            return {}  # sessions of people, or numbered people of several datasets: who can tell
+        told = by_folder if people > 1 or not names else by_name
+        return told if _complete(told) else {}
+
+    @classmethod
+    def _by_folder(cls, folders: list[str], words: list[str], kind: str) -> Told | None:
+        place = next((i for i in reversed(range(len(folders))) if meaning(folders[i]) is None), -1)
+        if place < 0:
+            return None
+        writer = folders[place]
+        spelt = {writer_key(word.casefold()) for word in _words(writer)}
+        if all(word.isdecimal() or writer_key(word.casefold()) in spelt for word in words):
+            return cls._one(writer, kind, folders, folders[:place])
+        return None
+
+    @classmethod
+    def _by_name(cls, folders: list[str], words: list[str], kind: str) -> Told | None:
+        named = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
+        return cls._one("_".join(named), kind, folders, folders) if named else None
+
+    @staticmethod
+    def _one(writer: str, kind: str, folders: list[str], around: list[str]) -> Told:
+        dataset = _foreign(around, writer)
+        if {kind, *map(meaning, folders)} >= set(_KINDS):
+            return Told(dataset=dataset, problem="contradiction")
+        return Told(writer, kind, None, dataset)
 
 
 def _complete(told: dict[str, Told]) -> int:
@@ -624,6 +716,7 @@ _ALL: tuple[Layout, ...] = (
     SigComp2011(),
     FourNSigComp(),
     GenuineForged(),
+    KindInName(),
     GenuineOnly(),
 )
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}

@@ -152,6 +152,13 @@ def pairs(*paths: str) -> list[str]:
         (pairs("original/{w}/1.png", "fake/{w}/1.png"), "genuine_forged", "001 002"),
         (pairs("real/{w}_01.png", "forge/{w}_01.png"), "genuine_forged", "001 002"),
         (pairs("{w}/genuine/001_01.png", "{w}/forged/001_01.png"), "genuine_forged", "001 002"),
+        (pairs("{w}/G/1.png", "{w}/F/1.png"), "genuine_forged", "001 002"),
+        (pairs("g/{w}/1.png", "f/{w}/1.png"), "genuine_forged", "001 002"),
+        (pairs("{w}/genuine_1.png", "{w}/forged_1.png"), "kind_in_name", "001 002"),
+        (pairs("{w}/{w}_real (1).png", "{w}/{w}_fake (1).png"), "kind_in_name", "001 002"),
+        (pairs("{w}_genuine_1.png", "{w}_forgery_1.png"), "kind_in_name", "001 002"),
+        (pairs("set/genuine-{w}-1.png", "set/forged-{w}-1.png"), "kind_in_name", "001 002"),
+        (pairs("real/{w}_real_1.png", "fake/{w}_fake_1.png"), "kind_in_name", "001 002"),
         (pairs("{w}/1.png", "{w}_forged/1.png"), "idcar", "001 002"),
         (pairs("{w}/1.png", "{w}-f/1.png"), "idcar", "001 002"),
         (pairs("{w}/1.png", "{w}_FORGE/1.png"), "idcar", "001 002"),
@@ -224,11 +231,34 @@ def test_writers_who_differ_in_zeros_only_are_not_merged(tmp_path):
     assert {file.writer for file in find_layout(tmp_path).files} == {"1", "001", "2"}
 
 
-def test_a_name_that_its_folder_denies_is_left_out(tmp_path):
-    paths = pairs("genuine/c-{w}-01.jpg", "forged/cf-{w}-01.jpg")
-    found = read(plant(tmp_path, *paths, "genuine/cf-001-02.jpg"))
-    assert found.pop("genuine/cf-001-02.jpg") == "contradiction"
+@pytest.mark.parametrize(
+    ("paths", "denied"),
+    [
+        (pairs("genuine/c-{w}-01.jpg", "forged/cf-{w}-01.jpg"), "genuine/cf-001-02.jpg"),
+        (pairs("real/{w}_real_1.png", "fake/{w}_fake_1.png"), "real/001_fake_2.png"),
+    ],
+)
+def test_a_name_that_its_folder_denies_is_left_out(tmp_path, paths, denied):
+    found = read(plant(tmp_path, *paths, denied))
+    assert found.pop(denied) == "contradiction"
     assert set(found) == set(paths)
+
+
+def test_people_called_by_the_letters_of_kinds_are_people(tmp_path):
+    found = find_layout(
+        plant(tmp_path, *(f"{k}/{w}/1.png" for k in ("real", "forged") for w in "FG"))
+    )
+    assert {(file.writer, file.kind) for file in found.files} == {
+        (writer, kind) for writer in "FG" for kind in ("forgery", "genuine")
+    }
+
+
+def test_numbers_that_may_be_people_or_sessions_are_not_guessed(tmp_path):
+    names = [f"{kind}_{n}_1.png" for kind in ("genuine", "forged") for n in (1, 2, 3)]
+    with pytest.raises(DeepSignError, match="does not fit any known layout"):
+        find_layout(
+            plant(tmp_path, *(f"{who}/{name}" for who in ("anna", "ben") for name in names))
+        )
 
 
 def test_links_in_a_circle_are_walked_once(tmp_path):
