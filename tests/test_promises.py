@@ -23,6 +23,7 @@ from deepsign_utils.__main__ import main
 from deepsign_utils.capture import form
 from deepsign_utils.datasets import find_layout
 from deepsign_utils.preprocessing import density
+from deepsign_utils.runs.misfit import turned
 from deepsign_utils.scoring import Scoring
 from deepsign_utils.study import PRETRAINED, digest
 from deepsign_utils.synthetic import draw_writer
@@ -195,6 +196,9 @@ class TestEveryWayToAsk:
             for number, image in enumerate(images):
                 files[name].append(folder / f"{name}_{number}.png")
                 Image.fromarray(image).save(files[name][-1])
+        # A genuine signature on a page that lay askew, refused as it stands.
+        files["askew"] = [folder / "askew.png"]
+        Image.fromarray(turned(own.genuine[-1], -12)).save(files["askew"][0])
         return files
 
     @pytest.fixture(scope="class")
@@ -281,6 +285,30 @@ class TestEveryWayToAsk:
             assert answer["copy_of"]
             assert "copy" in answer["words"][0]
 
+    @pytest.mark.parametrize("k", [1, 3])
+    def test_a_signature_that_leans_and_level_is_accepted_is_referred_on_every_way(
+        self, verifier, images, service, capsys, k
+    ):
+        references, askew = images["references"][:k], images["askew"][0]
+        upload = [("references", (f.name, f.read_bytes())) for f in references]
+        asked = ("questioned", (askew.name, askew.read_bytes()))
+
+        found = verifier.compare(references, askew)
+        assert found.decision == "referred"
+        assert found.score < found.rule.accept_from
+        assert "askew" in {one.code for one in found.warnings}
+        assert main(["verify", *map(str, references), "--questioned", str(askew)]) == 3
+        assert "leans against the references" in capsys.readouterr().out.splitlines()[0]
+        service.client.post("/writers/askew/references", files=upload)
+        for answer in (
+            service.client.post("/verify", files=[*upload, asked]).json(),
+            service.client.post("/writers/askew/verify", files=[asked]).json(),
+        ):
+            assert answer["decision"] == "referred"
+            assert answer["llr"] is not None  # it holds if the page lay straight
+            assert "leans against the references" in answer["words"][0]
+        service.client.delete("/writers/askew")
+
     def test_the_service_gives_a_case_file_that_needs_nothing_else(self, images, service):
         files = [("references", (f.name, f.read_bytes())) for f in images["references"][:2]]
         files.append(("questioned", ("q.png", images["stranger"][0].read_bytes())))
@@ -301,18 +329,25 @@ class TestEveryWayToAsk:
             found.score == verifier.compare(images["references"][:4], images["stranger"][0]).score
         )
 
-    def test_a_table_of_pairs_judges_each_pair_as_verify_does(self, verifier, images, tmp_path):
+    @pytest.mark.parametrize("threshold", ["eer", "fmr=0.05,fnmr=0.05"])
+    def test_a_table_of_pairs_judges_each_pair_as_verify_does(
+        self, verifier, images, tmp_path, threshold
+    ):
         table, output = tmp_path / "pairs.csv", tmp_path / "judged.csv"
-        rights = [images["references"][-1], images["stranger"][0]]
+        rights = [images[name][-1] for name in ("references", "stranger", "askew")]
         pd.DataFrame({"left": images["references"][0], "right": rights}).to_csv(table, index=False)
 
-        main(["compare", str(table), "--output", str(output), "--threshold", "fmr=0.05,fnmr=0.05"])
+        main(["compare", str(table), "--output", str(output), "--threshold", threshold])
 
-        judged = pd.read_csv(output)
+        judged = pd.read_csv(output, keep_default_na=False)
         for row, questioned in zip(judged.itertuples(), rights, strict=True):
-            expected = verifier.compare(images["references"][:1], questioned, "fmr=0.05,fnmr=0.05")
+            expected = verifier.compare(images["references"][:1], questioned, threshold)
             assert row.decision == expected.decision
             assert row.score == pytest.approx(expected.score, abs=1e-5)
+            for told in expected.warnings:
+                assert told.message in row.warnings
+        if threshold == "eer":
+            assert "leans against the reference" in judged["reason"][2]
 
     def test_exit_status_tells_the_third_answer(self, images):
         # Given an error that no score can be sure to stay below: nearly all go to a person.

@@ -237,6 +237,14 @@ def _run_out() -> Image.Image:
     return image
 
 
+def _faint() -> Image.Image:
+    """Ink that is a thirteenth darker than its paper, here more and there less, and grain."""
+    rng = np.random.default_rng(0)
+    inked = np.asarray(signature(1)) < 128
+    grain = rng.normal(0, 6, inked.shape) * inked + rng.normal(0, 1, inked.shape)
+    return Image.fromarray(np.clip(240 - 18 * inked + grain, 0, 255).astype(np.uint8))
+
+
 def _dot() -> Image.Image:
     image = Image.new("L", (300, 120), 255)
     ImageDraw.Draw(image).line([(100, 60), (130, 55)], fill=0, width=5)
@@ -248,6 +256,7 @@ def _dot() -> Image.Image:
     [
         (signature(1).resize((60, 24), Image.Resampling.LANCZOS), "too_small"),
         (_run_out(), "cut_off"),
+        (_faint(), "faint"),
         (_dot(), "mere_mark"),
         (_two(), "several_signatures"),
         (_shaded(), "shaded_paper"),

@@ -148,6 +148,29 @@ def paper_levels(gray: np.ndarray) -> np.ndarray:
     return np.clip(resize(paper, gray.shape, Image.Resampling.BILINEAR), 1, 255)
 
 
+def contrast(gray: np.ndarray, mask: np.ndarray) -> float:
+    """How much darker than the least that counts as ink the ink is, in its median, as a multiple.
+
+    Parameters
+    ----------
+    gray : np.ndarray
+        Shape (H, W), uint8, paper bright.
+    mask : np.ndarray
+        Shape (H, W), bool, from `ink_mask`; not empty.
+
+    Returns
+    -------
+    float
+        From 1 on, at most 5: the least is a fifth of the typical ink, or what is above noise.
+    """
+    smooth = smoothed(gray)
+    cell = max(1, min(gray.shape) // 32)
+    paper = _paper(np.asarray(Image.fromarray(smooth).reduce(cell), np.float32))
+    least = _least_darkness(smooth, paper, max(1, cell // 2))
+    paper = resize(paper, gray.shape, Image.Resampling.BILINEAR)
+    return float(np.median(1 - smooth[mask] / paper[mask])) / least
+
+
 def smoothed(gray: np.ndarray) -> np.ndarray:
     """Binomial mean over 3 x 3 pixels, against noise and the staircase of binary scans."""
     sums = np.pad(gray, 1, mode="edge").astype(np.uint16)

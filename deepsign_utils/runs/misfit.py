@@ -1,7 +1,7 @@
 """Measure how often a verdict tells that a signature leans, or is of another kind.
 
-``python -m deepsign_utils.runs.misfit NAME=FOLDER …`` judges genuine and forged signatures as they
-are and turned, and the left third of genuine ones, which stands for initials.
+``python -m deepsign_utils.runs.misfit NAME=FOLDER …`` judges genuine, forged and strangers'
+signatures as they are and turned, and the left third of genuine ones, which stands for initials.
 """
 
 from __future__ import annotations
@@ -66,8 +66,13 @@ def people(folder: Path, number: int) -> Iterator[tuple[list[np.ndarray], list[n
             yield genuine, forged
 
 
-def judged(verifier: Verifier, genuine: list[np.ndarray], forged: list[np.ndarray]) -> list[dict]:
-    """Judge a writer's signatures: a row a verdict."""
+def judged(
+    verifier: Verifier,
+    genuine: list[np.ndarray],
+    forged: list[np.ndarray],
+    strangers: list[np.ndarray],
+) -> list[dict]:
+    """Judge signatures against a writer's references: a row a verdict."""
     read = [verifier.read(image) for image in genuine[: max(_REFERENCES)]]
     embedded = verifier.embed(np.stack([one.canvas for one in read]))
     rows = []
@@ -76,6 +81,7 @@ def judged(verifier: Verifier, genuine: list[np.ndarray], forged: list[np.ndarra
         known = References(embedded[:k], verifier.identity, (), traces)
         questioned = [("genuine", image) for image in genuine[max(_REFERENCES) :]]
         questioned += [("forged", image) for image in forged]
+        questioned += [("stranger", image) for image in strangers]
         cases = [
             (kind, turn, turned(image, turn * (-1) ** number))
             for number, (kind, image) in enumerate(questioned)
@@ -95,14 +101,17 @@ def judged(verifier: Verifier, genuine: list[np.ndarray], forged: list[np.ndarra
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Shares by number of references, kind and turn: refused, and told of each misfit."""
+    """Shares by number of references, kind and turn: decisions, and told to be of another kind.
+
+    What is referred leans, and level would be accepted.
+    """
     groups = rows.groupby(["references", "kind", "turned"])
+    decisions = ("accepted", "referred", "rejected", "not judged")
     shares = {
-        "not judged": groups["decision"].agg(lambda some: (some == "not judged").mean()),
-        "refused": groups["decision"].agg(lambda some: (some != "accepted").mean()),
-        "told askew": groups["codes"].agg(lambda some: some.str.contains("askew").mean()),
-        "told other kind": groups["codes"].agg(lambda some: some.str.contains("other_kind").mean()),
+        name: groups["decision"].agg(lambda some, name=name: (some == name).mean())
+        for name in decisions
     }
+    shares["other kind"] = groups["codes"].agg(lambda some: some.str.contains("other_kind").mean())
     return pd.DataFrame({"verdicts": groups.size(), **shares}).reset_index()
 
 
@@ -118,7 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, _, folder = one.partition("=")
         sources[name] = people(Path(folder), options.writers)
     for name, writers in sources.items():
-        rows = [row for one in tqdm(writers, name) for row in judged(verifier, *one)]
+        rows: list[dict] = []
+        strangers: list[np.ndarray] = []
+        for genuine, forged in tqdm(writers, name):
+            rows += judged(verifier, genuine, forged, strangers)
+            strangers = genuine[-_QUESTIONED:]  # to the next one
         print(f"{name}:\n{summary(pd.DataFrame(rows)).round(3).to_string(index=False)}", flush=True)
 
 

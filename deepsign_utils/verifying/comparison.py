@@ -25,6 +25,9 @@ NO_VERDICT = {
 }
 """Warnings with which a person has to decide: why, and what to do instead."""
 
+ASKEW = "askew"
+"""Warning of a signature that leans and level would be accepted: a person says how the page lay."""
+
 # Verbal scale of the European Network of Forensic Science Institutes, "ENFSI Guideline for
 # Evaluative Reporting in Forensic Science", 2015: likelihood ratios up to, and their name.
 _SUPPORT = (
@@ -64,8 +67,8 @@ class Comparison:
     ----------
     decision : "accepted", "rejected" or "referred"
         Referred to a person, where the rule leaves something between its two thresholds, where
-        the questioned signature is a copy of a reference, and where the references look like two
-        writers'.
+        the questioned signature is a copy of a reference, or leans and level would be accepted,
+        where something lies across it, and where the references look like two writers'.
     score : float
         Higher is more genuine.
     llrs : dict
@@ -180,6 +183,12 @@ class Comparison:
         if reason := no_verdict(one.code for one in self.warnings):
             return f"Referred to a person: {reason[0]}"
         name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
+        if ASKEW in (one.code for one in self.warnings):
+            return (
+                "Referred to a person: it leans against the references, and level it would be "
+                f"accepted. As it stands, the score, {self.score:.3f}, stays below {high:.3f}, "
+                f"from which '{name}' accepts."
+            )
         if self.decision == "referred":
             return (
                 f"Referred to a person: the score, {self.score:.3f}, lies between {low:.3f}, below "

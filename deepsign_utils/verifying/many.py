@@ -34,9 +34,11 @@ from deepsign_utils.study.artefacts import (
     written_at,
 )
 from deepsign_utils.study.cluster import connected
-from deepsign_utils.study.processes import ordered_map, progress_bar
-from deepsign_utils.verifying import copies
+from deepsign_utils.study.processes import progress_bar
+from deepsign_utils.verifying import copies, misfit
+from deepsign_utils.verifying.comparison import ASKEW
 from deepsign_utils.verifying.pages import WhichSignatureError, from_page
+from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.verifier import Told, Verifier
 
@@ -273,38 +275,21 @@ def _judge_block(
             lacking or problems.get(one) or no_cut.get(other) or problems.get(other) or ""
             for one, other, lacking in zip(left, right, incomplete, strict=True)
         ]
-        judged = np.array([not text for text in reason], dtype=bool)
+        judged = [row for row, text in enumerate(reason) if not text]
         score = np.full(len(rows), np.nan)
-        if judged.any():
-            used = list(embeddings)
-            place = {file: row for row, file in enumerate(used)}
-            sides = [
-                np.array([place[file] for file, use in zip(side, judged, strict=True) if use])
-                for side in (left, right)
-            ]
-            score[judged] = scoring.score_against(
-                np.stack([embeddings[file].row for file in used]),
-                sides[0][:, None],
-                sides[1],
-                verifier.scoring.population,
-            )[1]
-        decision = np.where(judged, rule.decide(score), "").astype("<U8")
-        for row in _copied(left, right, np.isin(decision, ["accepted", "referred"])):
-            decision[row] = "referred"
-            reason[row] = "a copy of the reference, not an independent signature"
-        for row in np.flatnonzero(judged).tolist():
-            stamped = any(embeddings[file].is_stamped for file in (left[row], right[row]))
-            if stamped and not reason[row]:
-                decision[row] = "referred"
-                reason[row] = "a stamp or seal lies across a signature"
-    warnings = [
-        " ".join(
-            f"{side}: {embeddings[file].warnings}"
-            for side, file in zip(_SIDES, pair, strict=True)
-            if use and embeddings[file].warnings
-        )
-        for *pair, use in zip(left, right, judged, strict=True)
-    ]
+        score[judged] = _scores(verifier, embeddings, [(left[row], right[row]) for row in judged])
+        decision = np.full(len(rows), "", "<U8")
+        decision[judged] = rule.decide(score[judged])
+        warnings = [""] * len(rows)
+        for row in judged:
+            pair = {
+                side: embeddings[file]
+                for side, file in zip(_SIDES, (left[row], right[row]), strict=True)
+            }
+            told, why = _looked_at(verifier, rule, pair, right[row], decision[row])
+            warnings[row] = " ".join(told)
+            if why:
+                decision[row], reason[row] = "referred", why
     table = {name: np.array([row[name] for row in rows], str) for name in rows[0]}
     return table | {
         "score": score,
@@ -317,10 +302,11 @@ def _judge_block(
 
 
 class _Embedding(NamedTuple):
-    """An image's embedding, and what is to be said of the image."""
+    """An image's embedding, what is to be said of the image, and its centre lines."""
 
     row: np.ndarray
     told: tuple[Told, ...]
+    trace: bytes
 
     @property
     def is_stamped(self) -> bool:
@@ -329,6 +315,46 @@ class _Embedding(NamedTuple):
     @property
     def warnings(self) -> str:
         return " ".join(one.message for one in self.told)
+
+
+def _scores(
+    verifier: Verifier, embeddings: dict[Path, _Embedding], pairs: Sequence[tuple[Path, Path]]
+) -> np.ndarray:
+    """Scores of pairs of a reference and a questioned image, float (n,)."""
+    if not pairs:
+        return np.empty(0)
+    place = {file: row for row, file in enumerate(embeddings)}
+    rows = np.array([[place[file] for file in pair] for pair in pairs])
+    known = np.stack([one.row for one in embeddings.values()])
+    return scoring.score_against(known, rows[:, :1], rows[:, 1], verifier.scoring.population)[1]
+
+
+def _looked_at(
+    verifier: Verifier,
+    rule: scoring.Rule,
+    pair: dict[str, _Embedding],
+    questioned: Path,
+    decided: str,
+) -> tuple[list[str], str]:
+    """What is to be said of a pair's images, and why a person has to decide, if one has."""
+    told = [f"{side}: {one.warnings}" for side, one in pair.items() if one.warnings]
+    reference, other = (copies.Trace.from_bytes(one.trace) for one in pair.values())
+    if decided != "rejected" and copies.alike(reference, other):
+        return told, "a copy of the reference, not an independent signature"
+    if any(one.is_stamped for one in pair.values()):
+        return told, "a stamp or seal lies across a signature"
+
+    def decision(turn: float | None) -> str:
+        if turn is None:
+            return decided
+        known = References(pair["left"].row[None], verifier.identity)
+        ink = misfit.kept(plain(load_image(questioned)).field)
+        return str(rule.decide(verifier.score_levelled(known, ink, turn)))
+
+    found = misfit.remarks([reference], other, "right", decision)
+    told += [f"right: {one.message}" for one in found]
+    leans = ASKEW in (one.code for one in found)
+    return told, "it leans against the reference, and level would be accepted" if leans else ""
 
 
 _embeddings: dict[tuple[str, Path, int], _Embedding] = {}  # those used last stand last
@@ -341,9 +367,13 @@ def _embedded(
     keys = {file: (model, file, _changed_at(file)) for file in files}
     new = [file for file, key in keys.items() if key not in _embeddings]
     told: dict[Path, tuple[Told, ...]] = {}
-    rows, problems = verifier.embed_files(new, False, told)
+    traces: dict[Path, bytes] = {}
+    rows, problems = verifier.embed_files(new, False, told, traces=traces)
     usable = (file for file in new if file not in problems)
-    made = {keys[file]: _Embedding(row, told[file]) for file, row in zip(usable, rows, strict=True)}
+    made = {
+        keys[file]: _Embedding(row, told[file], traces[file])
+        for file, row in zip(usable, rows, strict=True)
+    }
     found = {
         file: made[key] if key in made else _embeddings.pop(key)
         for file, key in keys.items()
@@ -378,24 +408,6 @@ def _cut_from_pages(
             cuts[file], where[file] = folder / f"{len(cuts)}.png", found.where
             Image.fromarray(found.image).save(cuts[file], compress_level=1)
     return cuts, where, problems
-
-
-def _copied(left: Sequence[Path], right: Sequence[Path], looked_at: np.ndarray) -> Iterator[int]:
-    """Rows whose questioned image is a copy of the reference, of those to be looked at."""
-    rows = np.flatnonzero(looked_at).tolist()
-    files = list(dict.fromkeys(file for row in rows for file in (left[row], right[row])))
-    traces = dict(zip(files, ordered_map(_trace_file, files, None, False), strict=True))
-    for row in rows:
-        one, other = traces[left[row]], traces[right[row]]
-        if one and other and copies.alike(one, other):
-            yield row
-
-
-def _trace_file(file: Path) -> copies.Trace | None:
-    try:
-        return copies.trace(plain(load_image(file)).field)
-    except DeepSignError:
-        return None
 
 
 # --- blocks --------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What is odd about a questioned signature beside its references: it leans, or is of another kind.
 
-Neither changes a verdict. People's own signatures seldom lean by six degrees against one another,
-and forgers' often do: a lean is evidence, and to level every image would give that away. But a page
-that lay askew looks the same, so that somebody has to be told.
+People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
+lean is evidence, and to level every image would give that away. But a page that lay askew looks the
+same: where it matters, a person has to say how it lay.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils.preprocessing import EDGE, ink_box
-from deepsign_utils.scoring import Rule
-from deepsign_utils.verifying.comparison import Remark
+from deepsign_utils.verifying.comparison import ASKEW, Remark
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.handwriting import crossings
-from deepsign_utils.verifying.references import References, Signature
 
 LEAN = 6.0
 """Degrees, from which a signature leans against its references."""
@@ -33,49 +31,46 @@ _SIDE = 512  # pixels of the longer side, in which ink is kept
 
 
 def remarks(
-    references: References,
-    questioned: Signature,
-    rule: Rule,
-    score: float,
-    score_of: Callable[[np.ndarray], float],
+    references: Sequence[Trace | None],
+    questioned: Trace | None,
+    name: str,
+    decision: Callable[[float | None], str],
 ) -> tuple[Remark, ...]:
     """That a questioned signature is of another kind than the references, or leans where level it
     would be accepted.
 
     Parameters
     ----------
-    references : References
-    questioned : Signature
-    rule : Rule
-    score : float
-        Of the signature as it stands.
-    score_of : callable
-        From ink as `kept` gives it: its score against the references.
+    references : sequence of copies.Trace or None
+        Their centre lines, where they are known.
+    questioned : copies.Trace or None
+    name : str
+        What the questioned signature is called.
+    decision : callable
+        What is decided of it as it stands (None), and turned back by some degrees.
     """
-    traces = [trace for trace in references.traces if trace]
-    if not traces or questioned.trace is None:
+    traces = [trace for trace in references if trace]
+    if not traces or questioned is None:
         return ()
     found = []
-    times = amount(traces, questioned.trace)
+    times = amount(traces, questioned)
     if max(times, 1 / times) > AMOUNT:
         more, less = ("It has", "the references") if times > 1 else ("The references have", "it")
         message = (
             f"{more} far more writing than {less}: initials, or a part of a signature, cannot "
             "be compared with a full one. Compare like with like."
         )
-        found.append(Remark(questioned.name, "other_kind", message))
-    turn = lean(traces, questioned.trace)
-    if leans(turn) and questioned.ink is not None and rule.decide(score) != "accepted":
-        level = score_of(levelled(questioned.ink, turn))
-        if rule.decide(level) == "accepted":
-            turned, back = ("anticlockwise", "clockwise")[:: 1 if turn > 0 else -1]
-            message = (
-                f"It is turned by about {abs(turn):.0f}° {turned} against the references; "
-                f"level, its score would be {level:.3f}, and accepted. If the page lay askew, "
-                f"turn the image {back} and give it again. If it lay straight, the verdict "
-                "holds: forgers' signatures lean more often than people's own."
-            )
-            found.append(Remark(questioned.name, "askew", message))
+        found.append(Remark(name, "other_kind", message))
+    turn = lean(traces, questioned)
+    if leans(turn) and decision(None) != "accepted" and decision(turn) == "accepted":
+        turned, back = ("anticlockwise", "clockwise")[:: 1 if turn > 0 else -1]
+        message = (
+            f"It is turned by about {abs(turn):.0f}° {turned} against the references; level, it "
+            f"would be accepted. If the page lay askew, turn the image {back} and give it again. "
+            "If it lay straight, what is said of it holds as it stands: forgers' signatures lean "
+            "more often than people's own."
+        )
+        found.append(Remark(name, ASKEW, message))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.preprocessing import form, ink_box, ink_mask
+from deepsign_utils.preprocessing.ink import contrast
 from deepsign_utils.preprocessing.shapes import ridge_depths
 from deepsign_utils.verifying import handwriting
 from deepsign_utils.verifying.find_signatures import look
@@ -56,6 +57,11 @@ TOO_SMALL = Fault(
     "too_small",
     "The signature is small for this model and had to be enlarged: scan it at a higher resolution.",
 )
+FAINT = Fault(
+    "faint",
+    "The ink is hardly darker than the paper, and parts of it may be lost: scan it darker, or sign "
+    "with a pen.",
+)
 CUT_OFF = Fault(
     "cut_off",
     "Strokes run into the border of the image: part of the signature may be missing.",
@@ -75,6 +81,8 @@ SEVERAL_PAGES = Fault(
 )
 
 _ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
+_PALE = 0.3  # darkness of ink, as a share of the paper's, below which it may be faint
+_FAINT = 1.5  # times the least that counts as ink, below which parts of strokes are lost
 _FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke
 _LEAST_SHARE = 0.15  # of the ink that makes a group a signature of its own
 _GAP_ACROSS = 1.0  # gap between groups side by side, in heights of the higher one
@@ -129,7 +137,7 @@ def faults(
     if may_be_page and look(gray if before is None else before).letters >= _PAGE_LETTERS:
         return (WHOLE_PAGE,)
     factor = -(-max(gray.shape) // _WORKING_SIDE)
-    small, stamped = gray, is_stamped(ink)
+    small, stamped, faint = gray, is_stamped(ink), _is_faint(gray, ink)
     if factor > 1:
         small = np.asarray(Image.fromarray(gray).reduce(factor))
         ink = np.asarray(Image.fromarray(ink * np.uint8(255)).reduce(factor)) > 127
@@ -141,6 +149,7 @@ def faults(
     found = (
         (LIKE_PRINT, likeness > _LIKE_PRINT),
         (TOO_SMALL, enlarged > _ENLARGED),
+        (FAINT, faint),
         (CUT_OFF, _is_cut(ink)),
         (SEVERAL_SIGNATURES, _falls_apart(box)),
         (UNDER_A_STAMP, stamped),
@@ -173,6 +182,12 @@ def _stroke_width(ink: np.ndarray) -> float:
     """Mean width of the strokes along their centre lines, in pixels."""
     # A line one pixel wide has the depth 1, one of three pixels the depth 2.
     return float(2 * ridge_depths(ink).mean() - 1)
+
+
+def _is_faint(gray: np.ndarray, ink: np.ndarray) -> bool:
+    """Whether so little tells the ink from the paper that parts of strokes fall below it."""
+    is_pale = np.median(gray[ink]) > (1 - _PALE) * np.median(gray)
+    return bool(is_pale and contrast(gray, ink) < _FAINT)
 
 
 def _is_cut(ink: np.ndarray) -> bool:

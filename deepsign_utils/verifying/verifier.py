@@ -38,7 +38,7 @@ from deepsign_utils.scoring import DEFAULT_THRESHOLD, Scoring, score_against
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
 from deepsign_utils.verifying import copies, enrolment, misfit, scan_faults
-from deepsign_utils.verifying.comparison import Comparison, Remark, no_verdict
+from deepsign_utils.verifying.comparison import ASKEW, Comparison, Remark, no_verdict
 from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.model_folder import read_model
@@ -156,6 +156,7 @@ class Verifier:
         progress: bool = True,
         warnings: dict[Path, tuple[Told, ...]] | None = None,
         each: Callable[[np.ndarray], None] = lambda canvas: None,
+        traces: dict[Path, bytes] | None = None,
     ) -> tuple[np.ndarray, dict[Path, str]]:
         """Embed many image files, cleaned in parallel and held in memory a few at a time.
 
@@ -168,6 +169,9 @@ class Verifier:
             Filled with what is to be said of those that can be used, by file.
         each : callable, optional
             Called with every canvas that is embedded, in order.
+        traces : dict, optional
+            Filled with the centre lines of those that can be used, as `copies.Trace.to_bytes` keeps
+            them, by file.
 
         Returns
         -------
@@ -176,17 +180,19 @@ class Verifier:
         problems : dict
             File -> why it cannot be used.
         """
-        work = partial(_read_file, self.preprocessing)
+        work = partial(_read_file, self.preprocessing, traces is not None)
         read = ordered_map(work, files, None, progress, "embedding")
         problems: dict[Path, str] = {}
         told = {} if warnings is None else warnings
 
         def canvases() -> Iterator[np.ndarray]:
-            for file, (canvas, problem, found) in zip(files, read, strict=True):
+            for file, (canvas, problem, found, trace) in zip(files, read, strict=True):
                 if canvas is None:
                     problems[file] = problem
                     continue
                 told[file] = found
+                if traces is not None:
+                    traces[file] = trace
                 each(canvas)
                 yield canvas
 
@@ -309,15 +315,19 @@ class Verifier:
         operation = self.scoring.operation(k)
         copy = references.original_of(signature)
 
-        def score_of(ink: np.ndarray) -> float:
-            canvas = draw(ink, self.preprocessing)
-            return float(self.score(references, self.embed(canvas[None]))[0])
+        def decision(turn: float | None) -> str:
+            if turn is None or signature.ink is None:
+                return str(rule.decide(score))
+            return str(rule.decide(self.score_levelled(references, signature.ink, turn)))
 
-        warnings = references.warnings + signature.warnings
-        referred = copy or no_verdict(warning.code for warning in warnings)
-        misfits = () if copy else misfit.remarks(references, signature, rule, score, score_of)
+        misfits: tuple[Remark, ...] = ()
+        if not copy:
+            misfits = misfit.remarks(references.traces, signature.trace, signature.name, decision)
+        warnings = references.warnings + signature.warnings + misfits
+        codes = [warning.code for warning in warnings]
+        referred = copy or no_verdict(codes) or ASKEW in codes
         return Comparison(
-            decision="referred" if referred else str(rule.decide(score)),
+            decision="referred" if referred else decision(None),
             score=score,
             llrs={kind: float(line.llr(score)) for kind, line in operation.calibrations.items()},
             bounds={
@@ -334,9 +344,14 @@ class Verifier:
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
-            warnings=warnings + misfits + references.unchecked(),
+            warnings=warnings + references.unchecked(),
             copy_of=copy,
         )
+
+    def score_levelled(self, references: References, ink: np.ndarray, turn: float) -> float:
+        """The score of ink, as `misfit.kept` gives it, once it is turned back by some degrees."""
+        canvas = draw(misfit.levelled(ink, turn), self.preprocessing)
+        return float(self.score(references, self.embed(canvas[None]))[0])
 
     def counted(self, references: References) -> int:
         """How many references a verdict rests on: all but the odd ones."""
@@ -412,16 +427,18 @@ def _cleaned(
 
 
 def _read_file(
-    preprocessing: Preprocessing, file: Path
-) -> tuple[np.ndarray | None, str, tuple[Told, ...]]:
-    """A file's canvas, why it cannot be judged where there is none, and what is to be said."""
+    preprocessing: Preprocessing, traced: bool, file: Path
+) -> tuple[np.ndarray | None, str, tuple[Told, ...], bytes]:
+    """A file's canvas, why it cannot be judged where there is none, what is to be said, and its
+    centre lines if they are asked for."""
     try:
         image = open_image(file)
         paged = scan_faults.has_several_pages(image, str(file))
-        _, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
+        field, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
+        trace = copies.trace(field).to_bytes() if traced else b""
     except DeepSignError as error:
-        return None, str(error), ()
-    return canvas, "", (scan_faults.SEVERAL_PAGES,) * paged + found
+        return None, str(error), (), b""
+    return canvas, "", (scan_faults.SEVERAL_PAGES,) * paged + found, trace
 
 
 def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -96,7 +96,8 @@ class Verdict(BaseModel):
     """What the model says of a questioned signature."""
 
     decision: Literal["accepted", "rejected", "referred"] = Field(
-        description="referred to a person: between two thresholds, a copy of a reference, or "
+        description="referred to a person: between two thresholds, a copy of a reference, a "
+        "signature that leans and level would be accepted, one with a stamp across it, or "
         "references that look like two writers'"
     )
     score: float = Field(description="higher is more genuine", examples=[0.61])
