@@ -58,6 +58,7 @@ def test_a_turned_signature_is_referred_and_told_which_way_to_turn_it(verifier, 
             assert "askew" not in codes(level)
             notes = [w.message for w in askew.warnings if w.code == "askew"]
             assert (askew.decision == "referred") == bool(notes)
+            assert not notes or askew.has_evidence  # it holds if the page lay straight
             way = rf"turned by about 1\d° {turned_to} .* the image {back} and"
             assert not notes or re.search(way, notes[0])
             if level.accepted and not askew.accepted:
@@ -65,6 +66,20 @@ def test_a_turned_signature_is_referred_and_told_which_way_to_turn_it(verifier, 
                 told += bool(notes)
     assert lost >= WRITERS // 3
     assert told >= 0.6 * lost
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_page_on_its_side_or_upside_down_is_no_forgery(verifier, writers, k) -> None:
+    for own in writers:
+        known = verifier.enrol(own[:k])
+        if not verifier.compare(known, own[3]).accepted:
+            continue
+        for quarters, how in ((1, "by 90° clockwise"), (2, "by 180°"), (3, "90° anticlockwise")):
+            found = verifier.compare(known, np.rot90(own[3], quarters).copy())
+            assert found.decision == "referred"
+            assert not found.has_evidence
+            (told,) = (w.message for w in found.warnings if w.code == "not_upright")
+            assert how in told
 
 
 def test_a_part_of_a_signature_is_told_from_a_full_one(verifier, writers) -> None:

@@ -199,6 +199,8 @@ class TestEveryWayToAsk:
         # A genuine signature on a page that lay askew, refused as it stands.
         files["askew"] = [folder / "askew.png"]
         Image.fromarray(turned(own.genuine[-1], -12)).save(files["askew"][0])
+        files["upside down"] = [folder / "upside_down.png"]
+        Image.fromarray(np.rot90(own.genuine[1], 2)).save(files["upside down"][0])
         return files
 
     @pytest.fixture(scope="class")
@@ -334,7 +336,7 @@ class TestEveryWayToAsk:
         self, verifier, images, tmp_path, threshold
     ):
         table, output = tmp_path / "pairs.csv", tmp_path / "judged.csv"
-        rights = [images[name][-1] for name in ("references", "stranger", "askew")]
+        rights = [images[name][-1] for name in ("references", "stranger", "askew", "upside down")]
         pd.DataFrame({"left": images["references"][0], "right": rights}).to_csv(table, index=False)
 
         main(["compare", str(table), "--output", str(output), "--threshold", threshold])
@@ -348,6 +350,7 @@ class TestEveryWayToAsk:
                 assert told.message in row.warnings
         if threshold == "eer":
             assert "leans against the reference" in judged["reason"][2]
+            assert "not upright" in judged["reason"][3]
 
     def test_exit_status_tells_the_third_answer(self, images):
         # Given an error that no score can be sure to stay below: nearly all go to a person.

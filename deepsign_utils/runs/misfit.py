@@ -21,7 +21,7 @@ from deepsign_utils.synthetic.draw import draw_writer
 from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.verifier import Verifier
 
-TURNS = (0, 5, 8, 10, 15)
+TURNS = (0, 5, 8, 10, 15, 90, 180)
 """Degrees, to either side in turn."""
 
 _REFERENCES = (1, 5)
@@ -103,7 +103,7 @@ def judged(
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Shares by number of references, kind and turn: decisions, and told to be of another kind.
 
-    What is referred leans, and level would be accepted.
+    What is referred leans, lies on its side or upside down, and upright would be accepted.
     """
     groups = rows.groupby(["references", "kind", "turned"])
     decisions = ("accepted", "referred", "rejected", "not judged")

@@ -15,12 +15,20 @@ _TWO_WRITERS = (
     "the references look like two styles, or two writers', and no verdict can rest on them.",
     "Compare with one style, or one writer's references, for a likelihood ratio.",
 )
+NOT_UPRIGHT = "not_upright"
+"""Warning of a signature that lies on its side or upside down, and upright would be accepted."""
+
 NO_VERDICT = {
     "two_styles": _TWO_WRITERS,
     "two_hands": _TWO_WRITERS,
     "under_a_stamp": (
         "a stamp or seal lies across a signature, and no verdict can rest on the two together.",
         "Compare signatures that nothing lies across for a likelihood ratio.",
+    ),
+    NOT_UPRIGHT: (
+        "it lies upside down or on its side against the references, and turned it would be "
+        "accepted.",
+        "Turn the image and compare again for a verdict and a likelihood ratio.",
     ),
 }
 """Warnings with which a person has to decide: why, and what to do instead."""
@@ -67,8 +75,9 @@ class Comparison:
     ----------
     decision : "accepted", "rejected" or "referred"
         Referred to a person, where the rule leaves something between its two thresholds, where
-        the questioned signature is a copy of a reference, or leans and level would be accepted,
-        where something lies across it, and where the references look like two writers'.
+        the questioned signature is a copy of a reference, or leans or lies upside down and upright
+        would be accepted, where something lies across it, and where the references look like two
+        writers'.
     score : float
         Higher is more genuine.
     llrs : dict

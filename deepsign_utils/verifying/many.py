@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -36,7 +37,7 @@ from deepsign_utils.study.artefacts import (
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import progress_bar
 from deepsign_utils.verifying import copies, misfit
-from deepsign_utils.verifying.comparison import ASKEW
+from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT
 from deepsign_utils.verifying.pages import WhichSignatureError, from_page
 from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
@@ -301,12 +302,20 @@ def _judge_block(
     }
 
 
+_WHY = {
+    ASKEW: "it leans against the reference, and level would be accepted",
+    NOT_UPRIGHT: "it is not upright against the reference, and turned would be accepted",
+}
+"""Why a person has to decide, by a remark's code."""
+
+
 class _Embedding(NamedTuple):
-    """An image's embedding, what is to be said of the image, and its centre lines."""
+    """An image's embedding, what is to be said of it, its centre lines, and its canvas, packed."""
 
     row: np.ndarray
     told: tuple[Told, ...]
     trace: bytes
+    canvas: bytes
 
     @property
     def is_stamped(self) -> bool:
@@ -344,17 +353,23 @@ def _looked_at(
     if any(one.is_stamped for one in pair.values()):
         return told, "a stamp or seal lies across a signature"
 
+    size = verifier.preprocessing.canvas_height, verifier.preprocessing.canvas_width
+    canvas = np.frombuffer(zlib.decompress(pair["right"].canvas), np.uint8).reshape(size)
+    known = References(pair["left"].row[None], verifier.identity)
+
+    def ink() -> np.ndarray:
+        return misfit.kept(plain(load_image(questioned)).field)
+
     def decision(turn: float | None) -> str:
         if turn is None:
             return decided
-        known = References(pair["left"].row[None], verifier.identity)
-        ink = misfit.kept(plain(load_image(questioned)).field)
-        return str(rule.decide(verifier.score_levelled(known, ink, turn)))
+        turned = misfit.turned_back(canvas, ink, turn, verifier.preprocessing)
+        return str(rule.decide(verifier.score(known, verifier.embed(turned[None]))[0]))
 
     found = misfit.remarks([reference], other, "right", decision)
     told += [f"right: {one.message}" for one in found]
-    leans = ASKEW in (one.code for one in found)
-    return told, "it leans against the reference, and level would be accepted" if leans else ""
+    why = [_WHY[one.code] for one in found if one.code in _WHY]
+    return told, "".join(why)
 
 
 _embeddings: dict[tuple[str, Path, int], _Embedding] = {}  # those used last stand last
@@ -368,11 +383,14 @@ def _embedded(
     new = [file for file, key in keys.items() if key not in _embeddings]
     told: dict[Path, tuple[Told, ...]] = {}
     traces: dict[Path, bytes] = {}
-    rows, problems = verifier.embed_files(new, False, told, traces=traces)
+    packed: list[bytes] = []
+    rows, problems = verifier.embed_files(
+        new, False, told, lambda canvas: packed.append(zlib.compress(canvas.tobytes())), traces
+    )
     usable = (file for file in new if file not in problems)
     made = {
-        keys[file]: _Embedding(row, told[file], traces[file])
-        for file, row in zip(usable, rows, strict=True)
+        keys[file]: _Embedding(row, told[file], traces[file], canvas)
+        for file, row, canvas in zip(usable, rows, packed, strict=True)
     }
     found = {
         file: made[key] if key in made else _embeddings.pop(key)

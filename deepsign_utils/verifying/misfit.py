@@ -1,8 +1,9 @@
-"""What is odd about a questioned signature beside its references: it leans, or is of another kind.
+"""What is odd about a questioned signature beside its references: it leans, lies upside down or on
+its side, or is of another kind.
 
 People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
 lean is evidence, and to level every image would give that away. But a page that lay askew looks the
-same: where it matters, a person has to say how it lay.
+same: where it matters, a person has to say how it lay. Nobody signs upside down.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from deepsign_utils.preprocessing import EDGE, ink_box
-from deepsign_utils.verifying.comparison import ASKEW, Remark
+from deepsign_utils.preprocessing import EDGE, Preprocessing, draw, ink_box
+from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT, Remark
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.handwriting import crossings
 
@@ -22,6 +23,8 @@ LEAN = 6.0
 
 MOST_LEAN = 20.0
 """Degrees, beyond which its longer side is another one."""
+
+_ACROSS = 45.0  # degrees, from which a signature lies across the references
 
 AMOUNT = 2.2
 """Times the writing, from which one signature is full and the other is initials, or a part."""
@@ -32,27 +35,31 @@ _SIDE = 512  # pixels of the longer side, in which ink is kept
 
 def remarks(
     references: Sequence[Trace | None],
-    questioned: Trace | None,
+    questioned: Trace,
     name: str,
     decision: Callable[[float | None], str],
 ) -> tuple[Remark, ...]:
-    """That a questioned signature is of another kind than the references, or leans where level it
-    would be accepted.
+    """That a questioned signature is of another kind than the references, or is not upright where
+    upright it would be accepted.
 
     Parameters
     ----------
     references : sequence of copies.Trace or None
         Their centre lines, where they are known.
-    questioned : copies.Trace or None
+    questioned : copies.Trace
     name : str
         What the questioned signature is called.
     decision : callable
         What is decided of it as it stands (None), and turned back by some degrees.
     """
     traces = [trace for trace in references if trace]
-    if not traces or questioned is None:
+    if not traces:
         return ()
-    found = []
+    found: tuple[Remark, ...] = ()
+    if decision(None) != "accepted":
+        found = _not_upright(lean(traces, questioned), name, decision)
+    if found and found[0].code == NOT_UPRIGHT:
+        return found
     times = amount(traces, questioned)
     if max(times, 1 / times) > AMOUNT:
         more, less = ("It has", "the references") if times > 1 else ("The references have", "it")
@@ -60,9 +67,16 @@ def remarks(
             f"{more} far more writing than {less}: initials, or a part of a signature, cannot "
             "be compared with a full one. Compare like with like."
         )
-        found.append(Remark(name, "other_kind", message))
-    turn = lean(traces, questioned)
-    if leans(turn) and decision(None) != "accepted" and decision(turn) == "accepted":
+        return (*found, Remark(name, "other_kind", message))
+    return found
+
+
+def _not_upright(
+    turn: float, name: str, decision: Callable[[float | None], str]
+) -> tuple[Remark, ...]:
+    """That a signature leans by a turn, lies on its side or upside down, if that is why it is
+    refused."""
+    if leans(turn) and decision(turn) == "accepted":
         turned, back = ("anticlockwise", "clockwise")[:: 1 if turn > 0 else -1]
         message = (
             f"It is turned by about {abs(turn):.0f}° {turned} against the references; level, it "
@@ -70,8 +84,16 @@ def remarks(
             "If it lay straight, what is said of it holds as it stands: forgers' signatures lean "
             "more often than people's own."
         )
-        found.append(Remark(name, ASKEW, message))
-    return tuple(found)
+        return (Remark(name, ASKEW, message),)
+    postures: dict[float, tuple[str, str]] = {180: ("stands upside down", "by 180°")}
+    if abs(turn) > _ACROSS:
+        postures[90] = ("lies on its side", "by 90° clockwise")
+        postures[-90] = ("lies on its side", "by 90° anticlockwise")
+    for far, (how, back) in postures.items():
+        if decision(far) == "accepted":
+            message = f"It {how} against the references: turn the image {back} and give it again."
+            return (Remark(name, NOT_UPRIGHT, message),)
+    return ()
 
 
 def lean(references: Sequence[Trace], questioned: Trace) -> float:
@@ -136,3 +158,22 @@ def kept(field: np.ndarray) -> np.ndarray:
 def levelled(ink: np.ndarray, lean: float) -> np.ndarray:
     """Ink from `kept` turned back by a lean, in degrees: uint8 (h, w)."""
     return np.asarray(Image.fromarray(ink).rotate(-lean, Image.Resampling.BICUBIC, expand=True))
+
+
+def turned_back(
+    canvas: np.ndarray, ink: Callable[[], np.ndarray], turn: float, preprocessing: Preprocessing
+) -> np.ndarray:
+    """The canvas of a signature turned back by some degrees.
+
+    Parameters
+    ----------
+    canvas : uint8 (canvas_height, canvas_width)
+        As it stands.
+    ink : callable
+        Gives its ink as `kept` does; not asked where the canvas will do.
+    turn : float
+    preprocessing : Preprocessing
+    """
+    if turn == 180:
+        return np.ascontiguousarray(np.rot90(canvas, 2))
+    return draw(levelled(ink(), turn), preprocessing)

@@ -25,19 +25,19 @@ class Signature:
         What the image is called in messages.
     canvas : uint8 (canvas_height, canvas_width)
     warnings : tuple of Remark
-    trace : copies.Trace or None
+    trace : copies.Trace
         Its centre lines, by which a copy is known.
-    ink : uint8 (h, w) or None
-        From `misfit.kept`, to be levelled.
+    ink : uint8 (h, w)
+        From `misfit.kept`, to be turned.
     cutting : uint8 (h, w) or (h, w, 3) or None
         What was cut from a page, where it stood on one.
     """
 
     name: str
     canvas: np.ndarray
-    warnings: tuple[Remark, ...] = ()
-    trace: copies.Trace | None = None
-    ink: np.ndarray | None = None
+    warnings: tuple[Remark, ...]
+    trace: copies.Trace
+    ink: np.ndarray
     cutting: np.ndarray | None = None
 
 
@@ -111,8 +111,6 @@ class References:
 
     def original_of(self, signature: Signature) -> CopyOf | None:
         """The nearest of them that a signature is a copy of."""
-        if signature.trace is None:
-            return None
         found = [
             CopyOf(name, copy.distance, copy.turned, copy.scaled, copy.stretched)
             for name, trace in zip(self.names, self.traces, strict=True)

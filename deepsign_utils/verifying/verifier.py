@@ -240,7 +240,7 @@ class Verifier:
             Of the same writer, which these are added to.
         """
         names = [signature.name for signature in signatures]
-        traces = [signature.trace for signature in signatures]
+        traces: list[copies.Trace | None] = [signature.trace for signature in signatures]
         if known is not None:
             names, traces = [*known.names, *names], [*known.traces, *traces]
             embeddings = np.concatenate([known.embeddings, embeddings])
@@ -316,9 +316,12 @@ class Verifier:
         copy = references.original_of(signature)
 
         def decision(turn: float | None) -> str:
-            if turn is None or signature.ink is None:
+            if turn is None:
                 return str(rule.decide(score))
-            return str(rule.decide(self.score_levelled(references, signature.ink, turn)))
+            canvas = misfit.turned_back(
+                signature.canvas, lambda: signature.ink, turn, self.preprocessing
+            )
+            return str(rule.decide(self.score(references, self.embed(canvas[None]))[0]))
 
         misfits: tuple[Remark, ...] = ()
         if not copy:
@@ -347,11 +350,6 @@ class Verifier:
             warnings=warnings + references.unchecked(),
             copy_of=copy,
         )
-
-    def score_levelled(self, references: References, ink: np.ndarray, turn: float) -> float:
-        """The score of ink, as `misfit.kept` gives it, once it is turned back by some degrees."""
-        canvas = draw(misfit.levelled(ink, turn), self.preprocessing)
-        return float(self.score(references, self.embed(canvas[None]))[0])
 
     def counted(self, references: References) -> int:
         """How many references a verdict rests on: all but the odd ones."""

@@ -97,13 +97,13 @@ class Verdict(BaseModel):
 
     decision: Literal["accepted", "rejected", "referred"] = Field(
         description="referred to a person: between two thresholds, a copy of a reference, a "
-        "signature that leans and level would be accepted, one with a stamp across it, or "
+        "signature that is not upright and upright would be accepted, a stamp across one, or "
         "references that look like two writers'"
     )
     score: float = Field(description="higher is more genuine", examples=[0.61])
     llr: float | None = Field(
-        description="natural-log likelihood ratio, genuine against the opponent; null for a copy "
-        "and where the references look like two writers'",
+        description="natural-log likelihood ratio, genuine against the opponent; null where no "
+        "verdict can rest on the images",
         examples=[1.7],
     )
     llrs: dict[str, float] = Field(
