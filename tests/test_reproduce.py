@@ -220,22 +220,22 @@ def test_a_rerun_is_compared_with_the_notebooks_of_the_first_run(tiny_study):
     # given a published run, and another one with the same numbers
     command = ["-m", "deepsign_utils"]
     reports = tiny_study.folder / "reports"
-    for name in ("first", "again"):
+    for name in ("first", "repeated"):
         shutil.copytree(tiny_study.folder / "data/undisturbed/reports/tiny", reports / name)
     study = as_a_study(tiny_study, "first")
     assert tiny_study.python(*command, "publish", "first").returncode == 0
     # when their notebooks show the same, then that is said
-    same = tiny_study.python(*command, "reproduce", "first", "--run", "again")
+    same = tiny_study.python(*command, "reproduce", "first", "--run", "repeated")
     assert same.returncode == 0, same.stderr
     assert "outputs equal, pictures apart." in same.stdout
     assert "DIFFERS" not in same.stdout
     # when a table of the rerun shows something else, then it is named
-    file = reports / "again/notebooks/02_pairing.ipynb"
+    file = reports / "repeated/notebooks/02_pairing.ipynb"
     file.write_text(file.read_text().replace("skilled", "practised"))
-    other = tiny_study.python(*command, "reproduce", "first", "--run", "again")
+    other = tiny_study.python(*command, "reproduce", "first", "--run", "repeated")
     assert other.returncode == 1
     assert "02_pairing, cell 02-11: DIFFERS" in other.stdout
-    for name in ("first", "again"):
+    for name in ("first", "repeated"):
         shutil.rmtree(reports / name)
     study.unlink()
 
@@ -272,5 +272,5 @@ def test_a_finished_run_is_published_and_compared_on_the_command_line(tiny_study
     assert differs.returncode == 1
     assert "test.references.1.fnmr.value" in differs.stdout
     assert "DIFFERS" in differs.stdout
-    again.unlink()
+    shutil.rmtree(again.parent)
     study.unlink()
