@@ -125,9 +125,10 @@ def _compare(options: argparse.Namespace) -> None:
     The table has the columns left (a genuine reference) and right (the questioned signature):
     paths, relative to the table's folder. The output is the same table with five more columns:
     score (higher is more genuine), decision (accepted, rejected or referred), reason, where a pair
-    could not be judged, where, which part of a page or PDF was judged, and warnings, what is wrong
-    with the images. A command that was killed goes on where it stopped, to the last 2,048 pairs,
-    when it is given again. Exit status: 0, or 1 if no pair could be judged.
+    could not be judged or a person has to decide, where, which part of a page or PDF was judged,
+    and warnings, what is wrong with the images. A command that was killed goes on where it stopped,
+    to the last 2,048 pairs, when it is given again. Exit status: 0, or 1 if no pair could be
+    judged.
     """
     from deepsign_utils.verifying import many
 

@@ -360,8 +360,8 @@ def _looked_at(
     def ink() -> np.ndarray:
         return misfit.kept(plain(load_image(questioned)).field)
 
-    def decision(turn: float | None) -> str:
-        if turn is None:
+    def decision(turn: float) -> str:
+        if not turn:
             return decided
         turned = misfit.turned_back(canvas, ink, turn, verifier.preprocessing)
         return str(rule.decide(verifier.score(known, verifier.embed(turned[None]))[0]))

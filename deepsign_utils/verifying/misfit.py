@@ -37,7 +37,7 @@ def remarks(
     references: Sequence[Trace | None],
     questioned: Trace,
     name: str,
-    decision: Callable[[float | None], str],
+    decision: Callable[[float], str],
 ) -> tuple[Remark, ...]:
     """That a questioned signature is of another kind than the references, or is not upright where
     upright it would be accepted.
@@ -50,13 +50,13 @@ def remarks(
     name : str
         What the questioned signature is called.
     decision : callable
-        What is decided of it as it stands (None), and turned back by some degrees.
+        What is decided of it turned back by some degrees; by 0, as it stands.
     """
     traces = [trace for trace in references if trace]
     if not traces:
         return ()
     found: tuple[Remark, ...] = ()
-    if decision(None) != "accepted":
+    if decision(0) != "accepted":
         found = _not_upright(lean(traces, questioned), name, decision)
     if found and found[0].code == NOT_UPRIGHT:
         return found
@@ -71,9 +71,7 @@ def remarks(
     return found
 
 
-def _not_upright(
-    turn: float, name: str, decision: Callable[[float | None], str]
-) -> tuple[Remark, ...]:
+def _not_upright(turn: float, name: str, decision: Callable[[float], str]) -> tuple[Remark, ...]:
     """That a signature leans by a turn, lies on its side or upside down, if that is why it is
     refused."""
     if leans(turn) and decision(turn) == "accepted":

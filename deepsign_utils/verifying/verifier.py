@@ -315,8 +315,8 @@ class Verifier:
         operation = self.scoring.operation(k)
         copy = references.original_of(signature)
 
-        def decision(turn: float | None) -> str:
-            if turn is None:
+        def decision(turn: float) -> str:
+            if not turn:
                 return str(rule.decide(score))
             canvas = misfit.turned_back(
                 signature.canvas, lambda: signature.ink, turn, self.preprocessing
@@ -330,7 +330,7 @@ class Verifier:
         codes = [warning.code for warning in warnings]
         referred = copy or no_verdict(codes) or ASKEW in codes
         return Comparison(
-            decision="referred" if referred else decision(None),
+            decision="referred" if referred else decision(0),
             score=score,
             llrs={kind: float(line.llr(score)) for kind, line in operation.calibrations.items()},
             bounds={
