@@ -50,9 +50,7 @@ def install(arguments: list[str]) -> int:
     kept = settings_kept(listed.stdout)
     environment = {name: of for name, of in os.environ.items() if not name.startswith("PIP_")}
     environment |= kept | {"PIP_CONFIG_FILE": os.devnull}
-    # Python compiles what is imported, when it is: a small part of 16,000 files.
-    command = [*pip, "install", "--quiet", "--no-compile", *arguments]
-    status = subprocess.run(command, env=environment, check=False)
+    status = subprocess.run([*pip, "install", "--quiet", *arguments], env=environment, check=False)
     if status.returncode:
         said = ", ".join(sorted(kept)) or "none"
         print(
