@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 900
 """Seconds to wait for what will come: far more than it takes, on a machine with other work too."""
 
+# Container images often keep no compiled modules: each process would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A study of a minute: small canvases, few writers, two epochs.
 TINY = (
     "-p canvas_height 32 -p canvas_width 64 -p epochs 2 -p bootstrap 50 -p writers_per_batch 4 "
