@@ -92,6 +92,8 @@ _WORDS = {
 }
 _KIND_OF_WORD = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 _KINDS = ("genuine", "forgery")
+LETTERS = {"g": "genuine", "f": "forgery"}
+"""Kinds that a letter alone stands for, where it stands for one."""
 
 
 @lru_cache(maxsize=65536)
@@ -140,13 +142,14 @@ def _split(path: str) -> tuple[list[str], str]:
     return folders, stem if dot else name
 
 
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[\s_.()-]+", name) if word]
+def words(path: str) -> list[str]:
+    """The words and numbers of a file's name without its ending, and of the folders before it."""
+    return [word for word in re.split(r"[\s_./()-]+", path) if word]
 
 
 def _kind_said(stem: str) -> str | None:
     """The kind that the words of a file's name say, unless they say both or neither."""
-    said = {meaning(word) for word in _words(stem)} & set(_KINDS)
+    said = {meaning(word) for word in words(stem)} & set(_KINDS)
     return said.pop() if len(said) == 1 else None
 
 
@@ -374,11 +377,10 @@ _FORGED_FOLDER = re.compile(r"(.+)[ _.-](?:forg\w*|fake|f)", re.IGNORECASE | re.
 
 def _roles(names: list[str]) -> dict[str, tuple[str, str]]:
     """Writer and kind of each of some folders side by side; empty if no two of them are a pair."""
-    kinds = {"f": "forgery", "g": "genuine"}
     marked = {}  # name -> writer, kind
     for name in names:
         if match := _SUFFIX.fullmatch(name):
-            kind = kinds.get(match[2].lower()) or meaning(match[2])
+            kind = LETTERS.get(match[2].lower()) or meaning(match[2])
             if kind in _KINDS:
                 marked[name] = (match[1], kind)
     plain = {name.casefold(): name for name in reversed(names) if name not in marked}
@@ -531,9 +533,8 @@ def _lettered(folders: Iterable[str]) -> dict[str, str]:
     beside = defaultdict(set)
     for folder in folders:
         beside[folder.rpartition("/")[0]].add(folder)
-    kinds = {"g": "genuine", "f": "forgery"}
     return {
-        folder: kinds[folder[-1].lower()]
+        folder: LETTERS[folder[-1].lower()]
         for above, both in beside.items()
         if sorted(folder[len(above) :].strip("/").lower() for folder in both) == ["f", "g"]
         for folder in both
@@ -564,7 +565,7 @@ class KindInName(Layout):
         for path in tree.images:
             folders, stem = _split(path)
             if kind := _kind_said(stem):
-                rest = [word for word in _words(stem) if meaning(word) is None]
+                rest = [word for word in words(stem) if meaning(word) is None]
                 rows.append((path, folders, rest, kind))
         by_folder, by_name = (
             {path: one for path, *row in rows if (one := read(*row))}  # type: ignore[arg-type]
@@ -577,19 +578,19 @@ class KindInName(Layout):
         return told if _complete(told) else {}
 
     @classmethod
-    def _by_folder(cls, folders: list[str], words: list[str], kind: str) -> Told | None:
+    def _by_folder(cls, folders: list[str], rest: list[str], kind: str) -> Told | None:
         place = next((i for i in reversed(range(len(folders))) if meaning(folders[i]) is None), -1)
         if place < 0:
             return None
         writer = folders[place]
-        spelt = {writer_key(word.casefold()) for word in _words(writer)}
-        if all(word.isdecimal() or writer_key(word.casefold()) in spelt for word in words):
+        spelt = {writer_key(word.casefold()) for word in words(writer)}
+        if all(word.isdecimal() or writer_key(word.casefold()) in spelt for word in rest):
             return cls._one(writer, kind, folders, folders[:place])
         return None
 
     @classmethod
-    def _by_name(cls, folders: list[str], words: list[str], kind: str) -> Told | None:
-        named = words[:-1] if len(words) > 1 and words[-1].isdecimal() else words
+    def _by_name(cls, folders: list[str], rest: list[str], kind: str) -> Told | None:
+        named = rest[:-1] if len(rest) > 1 and rest[-1].isdecimal() else rest
         return cls._one("_".join(named), kind, folders, folders) if named else None
 
     @staticmethod

@@ -19,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeAlias
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.layouts import Told, Tree, meaning, recognise
+from deepsign_utils.layouts import LETTERS, Told, Tree, meaning, recognise, words
 
 NAME = "manifest.csv"
 UNSURE = "unsure"
@@ -28,7 +28,6 @@ UNSURE = "unsure"
 _COLUMNS = ("path", "writer", "kind")
 _DELIMITERS = ",;\t|"
 _SHOWN = 5
-_LETTERS = {"g": "genuine", "f": "forgery"}
 _Names: TypeAlias = "dict[Path, dict[str, list[str]]]"
 """What a folder holds, seen before: name in lower case -> as it is spelt there."""
 
@@ -116,7 +115,7 @@ def _name(text: str) -> str:
 
 def kind_of(text: str) -> str | None:
     """Kind that a text names, however it is spelt: real, original, forged, fake, forgery."""
-    return _LETTERS.get(text.strip().lower()) or _said(text)
+    return LETTERS.get(text.strip().lower()) or _said(text)
 
 
 def _said(text: str) -> str | None:
@@ -126,7 +125,7 @@ def _said(text: str) -> str | None:
 
 def kinds_said(images: Sequence[str]) -> set[str | None]:
     """What the words of each path say: genuine, forgery, or None where they say neither or both."""
-    said = {path: {*map(_said, re.split(r"[\s_./-]+", _stem(path)))} - {None} for path in images}
+    said = {path: {*map(_said, words(_stem(path)))} - {None} for path in images}
     return {next(iter(kinds)) if len(kinds) == 1 else None for kinds in said.values()}
 
 
@@ -441,7 +440,7 @@ def _by_names(images: Sequence[str]) -> dict[str, dict[str, str]]:
 def _words(path: str) -> tuple[str, str, set[str]]:
     """The folder that may name the writer, what of the file's name may, and the kinds it says."""
     *above, name = _stem(path).split("/")
-    tokens = [token for token in re.split(r"[\s_.-]+", name) if token]
+    tokens = words(name)
     kinds = {kind for kind in map(_said, (*above, *tokens)) if kind}
     folder = next((part for part in reversed(above) if meaning(part) is None), "")
     rest = [token for token in tokens if meaning(token) is None]

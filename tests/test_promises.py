@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from serving import serving
+from serving import Service, serving
 
 from deepsign_utils import metrics, pairing, scoring, synthetic
 from deepsign_utils.__main__ import main
@@ -184,6 +184,18 @@ class TestEveryNumberOfReferences:
             assert kept(found, kind, slack=0.005).all()
 
 
+def answers(service: Service, references: list[Path], questioned: Path) -> list[dict]:
+    """What the service says: of references sent along, and of an enrolled writer's."""
+    upload = [("references", (file.name, file.read_bytes())) for file in references]
+    asked = ("questioned", (questioned.name, questioned.read_bytes()))
+    service.client.delete("/writers/w")
+    assert service.client.post("/writers/w/references", files=upload).status_code == 201
+    return [
+        service.client.post("/verify", files=[*upload, asked]).json(),
+        service.client.post("/writers/w/verify", files=[asked]).json(),
+    ]
+
+
 class TestEveryWayToAsk:
     """One answer for the same images, however it is asked: the case of two to four references."""
 
@@ -249,17 +261,9 @@ class TestEveryWayToAsk:
             status = main(["verify", *map(str, references), "--questioned", str(questioned)])
             assert status == {"accepted": 0, "rejected": 1}[expected]
 
-            upload = [("references", (f.name, f.read_bytes())) for f in references]
-            asked = ("questioned", (questioned.name, questioned.read_bytes()))
-            answer = service.client.post("/verify", files=[*upload, asked]).json()
-            assert answer["decision"] == expected
-            assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
-
-            service.client.delete("/writers/w")
-            assert service.client.post("/writers/w/references", files=upload).status_code == 201
-            answer = service.client.post("/writers/w/verify", files=[asked]).json()
-            assert answer["decision"] == expected
-            assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
+            for answer in answers(service, references, questioned):
+                assert answer["decision"] == expected
+                assert answer["score"] == pytest.approx(comparison.score, abs=1e-5)
 
     def test_a_copy_of_a_reference_is_an_alarm_on_every_way(
         self, verifier, images, service, tmp_path, capsys
@@ -272,44 +276,36 @@ class TestEveryWayToAsk:
         again = tmp_path / "again.jpg"
         sheet.resize([round(0.8 * side) for side in sheet.size]).save(again, quality=60)
         references = images["references"][:3]
-        upload = [("references", (f.name, f.read_bytes())) for f in references]
-        asked = ("questioned", (again.name, again.read_bytes()))
 
         assert verifier.compare(references, again).copy_of.reference.endswith(references[1].name)
         assert main(["verify", *map(str, references), "--questioned", str(again)]) == 3
         assert "copy" in capsys.readouterr().out.splitlines()[0]
-        service.client.post("/writers/copied/references", files=upload)
-        for answer in (
-            service.client.post("/verify", files=[*upload, asked]).json(),
-            service.client.post("/writers/copied/verify", files=[asked]).json(),
-        ):
+        for answer in answers(service, references, again):
             assert answer["decision"] == "referred"
             assert answer["copy_of"]
             assert "copy" in answer["words"][0]
 
     @pytest.mark.parametrize("k", [1, 3])
-    def test_a_signature_that_leans_and_level_is_accepted_is_referred_on_every_way(
-        self, verifier, images, service, capsys, k
+    @pytest.mark.parametrize(
+        ("name", "code", "said"),
+        [("askew", "askew", "leans against"), ("upside down", "not_upright", "lies upside down")],
+    )
+    def test_what_upright_would_be_accepted_is_referred_on_every_way(
+        self, verifier, images, service, capsys, k, name, code, said
     ):
-        references, askew = images["references"][:k], images["askew"][0]
-        upload = [("references", (f.name, f.read_bytes())) for f in references]
-        asked = ("questioned", (askew.name, askew.read_bytes()))
+        references, file = images["references"][:k], images[name][0]
 
-        found = verifier.compare(references, askew)
+        found = verifier.compare(references, file)
         assert found.decision == "referred"
         assert found.score < found.rule.accept_from
-        assert "askew" in {one.code for one in found.warnings}
-        assert main(["verify", *map(str, references), "--questioned", str(askew)]) == 3
-        assert "leans against the references" in capsys.readouterr().out.splitlines()[0]
-        service.client.post("/writers/askew/references", files=upload)
-        for answer in (
-            service.client.post("/verify", files=[*upload, asked]).json(),
-            service.client.post("/writers/askew/verify", files=[asked]).json(),
-        ):
+        assert code in {one.code for one in found.warnings}
+        assert found.has_evidence == (code == "askew")  # it holds if the page lay straight
+        assert main(["verify", *map(str, references), "--questioned", str(file)]) == 3
+        assert said in capsys.readouterr().out.splitlines()[0]
+        for answer in answers(service, references, file):
             assert answer["decision"] == "referred"
-            assert answer["llr"] is not None  # it holds if the page lay straight
-            assert "leans against the references" in answer["words"][0]
-        service.client.delete("/writers/askew")
+            assert (answer["llr"] is not None) == found.has_evidence
+            assert said in answer["words"][0]
 
     def test_the_service_gives_a_case_file_that_needs_nothing_else(self, images, service):
         files = [("references", (f.name, f.read_bytes())) for f in images["references"][:2]]
