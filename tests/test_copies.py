@@ -81,6 +81,7 @@ def test_a_trace_is_small_and_can_be_kept(writers) -> None:
         kept = trace(gray).to_bytes()
         again = Trace.from_bytes(kept)
         assert len(kept) < 4096
+        assert again.pen == trace(gray).pen
         assert alike(again, trace(gray)).scaled == pytest.approx(1, abs=0.01)
 
 

@@ -1,4 +1,5 @@
-"""A questioned signature that leans, or is of another kind than the references, is told."""
+"""A questioned signature that leans, is by another pen, or of another kind than the references, is
+told."""
 
 import re
 
@@ -7,10 +8,10 @@ import pytest
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.preprocessing import plain
-from deepsign_utils.runs.misfit import judged, left_part, turned
+from deepsign_utils.runs.misfit import PENS, by_pen, judged, left_part, turned
 from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace, trace
-from deepsign_utils.verifying.misfit import amount, lean
+from deepsign_utils.verifying.misfit import amount, lean, pen
 from deepsign_utils.verifying.verifier import Verifier
 
 WRITERS = 6
@@ -82,6 +83,43 @@ def test_a_page_on_its_side_or_upside_down_is_no_forgery(verifier, writers, k) -
             assert how in told
 
 
+@pytest.mark.parametrize(("degrees", "how"), [(192, "by 180°"), (100, "by 90° clockwise")])
+def test_what_leans_besides_is_told_to_be_turned_first(verifier, writers, degrees, how) -> None:
+    level = told = 0
+    for own in writers:
+        known = verifier.enrol(own[:3])
+        if not verifier.compare(known, own[3]).accepted:
+            continue
+        level += 1
+        found = verifier.compare(known, turned(own[3], degrees))
+        assert found.decision != "accepted"
+        notes = [w.message for w in found.warnings if w.code == "not_upright"]
+        assert (found.decision == "referred") == bool(notes)
+        told += any(how in note for note in notes)
+    assert told >= 0.6 * level
+
+
+def test_a_far_thicker_pen_is_told_where_its_signature_is_refused(verifier, writers) -> None:
+    refused = told = 0
+    for own in writers:
+        known = verifier.enrol(own[:3])
+        same, thick = own[3], by_pen(own[3], PENS["1.2 mm pen"])
+        assert "another_pen" not in codes(verifier.compare(known, same))
+        found = verifier.compare(known, thick)
+        assert pen([traced(same)], traced(thick)) > 1.5
+        assert not found.accepted or "another_pen" not in codes(found)
+        refused += not found.accepted
+        told += any("times as thick as" in warning.message for warning in found.warnings)
+    assert refused
+    assert told == refused
+
+
+def test_references_kept_before_pens_were_measured_have_none() -> None:
+    line = np.eye(40, dtype=bool)
+    assert pen([Trace(line, 1.0)], Trace(line, 1.0, 3.0)) is None
+    assert pen([Trace(line, 1.0), Trace(line, 1.0, 6.0)], Trace(line, 1.0, 3.0)) == 0.5
+
+
 def test_a_part_of_a_signature_is_told_from_a_full_one(verifier, writers) -> None:
     parts = whole = 0
     for own in writers:
@@ -99,5 +137,5 @@ def test_the_measurement_counts_verdicts(verifier) -> None:
     drawn = synthetic.draw_writer(505, 0, 6, 1)
     other = synthetic.draw_writer(505, 1, 1, 0)
     rows = judged(verifier, drawn.genuine, drawn.forgeries, other.genuine)
-    assert {row["kind"] for row in rows} == {"genuine", "forged", "stranger", "part"}
+    assert {row["kind"] for row in rows} == {"genuine", "forged", "stranger", "part", *PENS}
     assert {row["references"] for row in rows} == {1, 5}

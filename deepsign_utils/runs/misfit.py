@@ -1,7 +1,9 @@
-"""Measure how often a verdict tells that a signature leans, or is of another kind.
+"""Measure how often a verdict tells that a signature leans, was written with another pen, or is of
+another kind.
 
 ``python -m deepsign_utils.runs.misfit NAME=FOLDER …`` judges genuine, forged and strangers'
-signatures as they are and turned, and the left third of genuine ones, which stands for initials.
+signatures as they are and turned; genuine ones by thicker pens; and the left third of genuine ones,
+which stands for initials.
 """
 
 from __future__ import annotations
@@ -16,13 +18,18 @@ from PIL import Image
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
+from deepsign_utils.capture.paper import estimated_dpi
+from deepsign_utils.capture.pen import thicker_pen
 from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
 from deepsign_utils.synthetic.draw import draw_writer
 from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.verifier import Verifier
 
-TURNS = (0, 5, 8, 10, 15, 90, 180)
+TURNS = (0, 5, 8, 10, 15, 90, 100, 180, 190)
 """Degrees, to either side in turn."""
+
+PENS = {"0.8 mm pen": 0.487, "1.2 mm pen": 1.0}
+"""Strengths of `thicker_pen`; signatures are taken to be written by one of 0.42 mm."""
 
 _REFERENCES = (1, 5)
 _QUESTIONED = 3  # genuine, and forged, of each writer
@@ -42,6 +49,11 @@ def left_part(gray: np.ndarray) -> np.ndarray:
     """The left third of a signature, somewhat more."""
     _, _, left, right = ink_box(ink_mask(gray))
     return gray[:, : left + round(_THIRD * (right - left))]
+
+
+def by_pen(gray: np.ndarray, strength: float) -> np.ndarray:
+    """A signature by a thicker pen."""
+    return thicker_pen(gray, np.random.default_rng(0), strength, estimated_dpi(gray))
 
 
 def synthetic_writers(number: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
@@ -87,7 +99,10 @@ def judged(
             for number, (kind, image) in enumerate(questioned)
             for turn in TURNS
         ]
-        cases += [("part", 0, left_part(image)) for kind, image in questioned if kind == "genuine"]
+        for kind, image in questioned:
+            if kind == "genuine":
+                cases.append(("part", 0, left_part(image)))
+                cases += [(name, 0, by_pen(image, strength)) for name, strength in PENS.items()]
         for kind, turn, image in cases:
             row = {"references": k, "kind": kind, "turned": turn}
             try:
@@ -101,17 +116,23 @@ def judged(
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Shares by number of references, kind and turn: decisions, and told to be of another kind.
+    """Shares by number of references, kind and turn: decisions, told to be by another pen or of
+    another kind, and rejected without a word.
 
     What is referred leans, lies on its side or upside down, and upright would be accepted.
     """
+    rows = rows.assign(silent=(rows["decision"] == "rejected") & (rows["codes"] == ""))
     groups = rows.groupby(["references", "kind", "turned"])
     decisions = ("accepted", "referred", "rejected", "not judged")
     shares = {
         name: groups["decision"].agg(lambda some, name=name: (some == name).mean())
         for name in decisions
     }
-    shares["other kind"] = groups["codes"].agg(lambda some: some.str.contains("other_kind").mean())
+    for code in ("another_pen", "other_kind"):
+        shares[code.replace("_", " ")] = groups["codes"].agg(
+            lambda some, code=code: some.str.contains(code).mean()
+        )
+    shares["silent"] = groups["silent"].mean()
     return pd.DataFrame({"verdicts": groups.size(), **shares}).reset_index()
 
 

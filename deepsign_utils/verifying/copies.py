@@ -86,15 +86,20 @@ class Trace:
     lines : bool (h, w)
     unit : float
         Pixels of the image to one of `lines`.
+    width : float or None
+        Mean width of the strokes in pixels of `lines`; None in traces kept before it was measured.
     """
 
     lines: np.ndarray
     unit: float
+    width: float | None = None
 
     def to_bytes(self) -> bytes:
         """A PNG of one bit a pixel."""
         content, note = io.BytesIO(), PngInfo()
         note.add_text("unit", repr(float(self.unit)))
+        if self.width is not None:
+            note.add_text("width", repr(float(self.width)))
         Image.fromarray(self.lines).save(content, "PNG", optimize=True, pnginfo=note)
         return content.getvalue()
 
@@ -103,7 +108,8 @@ class Trace:
         """The inverse of `to_bytes`; DeepSignError if the content is damaged."""
         try:
             image = Image.open(io.BytesIO(content), formats=["PNG"])
-            trace = cls(np.array(image.convert("1")), float(image.info["unit"]))
+            width = float(image.info["width"]) if "width" in image.info else None
+            trace = cls(np.array(image.convert("1")), float(image.info["unit"]), width)
         except Exception as error:  # a damaged file can raise nearly anything
             raise DeepSignError("a reference's trace is damaged: enrol the writer again") from error
         if not trace.lines.any():
@@ -114,6 +120,11 @@ class Trace:
     def radius(self) -> float:
         """Root mean square distance of the points from their centre, in pixels of the image."""
         return float(self._placed[1] * self.unit)
+
+    @property
+    def pen(self) -> float | None:
+        """Mean width of the strokes, where it is known; 1 is the radius."""
+        return None if self.width is None else self.width / self._placed[1]
 
     @cached_property
     def points(self) -> np.ndarray:
@@ -169,10 +180,11 @@ def trace(field: np.ndarray) -> Trace:
     image = Image.fromarray((field > EDGE) * np.uint8(255))
     ink = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
     smooth = ndimage.uniform_filter(np.pad(ink, 2), 3)  # against spurs
-    lines = thinned(smooth > 110)
+    strokes = smooth > 110
+    lines = thinned(strokes)
     if not lines.any():  # a dot
         lines[tuple(side // 2 for side in lines.shape)] = True
-    return Trace(lines, 1 / finer)
+    return Trace(lines, 1 / finer, strokes.sum() / lines.sum())
 
 
 def alike(reference: Trace, questioned: Trace) -> Copy | None:

@@ -363,8 +363,7 @@ def _looked_at(
     def decision(turn: float) -> str:
         if not turn:
             return decided
-        turned = misfit.turned_back(canvas, ink, turn, verifier.preprocessing)
-        return str(rule.decide(verifier.score(known, verifier.embed(turned[None]))[0]))
+        return str(rule.decide(verifier.score_turned(known, canvas, ink, turn)))
 
     found = misfit.remarks([reference], other, "right", decision)
     told += [f"right: {one.message}" for one in found]

@@ -1,5 +1,5 @@
 """What is odd about a questioned signature beside its references: it leans, lies upside down or on
-its side, or is of another kind.
+its side, was written with another pen, or is of another kind.
 
 People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
 lean is evidence, and to level every image would give that away. But a page that lay askew looks the
@@ -29,6 +29,9 @@ _ACROSS = 45.0  # degrees, from which a signature lies across the references
 AMOUNT = 2.2
 """Times the writing, from which one signature is full and the other is initials, or a part."""
 
+PEN = 1.5
+"""Times the stroke's width, from which two signatures of a size were written with other pens."""
+
 _LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
 
@@ -39,8 +42,8 @@ def remarks(
     name: str,
     decision: Callable[[float], str],
 ) -> tuple[Remark, ...]:
-    """That a questioned signature is of another kind than the references, or is not upright where
-    upright it would be accepted.
+    """That a questioned signature is of another kind than the references; where it is not accepted,
+    that another pen wrote it, or that upright it would be accepted.
 
     Parameters
     ----------
@@ -58,8 +61,9 @@ def remarks(
     found: tuple[Remark, ...] = ()
     if decision(0) != "accepted":
         found = _not_upright(lean(traces, questioned), name, decision)
-    if found and found[0].code == NOT_UPRIGHT:
-        return found
+        if found and found[0].code == NOT_UPRIGHT:
+            return found
+        found += _another_pen(traces, questioned, name)
     times = amount(traces, questioned)
     if max(times, 1 / times) > AMOUNT:
         more, less = ("It has", "the references") if times > 1 else ("The references have", "it")
@@ -88,10 +92,25 @@ def _not_upright(turn: float, name: str, decision: Callable[[float], str]) -> tu
         postures[90] = ("lies on its side", "by 90° clockwise")
         postures[-90] = ("lies on its side", "by 90° anticlockwise")
     for far, (how, back) in postures.items():
-        if decision(far) == "accepted":
+        rest = (turn - far + 90) % 180 - 90
+        if decision(far) == "accepted" or (leans(rest) and decision(far + rest) == "accepted"):
             message = f"It {how} against the references: turn the image {back} and give it again."
             return (Remark(name, NOT_UPRIGHT, message),)
     return ()
+
+
+def _another_pen(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
+    """That a signature's strokes are far thicker or thinner than the references'."""
+    times = pen(references, questioned)
+    if times is None or max(times, 1 / times) < PEN:
+        return ()
+    how = "thick" if times > 1 else "thin"
+    message = (
+        f"For its size, its strokes are {max(times, 1 / times):.1f} times as {how} as the "
+        "references': it was written with another pen, or scanned otherwise. Where loops fill with "
+        "ink, a signature looks unlike itself: compare signatures by like pens."
+    )
+    return (Remark(name, "another_pen", message),)
 
 
 def lean(references: Sequence[Trace], questioned: Trace) -> float:
@@ -115,6 +134,15 @@ def lean(references: Sequence[Trace], questioned: Trace) -> float:
 def leans(degrees: float) -> bool:
     """Whether a turn is more than a hand's own, and still about the same axis."""
     return LEAN <= abs(degrees) <= MOST_LEAN
+
+
+def pen(references: Sequence[Trace], questioned: Trace) -> float | None:
+    """How many times as thick as the references' a signature's strokes are, for its size.
+
+    By the middle one of the references; None where no width is known.
+    """
+    widths = [reference.pen for reference in references if reference.pen]
+    return float(questioned.pen / np.median(widths)) if widths and questioned.pen else None
 
 
 def amount(references: Sequence[Trace], questioned: Trace) -> float:

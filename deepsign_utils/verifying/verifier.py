@@ -295,6 +295,17 @@ class Verifier:
         """Scores of embeddings, float32 (n, d), against the same references: float32 (n,)."""
         return self._scored(references, embeddings)[1]
 
+    def score_turned(
+        self,
+        references: References,
+        canvas: np.ndarray,
+        ink: Callable[[], np.ndarray],
+        turn: float,
+    ) -> float:
+        """Score of a signature turned back by some degrees; see `misfit.turned_back`."""
+        turned = misfit.turned_back(canvas, ink, turn, self.preprocessing)
+        return float(self.score(references, self.embed(turned[None]))[0])
+
     def judge(
         self,
         references: References,
@@ -318,10 +329,11 @@ class Verifier:
         def decision(turn: float) -> str:
             if not turn:
                 return str(rule.decide(score))
-            canvas = misfit.turned_back(
-                signature.canvas, lambda: signature.ink, turn, self.preprocessing
+            return str(
+                rule.decide(
+                    self.score_turned(references, signature.canvas, lambda: signature.ink, turn)
+                )
             )
-            return str(rule.decide(self.score(references, self.embed(canvas[None]))[0]))
 
         misfits: tuple[Remark, ...] = ()
         if not copy:
