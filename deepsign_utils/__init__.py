@@ -9,6 +9,7 @@ than those of the user's other projects; and that onnxruntime reports nothing ov
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime tells its makers of every use
 os.environ["KERAS_HOME"] = str(Path(__file__).parent / "keras_settings")
+# Nobody need hear that its font cache takes a while, or that a face has no bold.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 # They cut every training short, or have graphs computed in another way.
 for _set in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_XLA_FLAGS"):
     os.environ.pop(_set, None)

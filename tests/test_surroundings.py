@@ -187,6 +187,30 @@ def test_a_name_that_the_terminal_lacks_is_printed_as_an_escape(tmp_path: Path):
     assert b"\\u7f72.png cannot be read" in made.stderr
 
 
+def test_a_slow_machine_hears_nothing_of_font_caches(tmp_path: Path):
+    # matplotlib says so when the cache has taken five seconds; here, at once
+    code = """
+import threading
+timer = threading.Timer
+threading.Timer = lambda seconds, say: timer(0, say)
+{}
+from matplotlib import font_manager
+"""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(first)],
+            cwd=ROOT,
+            env={**os.environ, "MPLCONFIGDIR": str(tmp_path / str(number))},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        for number, first in enumerate(("", "import deepsign_utils"))
+    ]
+    assert "font cache" in said[0]
+    assert said[1] == ""
+
+
 def test_a_backend_that_is_none_is_told():
     with pytest.raises(DeepSignError, match=r"KERAS_BACKEND.*'theano'.*tensorflow, jax, torch"):
         surroundings.keep_apart({"KERAS_BACKEND": "theano"})

@@ -1,7 +1,6 @@
 """How figures look, and how they are shown and kept."""
 
 import io
-import logging
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,8 +54,6 @@ WIDTH = 6.4
 _FONTS = Path(__file__).parent / "fonts"
 for _file in sorted(_FONTS.glob("*.ttf")):
     font_manager.fontManager.addfont(_file)
-# They have no bold, of which a notebook's reader need not be told.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 _FACES = ["Noto Sans Bengali", "Noto Sans Devanagari", "Noto Sans SC", "Noto Sans KR"]
 
 _NO_STYLE = ("backend", "interactive", "toolbar", "tk", "webagg", "savefig.directory", "datapath")
