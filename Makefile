@@ -25,8 +25,8 @@ endif
 MAKEFLAGS += --no-builtin-rules
 unexport PYTHONWARNINGS PYTHONSTARTUP
 .DELETE_ON_ERROR:
-.PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-newest \
-	audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
+.PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-jax \
+	test-newest audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
 
 # A goal's line ends in `## ` and what it is for; lines that begin with `## ` go on about it.
 help: ## this list
@@ -258,6 +258,11 @@ test: lint ## all tests
 torture: $(VENV)/.installed-dev ## kills, faults, dirty and hostile data, at length (docs/reliability.md)
 	@$(PY) -m pytest -m 'torture or not torture' tests/torture tests/test_repeatability.py \
 		tests/test_pipeline.py tests/test_datasets.py
+
+# The locks leave JAX out: without an accelerator nobody needs it.
+test-jax: $(VENV)/.installed-dev ## training on Keras's JAX backend, which this installs into .venv
+	@$(PY) $(INSTALL) --no-build-isolation -e '.[jax]'
+	@$(PY) -m pytest tests/test_training.py tests/test_models.py -k jax
 
 # The newest versions that the ranges of pyproject.toml allow, in an environment beside the locked
 # one; made anew when a day has passed.

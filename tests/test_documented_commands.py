@@ -34,7 +34,7 @@ NOT_RUN = {
     r"(make|deepsign) capture\b": "minutes; test_capture.py runs it, small",
     r"PYTHONPATH.*(batches|audit)": "another part of the benchmark that is run",
     r"make (serve|lab)|deepsign serve|curl": "until stopped; test_service.py starts it and asks",
-    r"make (test-newest|audit-dependencies)": "installs from the network",
+    r"make (test-newest|test-jax|audit-dependencies)": "installs from the network",
     r"make pretrained": "most of a day",
     r"docker": "no Docker where tests run",
     r"dask|DASK_SCHEDULER|deepsign embed .*--scheduler": "a cluster; tests start a small one",
