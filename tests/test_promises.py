@@ -33,6 +33,7 @@ from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.verifier import Verifier
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+CASES = SHARED / "cases"
 REAL = {
     "BHSig260 Bengali": "bhsig260-bengali",
     "CEDAR": "cedar-half",
@@ -103,6 +104,18 @@ def kept(found: pd.DataFrame, kind: str, slack: float = 0.0) -> pd.Series:
 
 
 class TestEveryNumberOfReferences:
+    @pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases here")
+    @pytest.mark.parametrize("k", range(1, 6))
+    def test_they_know_their_writer_and_no_stranger(self, verifier, k):
+        *references, own = sorted((CASES / "two_references").glob("0001_*.png"))
+        stranger = CASES / "two_references" / "0002_01.png"
+        assert verifier.compare(references[:k], own).decision == "accepted"
+        assert verifier.compare(references[:k], stranger).decision == "rejected"
+        # the first of them as light ink on dark paper, against others
+        light = verifier.compare([own, *references[1:k]], CASES / "polarity" / "light_on_dark.png")
+        assert light.decision == "accepted"
+        assert [warning.code for warning in light.warnings] == ["inverted"]
+
     def test_the_shipped_model_accepts_no_strangers_and_few_forgeries(self, verifier, drawn):
         found = rates(drawn, verifier.scoring)
 
