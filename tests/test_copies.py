@@ -76,6 +76,14 @@ def test_it_tells_how_a_copy_was_stretched(writers) -> None:
     assert copy.scaled == pytest.approx(1.1**0.5, abs=0.02)
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_signature_shrinks_to_a_copy_of_a_stroke(writers) -> None:
+    level, rising = np.zeros((2, 200, 400), bool)
+    level[100], rising[np.arange(200), np.arange(200)] = True, True
+    for stroke in (level, rising, rising | rising[:, 199::-1].repeat(2, axis=1)):
+        assert not any(alike(trace(gray), Trace(stroke, 1.0)) for gray, *_ in writers)
+
+
 def test_a_trace_is_small_and_can_be_kept(writers) -> None:
     for gray, *_ in writers:
         kept = trace(gray).to_bytes()

@@ -207,7 +207,7 @@ def alike(reference: Trace, questioned: Trace) -> Copy | None:
     best, nearest = None, COPY
     for strained in (False, True):
         placing = _fine(reference, questioned, start, strained)
-        if placing is None:
+        if placing is None or not placing.scales[0]:  # or shrunk to a point
             continue
         scale, strain = placing.scales[0], abs(placing.strains[0])
         longer, shorter = abs(scale) + strain, abs(scale) - strain
