@@ -23,7 +23,8 @@ FLOORS = (
     ("synthetic", "report", "batches", "chapter"),
     ("training", "deployed_encoder"),
     ("verifying",),
-    ("capture", "runs"),
+    ("capture",),
+    ("runs",),
     ("commands",),
     ("__main__",),
 )
