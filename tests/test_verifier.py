@@ -500,12 +500,15 @@ def run(*arguments: object) -> int:
     return main([*map(str, arguments), "--model", str(model_folder())])
 
 
-def test_verify_answers_by_its_exit_status(images: Path, capsys: pytest.CaptureFixture) -> None:
+def test_verify_answers_by_its_exit_status(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     references = [images / f"g{n}.png" for n in range(3)]
+    signature(2, 0).save(tmp_path / "stranger.png")
 
     assert run("verify", *references, "--questioned", images / "g3.png") == 0
     assert "Accepted" in capsys.readouterr().out
-    assert run("verify", *references, "--questioned", images / "f.png") == 1
+    assert run("verify", *references, "--questioned", tmp_path / "stranger.png") == 1
     assert "Rejected" in capsys.readouterr().out
     assert run("verify", *references, "--questioned", images / "blank.png") == 2
     assert "blank.png" in capsys.readouterr().err
