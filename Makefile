@@ -26,7 +26,8 @@ MAKEFLAGS += --no-builtin-rules
 unexport PYTHONWARNINGS PYTHONSTARTUP
 .DELETE_ON_ERROR:
 .PHONY: help report publish reproduce matrix capture sweep bench test torture planted test-jax \
-	test-newest audit-dependencies lint lab serve pretrained lock clean images environment environment-dev FORCE
+	test-newest audit-dependencies lint lab serve pretrained lock clean images environment \
+	environment-dev FORCE
 
 # A goal's line ends in `## ` and what it is for; lines that begin with `## ` go on about it.
 help: ## this list

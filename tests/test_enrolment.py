@@ -109,6 +109,18 @@ def test_references_kept_by_an_older_version_are_said_to_be_unchecked(
     assert [remark.code for remark in comparison.warnings][-1] == "copy_not_checked"
 
 
+def test_references_kept_without_their_pens_width_are_said_to_be_unchecked(
+    verifier, writers, tmp_path: Path
+) -> None:
+    now = verifier.enrol(writers[4][:2])
+    older = tuple(replace(trace, width=None) for trace in now.traces)
+    replace(now, traces=older).save(tmp_path / "old.npz")
+
+    comparison = verifier.compare(References.load(tmp_path / "old.npz"), writers[4][3])
+
+    assert [remark.code for remark in comparison.warnings] == ["pen_not_checked"]
+
+
 def test_references_that_are_copies_of_one_another_count_once(verifier, writers) -> None:
     first, second, third = writers[4][:3]
     copies = [first, scanned_again(first), second, first, third]

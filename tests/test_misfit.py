@@ -96,14 +96,14 @@ def test_what_leans_besides_is_told_to_be_turned_first(verifier, writers, degree
         notes = [w.message for w in found.warnings if w.code == "not_upright"]
         assert (found.decision == "referred") == bool(notes)
         told += any(how in note for note in notes)
-    assert told >= 0.6 * level
+    assert told >= 0.6 * level > 0
 
 
 def test_a_far_thicker_pen_is_told_where_its_signature_is_refused(verifier, writers) -> None:
     refused = told = 0
     for own in writers:
         known = verifier.enrol(own[:3])
-        same, thick = own[3], by_pen(own[3], PENS["1.2 mm pen"])
+        same, thick = own[3], by_pen(own[3], "1.2 mm")
         assert "another_pen" not in codes(verifier.compare(known, same))
         found = verifier.compare(known, thick)
         assert pen([traced(same)], traced(thick)) > 1.5
@@ -137,5 +137,6 @@ def test_the_measurement_counts_verdicts(verifier) -> None:
     drawn = synthetic.draw_writer(505, 0, 6, 1)
     other = synthetic.draw_writer(505, 1, 1, 0)
     rows = judged(verifier, drawn.genuine, drawn.forgeries, other.genuine)
-    assert {row["kind"] for row in rows} == {"genuine", "forged", "stranger", "part", *PENS}
+    pens = {f"{width} pen" for width in PENS}
+    assert {row["kind"] for row in rows} == {"genuine", "forged", "stranger", "part"} | pens
     assert {row["references"] for row in rows} == {1, 5}

@@ -23,7 +23,7 @@ from deepsign_utils.__main__ import main
 from deepsign_utils.capture import form
 from deepsign_utils.datasets import find_layout
 from deepsign_utils.preprocessing import density
-from deepsign_utils.runs.misfit import turned
+from deepsign_utils.runs.misfit import by_pen, turned
 from deepsign_utils.scoring import Scoring
 from deepsign_utils.study import PRETRAINED, digest
 from deepsign_utils.synthetic import draw_writer
@@ -224,6 +224,8 @@ class TestEveryWayToAsk:
         # A genuine signature on a page that lay askew, refused as it stands.
         files["askew"] = [folder / "askew.png"]
         Image.fromarray(turned(own.genuine[-1], -12)).save(files["askew"][0])
+        files["marker"] = [folder / "marker.png"]
+        Image.fromarray(by_pen(own.genuine[5], "1.2 mm")).save(files["marker"][0])
         files["upside down"] = [folder / "upside_down.png"]
         Image.fromarray(np.rot90(own.genuine[1], 2)).save(files["upside down"][0])
         return files
@@ -320,6 +322,19 @@ class TestEveryWayToAsk:
             assert (answer["llr"] is not None) == found.has_evidence
             assert said in answer["words"][0]
 
+    @pytest.mark.parametrize("k", [1, 3])
+    def test_another_pen_is_told_on_every_way(self, verifier, images, service, capsys, k):
+        references, file = images["references"][:k], images["marker"][0]
+
+        found = verifier.compare(references, file)
+        assert found.decision == "rejected"
+        assert [one.code for one in found.warnings] == ["another_pen"]
+        assert main(["verify", *map(str, references), "--questioned", str(file)]) == 1
+        assert found.warnings[0].message in capsys.readouterr().out
+        for answer in answers(service, references, file):
+            assert answer["decision"] == "rejected"
+            assert [one["code"] for one in answer["warnings"]] == ["another_pen"]
+
     def test_the_service_gives_a_case_file_that_needs_nothing_else(self, images, service):
         files = [("references", (f.name, f.read_bytes())) for f in images["references"][:2]]
         files.append(("questioned", ("q.png", images["stranger"][0].read_bytes())))
@@ -345,7 +360,8 @@ class TestEveryWayToAsk:
         self, verifier, images, tmp_path, threshold
     ):
         table, output = tmp_path / "pairs.csv", tmp_path / "judged.csv"
-        rights = [images[name][-1] for name in ("references", "stranger", "askew", "upside down")]
+        asked = ("references", "stranger", "askew", "upside down", "marker")
+        rights = [images[name][-1] for name in asked]
         pd.DataFrame({"left": images["references"][0], "right": rights}).to_csv(table, index=False)
 
         main(["compare", str(table), "--output", str(output), "--threshold", threshold])
@@ -360,6 +376,7 @@ class TestEveryWayToAsk:
         if threshold == "eer":
             assert "leans against the reference" in judged["reason"][2]
             assert "not upright" in judged["reason"][3]
+            assert "times as thick as" in judged["warnings"][4]
 
     def test_exit_status_tells_the_third_answer(self, images):
         # Given an error that no score can be sure to stay below: nearly all go to a person.

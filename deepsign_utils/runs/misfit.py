@@ -18,8 +18,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from deepsign_utils import DeepSignError, datasets
+from deepsign_utils.capture.conditions import BY_NAME
 from deepsign_utils.capture.paper import estimated_dpi
-from deepsign_utils.capture.pen import thicker_pen
 from deepsign_utils.preprocessing import ink_box, ink_mask, load_grayscale
 from deepsign_utils.synthetic.draw import draw_writer
 from deepsign_utils.verifying.references import References
@@ -28,8 +28,8 @@ from deepsign_utils.verifying.verifier import Verifier
 TURNS = (0, 5, 8, 10, 15, 90, 100, 180, 190)
 """Degrees, to either side in turn."""
 
-PENS = {"0.8 mm pen": 0.487, "1.2 mm pen": 1.0}
-"""Strengths of `thicker_pen`; signatures are taken to be written by one of 0.42 mm."""
+PENS = BY_NAME["thicker pen"].strengths
+"""Width -> strength of the capture; signatures as scanned are taken to be by a pen of 0.42 mm."""
 
 _REFERENCES = (1, 5)
 _QUESTIONED = 3  # genuine, and forged, of each writer
@@ -51,9 +51,10 @@ def left_part(gray: np.ndarray) -> np.ndarray:
     return gray[:, : left + round(_THIRD * (right - left))]
 
 
-def by_pen(gray: np.ndarray, strength: float) -> np.ndarray:
-    """A signature by a thicker pen."""
-    return thicker_pen(gray, np.random.default_rng(0), strength, estimated_dpi(gray))
+def by_pen(gray: np.ndarray, width: str) -> np.ndarray:
+    """A signature, uint8 (H, W), by one of the thicker `PENS`."""
+    thicker = BY_NAME["thicker pen"].simulate
+    return thicker(gray, np.random.default_rng(0), PENS[width], estimated_dpi(gray))
 
 
 def synthetic_writers(number: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
@@ -102,7 +103,7 @@ def judged(
         for kind, image in questioned:
             if kind == "genuine":
                 cases.append(("part", 0, left_part(image)))
-                cases += [(name, 0, by_pen(image, strength)) for name, strength in PENS.items()]
+                cases += [(f"{width} pen", 0, by_pen(image, width)) for width in PENS]
         for kind, turn, image in cases:
             row = {"references": k, "kind": kind, "turned": turn}
             try:

@@ -119,14 +119,21 @@ class References:
         return min(found, key=lambda copy: copy.distance, default=None)
 
     def unchecked(self) -> tuple[Remark, ...]:
-        """That some were kept without what a copy is known by."""
-        lacking = [
-            name for name, trace in zip(self.names, self.traces, strict=True) if trace is None
-        ]
-        if not lacking:
-            return ()
-        message = (
-            "Whether the questioned signature is a copy could not be checked: older versions kept "
-            "no lines of a reference. Enrol again."
+        """That some were kept without what a copy, or another pen, is known by."""
+        kept = dict(zip(self.names, self.traces, strict=True))
+        whole = [name for name, trace in kept.items() if trace is None]
+        pens = [name for name, trace in kept.items() if trace and trace.width is None]
+        found = (
+            (whole, "copy_not_checked", "is a copy", "lines"),
+            (pens, "pen_not_checked", "was written with another pen", "width of the strokes"),
         )
-        return (Remark(listed(lacking), "copy_not_checked", message),)
+        return tuple(
+            Remark(
+                listed(names),
+                code,
+                f"Whether the questioned signature {what} could not be checked: older versions "
+                f"kept no {lacking} of a reference. Enrol again.",
+            )
+            for names, code, what, lacking in found
+            if names
+        )

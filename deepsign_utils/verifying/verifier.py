@@ -302,7 +302,16 @@ class Verifier:
         ink: Callable[[], np.ndarray],
         turn: float,
     ) -> float:
-        """Score of a signature turned back by some degrees; see `misfit.turned_back`."""
+        """Score of a signature turned back by some degrees.
+
+        Parameters
+        ----------
+        references : References
+        canvas : uint8 (canvas_height, canvas_width)
+        ink : callable
+        turn : float
+            As `misfit.turned_back` takes them.
+        """
         turned = misfit.turned_back(canvas, ink, turn, self.preprocessing)
         return float(self.score(references, self.embed(turned[None]))[0])
 
@@ -329,11 +338,8 @@ class Verifier:
         def decision(turn: float) -> str:
             if not turn:
                 return str(rule.decide(score))
-            return str(
-                rule.decide(
-                    self.score_turned(references, signature.canvas, lambda: signature.ink, turn)
-                )
-            )
+            back = self.score_turned(references, signature.canvas, lambda: signature.ink, turn)
+            return str(rule.decide(back))
 
         misfits: tuple[Remark, ...] = ()
         if not copy:
