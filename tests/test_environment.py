@@ -221,6 +221,7 @@ def test_a_users_pip_settings_say_where_packages_come_from_and_no_more(index, tm
     made, venv = install(tmp_path, HOSTILE.format(index[0]), index[1])
     assert made.returncode == 0, made.stderr
     assert list(venv.glob("lib/python*/site-packages/signed_off.py"))
+    assert list(venv.glob("lib/python*/site-packages/__pycache__/signed_off.*.pyc"))
     assert not (tmp_path / "else").exists()
 
 

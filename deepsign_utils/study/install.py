@@ -9,6 +9,7 @@ import ast
 import os
 import subprocess
 import sys
+import sysconfig
 
 KEPT = (
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
@@ -50,7 +51,8 @@ def install(arguments: list[str]) -> int:
     kept = settings_kept(listed.stdout)
     environment = {name: of for name, of in os.environ.items() if not name.startswith("PIP_")}
     environment |= kept | {"PIP_CONFIG_FILE": os.devnull}
-    status = subprocess.run([*pip, "install", "--quiet", *arguments], env=environment, check=False)
+    command = [*pip, "install", "--quiet", "--no-compile", *arguments]
+    status = subprocess.run(command, env=environment, check=False)
     if status.returncode:
         said = ", ".join(sorted(kept)) or "none"
         print(
@@ -58,6 +60,10 @@ def install(arguments: list[str]) -> int:
             f"were used: {said}.",
             file=sys.stderr,
         )
+    else:
+        # On all cores, where pip takes one. What cannot be compiled is for another Python.
+        every = [sys.executable, "-m", "compileall", "-qq", "-j", "0", sysconfig.get_path("purelib")]
+        subprocess.run(every, check=False)
     return status.returncode
 
 
