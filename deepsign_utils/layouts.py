@@ -55,6 +55,10 @@ class Told:
     problem: str = ""
 
 
+_NEARLY_ALL = 0.9  # of the images: a layout that tells as many fits
+_MOST = 0.5  # of the writers
+
+
 class Layout:
     """A folder layout. `example` has a line a file: path, `->`, then what is read from it."""
 
@@ -219,6 +223,25 @@ def _in_one_form(told: dict[str, Told]) -> dict[str, Told]:
     }
 
 
+def _under_one_name(told: dict[str, Told]) -> dict[str, Told]:
+    """Forgeries under the name that the genuine signatures have, where the two differ by leading
+    zeros or case alone."""
+    spelt: dict = defaultdict(lambda: defaultdict(set))
+    for one in told.values():
+        spelt[one.dataset, writer_key(one.writer.casefold())][one.kind].add(one.writer)
+    named = {
+        (dataset, *kinds["forgery"]): next(iter(kinds["genuine"]))
+        for (dataset, _), kinds in spelt.items()
+        if len(kinds["genuine"]) == len(kinds["forgery"]) == 1
+    }
+    return {
+        path: replace(one, writer=named.get((one.dataset, one.writer), one.writer))
+        if one.kind == "forgery"
+        else one
+        for path, one in told.items()
+    }
+
+
 class Bhsig260(NamedFiles):
     """BHSig260: a letter for the script, then G or F in each name."""
 
@@ -289,12 +312,19 @@ class SigComp2009(NamedFiles):
         r"(?P<set>NISDCC)-(?P<signer>[0-9]{3})_(?P<writer>[0-9]{3})_[0-9]{3}(?:_.*)?",
         r"(?:(?P<set>NFI)-)?(?P<signer>[0-9]{3})[0-9]{2}(?P<writer>[0-9]{3})",
     )
+    _PREFIX = re.compile(r"(^|/)(NISDCC|NFI)-[^/]*$", re.IGNORECASE)
     example = """
         genuines/NFI-00101001.png -> 001 genuine
         genuines/NFI-02103021.png -> 021 genuine
         forgeries/NFI-00602001.png -> 001 forgery by 006
         forgeries/NFI-00604021.png -> 021 forgery by 006
         """
+
+    def tell(self, tree: Tree) -> dict[str, Told]:
+        """Tell of each image what its path says."""
+        told = super().tell(tree)
+        # Eight digits may as well be a date.
+        return told if any(map(self._PREFIX.search, told)) or _borne_out(told) else {}
 
 
 class SigComp2011(NamedFiles):
@@ -320,10 +350,9 @@ class SigComp2011(NamedFiles):
 
     def tell(self, tree: Tree) -> dict[str, Told]:
         """Tell of each image what its path says."""
-        # Names of digits alone are common: forgers' numbers or the folders have to bear them out.
+        # Names of digits alone are common: the folders or the writers have to bear them out.
         told = super().tell(tree)
-        issued = any(one.forger for one in told.values()) or any(map(self._ISSUED.search, told))
-        return told if issued else {}
+        return told if any(map(self._ISSUED.search, told)) or _borne_out(told) else {}
 
     def _dataset(self, folders: list[str], writer: str, name: str) -> tuple[str, ...]:
         scripts = self._SCRIPTS.findall("/".join(folders))
@@ -383,15 +412,21 @@ def _roles(names: list[str]) -> dict[str, tuple[str, str]]:
             kind = LETTERS.get(match[2].lower()) or meaning(match[2])
             if kind in _KINDS:
                 marked[name] = (match[1], kind)
-    plain = {name.casefold(): name for name in reversed(names) if name not in marked}
-    plain |= {name: name for name in names}
+    unmarked = [name for name in reversed(names) if name not in marked]
+    keys = [writer_key(name.casefold()) for name in unmarked]
+    plain = {key: n for key, n in zip(keys, unmarked, strict=True) if keys.count(key) == 1}
+    plain |= {name.casefold(): name for name in unmarked} | {name: name for name in names}
 
     def genuine_of(writer: str) -> str | None:
-        return plain.get(writer) or plain.get(writer.casefold())
+        folded = writer.casefold()
+        return plain.get(writer) or plain.get(folded) or plain.get(writer_key(folded))
 
     forged = {writer.casefold() for writer, kind in marked.values() if kind == "forgery"}
     pairs, roles = 0, {}
     for name in names:
+        if name.casefold() in forged:  # Anna F, beside Anna F_forg
+            roles[name] = (name, "genuine")
+            continue
         writer, kind = marked.get(name, (name, "genuine"))
         if kind == "forgery":
             twin = genuine_of(writer)
@@ -493,9 +528,11 @@ class GenuineForged(Layout):
                 marked.append((path, folders, stem, kinds, places))
         # The writers who have both kinds tell where their names stand.
         readings = [
-            {row[0]: one for row in marked if (one := self._one(*row[1:], where))}
+            _under_one_name({row[0]: one for row in marked if (one := self._one(*row[1:], where))})
             for where in (self._below, self._above, self._in_name)
         ]
+        if _may_be_sessions(readings[2]):
+            readings.pop()
         best = max(readings, key=_complete)
         return best if _complete(best) else {}
 
@@ -572,7 +609,7 @@ class KindInName(Layout):
             for read in (self._by_folder, self._by_name)
         )
         people, names = _complete(by_folder), _complete(by_name)
-        if people > 1 and names > people:
+        if (people > 1 and names > people) or (people < 2 and _may_be_sessions(by_name)):
             return {}  # sessions of people, or numbered people of several datasets: who can tell
         told = by_folder if people > 1 or not names else by_name
         return told if _complete(told) else {}
@@ -601,12 +638,36 @@ class KindInName(Layout):
         return Told(writer, kind, None, dataset)
 
 
-def _complete(told: dict[str, Told]) -> int:
-    """How many writers have genuine and forged signatures."""
+def _kinds_of_writers(told: dict[str, Told]) -> dict[tuple, set[str]]:
     kinds = defaultdict(set)
     for one in told.values():
-        kinds[one.dataset, one.writer].add(one.kind)
-    return sum(found >= set(_KINDS) for found in kinds.values())
+        if one.kind:
+            kinds[one.dataset, one.writer].add(one.kind)
+    return kinds
+
+
+def _complete(told: dict[str, Told]) -> int:
+    """How many writers have genuine and forged signatures."""
+    return sum(found >= set(_KINDS) for found in _kinds_of_writers(told).values())
+
+
+def _borne_out(told: dict[str, Told]) -> bool:
+    """Whether names of digits alone are read right: most writers have both kinds, and folders that
+    say genuine or forged hardly ever speak against it."""
+    against = sum(one.problem == "contradiction" for one in told.values())
+    most = _complete(told) >= _MOST * len(_kinds_of_writers(told))
+    return bool(told) and most and against <= (1 - _NEARLY_ALL) * len(told)
+
+
+def _may_be_sessions(told: dict[str, Told]) -> bool:
+    """Whether what is taken for writers may be people's sessions, such as p1_day1 and p1_day2.
+
+    Their names' last parts are then the same ones after most of what stands before.
+    """
+    parts = [re.fullmatch(r"(.+?)[\s_.-]+([^\s_.-]+)", one.writer) for one in told.values()]
+    pairs = {match.groups() for match in parts if match}
+    firsts, lasts = ({pair[side] for pair in pairs} for side in (0, 1))
+    return min(len(firsts), len(lasts)) > 1 and len(pairs) > len(firsts) * len(lasts) / 2
 
 
 class Manifest(Layout):
@@ -729,8 +790,6 @@ RECOGNISED = tuple(name for name in LAYOUTS if name != GenuineOnly.name)
 CHOICES = ("auto", *LAYOUTS)
 """What the parameter `layout` may be."""
 
-_NEARLY_ALL = 0.9
-
 
 def recognise(tree: Tree, names: Iterable[str] = RECOGNISED) -> tuple[str, dict[str, Told]]:
     """The layout that a folder has, and what it tells of each file.
@@ -746,11 +805,24 @@ def recognise(tree: Tree, names: Iterable[str] = RECOGNISED) -> tuple[str, dict[
         Path -> `Told`; files that are missing do not fit.
     """
     read = {name: LAYOUTS[name].tell(tree) for name in names if name != Manifest.name}
-    most = max((len(told) for told in read.values()), default=0)
-    for name, told in read.items():
-        if told and len(told) >= _NEARLY_ALL * most:
-            return name, told
-    return "", {}
+    fits = {
+        name: sum(one.problem != "contradiction" for one in told.values())
+        for name, told in read.items()
+    }
+    most = max(fits.values(), default=0)
+    near = [name for name in read if fits[name] and fits[name] >= _NEARLY_ALL * most]
+    if not near:
+        return "", {}
+    # A dataset's names may be borrowed for files in people's folders: each then looks like a
+    # dataset of its own, to all but the layout that reads the folders.
+    people = _complete(read[near[0]])
+    one = [n for n in near if len(_datasets(read[n])) == 1 and _complete(read[n]) >= people]
+    name = one[0] if one and people else near[0]
+    return name, read[name]
+
+
+def _datasets(told: dict[str, Told]) -> set[tuple[str, ...]]:
+    return {one.dataset for one in told.values()}
 
 
 def described() -> str:

@@ -151,6 +151,11 @@ def pairs(*paths: str) -> list[str]:
         (pairs("genuine/{w}/1.png", "forged/{w}/1.png"), "genuine_forged", "001 002"),
         (pairs("original/{w}/1.png", "fake/{w}/1.png"), "genuine_forged", "001 002"),
         (pairs("real/{w}_01.png", "forge/{w}_01.png"), "genuine_forged", "001 002"),
+        (pairs("real/12{w}_1.png", "forge/12{w}_1.png"), "genuine_forged", "12001 12002"),
+        (pairs("{w}/real/20230101.png", "{w}/forge/20230201.png"), "genuine_forged", "001 002"),
+        (pairs("p{w}/real/c-001-01.png", "p{w}/forge/c-001-01.png"), "genuine_forged", "p001 p002"),
+        (pairs("p{w}/original_1_1.png", "p{w}/forged_1_1.png"), "kind_in_name", "p001 p002"),
+        (pairs("{w}/20230101.png", "{w}_forg/20230201.png"), "idcar", "001 002"),
         (pairs("{w}/genuine/001_01.png", "{w}/forged/001_01.png"), "genuine_forged", "001 002"),
         (pairs("{w}/G/1.png", "{w}/F/1.png"), "genuine_forged", "001 002"),
         (pairs("g/{w}/1.png", "f/{w}/1.png"), "genuine_forged", "001 002"),
@@ -259,6 +264,36 @@ def test_numbers_that_may_be_people_or_sessions_are_not_guessed(tmp_path):
         find_layout(
             plant(tmp_path, *(f"{who}/{name}" for who in ("anna", "ben") for name in names))
         )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["{kind}/{who}_day{n}_1.png", "{kind}/00{who}-{n}-1.png", "00{who}_{n}_{kind}_1.png"],
+)
+def test_names_that_may_be_sessions_of_people_are_not_taken_for_people(tmp_path, path):
+    kinds, whose = ("genuine", "forged"), (1, 2, 3)
+    names = [path.format(kind=k, who=w, n=n) for k in kinds for w in whose for n in (1, 2)]
+    with pytest.raises(DeepSignError, match="does not fit any known layout"):
+        find_layout(plant(tmp_path, *names))
+
+
+@pytest.mark.parametrize(
+    ("genuine", "forged"),
+    [("genuine/{}/1.png", "forged/00{}/1.png"), ("{}/1.png", "00{}_forg/1.png")],
+)
+def test_leading_zeros_of_one_kind_alone_make_no_other_writers(tmp_path, genuine, forged):
+    paths = [path.format(writer) for path in (genuine, forged) for writer in (1, 2, 3)]
+    found = {(file.writer, file.kind) for file in find_layout(plant(tmp_path, *paths)).files}
+    assert found == {(w, kind) for w in "123" for kind in ("genuine", "forgery")}
+
+
+def test_a_name_that_ends_like_a_forgery_s_is_a_person_whose_forgeries_stand_beside(tmp_path):
+    folders = ("Anna", "Anna F", "Ben")
+    paths = [f"{folder}{of}/1.png" for folder in folders for of in ("", "_forg")]
+    found = find_layout(plant(tmp_path, *paths)).files
+    assert {(file.writer, file.kind) for file in found} == {
+        (folder, kind) for folder in folders for kind in ("genuine", "forgery")
+    }
 
 
 def test_links_in_a_circle_are_walked_once(tmp_path):
