@@ -167,11 +167,10 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         text = _decoded(file.read_bytes())
         if "\0" in text:
             raise DeepSignError(f"{utf8(str(file))} is no table in text: give a CSV, in UTF-8")
-        first, _, rest = text.partition("\n")
-        if re.fullmatch(r"\s*sep=.\s*", first, re.IGNORECASE):  # Excel's own line
-            text, skipped = rest, 1
-        else:
-            skipped = 0
+        # Empty lines, and Excel's own one.
+        above = re.match(r"(?:[ \t]*(?:sep=.[ \t]*)?\r?\n)*", text, re.IGNORECASE)
+        skipped = above[0].count("\n") if above else 0
+        text = text[above.end() :] if above else text
         reader, header = _dialect(text, columns)
         header = _without_empty_end(header, 0)
         if why := _lacking(header, columns):

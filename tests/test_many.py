@@ -143,6 +143,25 @@ def test_a_table_from_windows_names_its_files_with_backslashes(tmp_path: Path) -
     assert pd.read_csv(output)["left"].tolist() == ["in\\0.png"]
 
 
+def test_a_table_keeps_its_own_columns_and_bears_spaces_and_empty_lines(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        signature(1, 1, 6).save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("\n\nleft, right, problems\na.png , b.png,mine 1\na.png, bad.png,mine 2\n")
+    many.compare_pairs(model_folder(), pairs, tmp_path / "judged.csv")
+    judged = pd.read_csv(tmp_path / "judged.csv", keep_default_na=False)
+    assert judged["problems"].tolist() == ["mine 1", "mine 2"]
+    assert judged["decision"].tolist() == ["referred", ""]  # of one image, a copy
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_table_in_a_pipe_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.csv")
+    with pytest.raises(DeepSignError, match="is read more than once, and is no file"):
+        many.compare_pairs(model_folder(), tmp_path / "pairs.csv", tmp_path / "judged.csv")
+
+
 def test_a_cluster_embeds_the_same(folder: Path, tmp_path: Path) -> None:
     with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
         embed(folder, tmp_path / "far.npz", scheduler=cluster.scheduler_address, block=BLOCK)

@@ -49,6 +49,8 @@ BLOCK = 2048
 ADDED = ("score", "decision", "reason", "where", "warnings")
 """Columns that `compare_pairs` adds to a table of pairs."""
 
+_PROBLEMS = " problems"  # kept until a table is finished; no column of a user's, by its space
+
 Table = dict[str, np.ndarray]
 """Columns by name."""
 
@@ -175,9 +177,9 @@ def _numbered_pairs(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _file(folder: Path, written: str) -> Path:
-    """The image that a table names, with either slash."""
+    """The image that a table names, with either slash, and without the spaces around it."""
     file = folder / written
-    return file if "\\" not in written or file.exists() else folder / written.replace("\\", "/")
+    return file if file.exists() else folder / written.strip().replace("\\", "/")
 
 
 def _incomplete(row: dict[str, str]) -> str:
@@ -228,6 +230,8 @@ def compare_pairs(
         another ending.
     """
     _verifier(model.absolute()).scoring.rule(threshold, 1)
+    if pairs.exists() and not (pairs.is_file() or pairs.is_dir()):
+        raise DeepSignError(f"{pairs} is read more than once, and is no file: save it as one.")
     folder, rows = pairs.absolute().parent if scheduler else pairs.parent, 0
     written = output.resolve() if output.exists() else None
     problems: dict[str, None] = {}
@@ -247,7 +251,7 @@ def compare_pairs(
     decisions: Counter[str] = Counter()
     for part in parts:
         decisions.update(map(str, _column(part, "decision")))
-    problems |= dict.fromkeys(str(one) for part in parts for one in _column(part, "problems"))
+    problems |= dict.fromkeys(str(one) for part in parts for one in _column(part, _PROBLEMS))
     names = (*next(read_pairs(pairs)), *ADDED)
     write = _write_parquet if _is_parquet(output) else _write_csv
     _finish(output, parts, partial(write, names=names))
@@ -298,7 +302,7 @@ def _judge_block(
         "reason": np.array(reason, str),
         "where": np.array([where.get(original.get(file, file), "") for file in right], str),
         "warnings": np.array(warnings, str),
-        "problems": np.array([*no_cut.values(), *problems.values()], str),
+        _PROBLEMS: np.array([*no_cut.values(), *problems.values()], str),
     }
 
 
