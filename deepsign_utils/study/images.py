@@ -118,18 +118,27 @@ def _update(study: Study, known: dict[str, Any]) -> dict[str, list]:
 
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file below a folder that is not hidden, in order of path."""
+    """Path, size and time of every file below a folder that is not hidden, in order of path.
+
+    Folders that links lead to are entered, but for those outside, whose images are not read, and
+    those around the link.
+    """
     found = []
-    waiting = [""]
+    top = os.path.realpath(folder)
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (top,))]
     while waiting:
-        above = waiting.pop()
+        above, around = waiting.pop()
         with os.scandir(folder / above) as inside:
             for entry in inside:
                 path = f"{above}{entry.name}"
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(f"{path}/")
+                if entry.is_dir():
+                    here = f"{around[-1]}/{entry.name}"
+                    if entry.is_symlink():
+                        here = os.path.realpath(entry.path)
+                    if here not in around and Path(here).is_relative_to(top):
+                        waiting.append((f"{path}/", (*around, here)))
                 elif entry.is_file():
                     status = entry.stat()
                     found.append((path, status.st_size, status.st_mtime_ns))
