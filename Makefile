@@ -11,9 +11,12 @@ $(foreach name,$(GIVEN),$(if $(filter environment,$(origin $(name))),\
 	$(eval undefine $(name))))
 
 STUDY ?= synthetic
-RUN ?= $(STUDY)
 PARAMS ?=
 DATA ?=
+# With other parameters, or with images in place of those it draws, a study is another one, and
+# takes the place of none that is there.
+DRAWS := synthetic pretraining shortcut_demo
+RUN ?= $(STUDY)$(if $(or $(PARAMS),$(and $(DATA),$(filter $(DRAWS),$(STUDY)))),_changed)
 # It names folders, and make divides words at spaces.
 ifneq ($(words $(RUN)),1)
 $(error RUN is '$(RUN)': it names a folder, of letters, digits, and _ . - without spaces)
@@ -108,6 +111,7 @@ execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
 # chapter of it is still at work.
 report: $(VENV)/.installed ## six notebooks, and the report they make: reports/<study>/index.html
 ## STUDY=cedar  DATA=<folder of images>  PARAMS="-p epochs 3"  RUN=<output name>
+## with PARAMS and no RUN it is called <study>_changed, and the study itself stays as it is
 ## STUDY=shortcut_demo shows what a naive error rate is worth
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
 

@@ -204,15 +204,17 @@ class TestOtherReports:
             "report", f"STUDY={DEMONSTRATION}", f"DATA={tmp_path / 'raw'}", f"PARAMS={small}"
         )
         assert made.returncode == 0, said(made)
-        # Then both figures stand in its metrics.json, with intervals, and at the top of its report
-        reports = project.folder / "reports" / DEMONSTRATION
+        # Then it takes not the study's own place; both figures stand in its metrics.json, with
+        # intervals, and at the top of its report
+        reports = project.folder / "reports" / f"{DEMONSTRATION}_changed"
+        assert not reports.with_name(DEMONSTRATION).exists()
         measured = json.loads((reports / "metrics.json").read_text())["demonstration"]
         assert measured["stroke_blind"]["raw"]["value"] < 0.05
         assert measured["naive"]["swapped"]["value"] > measured["naive"]["as_is"]["value"]
         for eer in (*measured["naive"].values(), measured["deepsign"]["eer"]):
             assert eer["low"] <= eer["value"] <= eer["high"]
             assert f"{100 * eer['value']:.1f}" in (reports / "index.html").read_text()
-        assert "shortcut_demo/index.html" in (reports.parent / "index.html").read_text()
+        assert f"{reports.name}/index.html" in (reports.parent / "index.html").read_text()
 
     @pytest.mark.torture
     def test_one_pen_and_the_matrix(self, tiny_study, tiny_data):
