@@ -26,9 +26,15 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else onnxruntime tells its makers o
 os.environ["KERAS_HOME"] = str(Path(__file__).parent / "keras_settings")
 # Nobody need hear that its font cache takes a while, or that a face has no bold.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-# They cut every training short, or have graphs computed in another way.
-for _set in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_XLA_FLAGS"):
+for _set in (
+    *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"),  # they cut every training short,
+    *("TF_XLA_FLAGS", "TF_SET_ONEDNN_FPMATH_MODE"),  # or have graphs computed in another way
+    *("ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("DNNL_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),  # their older names
+):
     os.environ.pop(_set, None)
+if not os.environ.get("SOURCE_DATE_EPOCH", "0").isdecimal():
+    del os.environ["SOURCE_DATE_EPOCH"]  # with which NumPy cannot be imported
 
 
 @contextlib.contextmanager

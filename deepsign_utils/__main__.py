@@ -45,7 +45,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         keep_apart()
-        tell_ignored(strict=command.name == "serve")
+        serves = command.name == "serve"
+        tell_ignored(strict=serves)
+        if "DEEPSIGN_MODEL" in os.environ and "model" in options and not serves:
+            print("DEEPSIGN_MODEL is for serve: here --model names a model.", file=sys.stderr)
         if options.quiet:
             os.environ["DEEPSIGN_QUIET"] = "1"  # also for what is started from here
         return command.run(options) or 0

@@ -11,6 +11,7 @@ from keras import ops
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.models import HALF_WIDTH
+from deepsign_utils.study.parameters import PARAMETERS
 from deepsign_utils.study.streams import stream
 from deepsign_utils.tfrecords import Canvases
 
@@ -23,15 +24,15 @@ HANDS = np.array(
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the parameters of chapter 5."""
+    """How to train: those of a study's parameters, with their defaults."""
 
-    loss: str = "sigmoid"
-    epochs: int = 30
-    patience: int = 8
-    writers_per_batch: int = 12
-    genuine_per_writer: int = 3
-    forgeries_per_writer: int = 3
-    learning_rate: float = 0.002
+    loss: str = PARAMETERS["loss"].default
+    epochs: int = PARAMETERS["epochs"].default
+    patience: int = PARAMETERS["patience"].default
+    writers_per_batch: int = PARAMETERS["writers_per_batch"].default
+    genuine_per_writer: int = PARAMETERS["genuine_per_writer"].default
+    forgeries_per_writer: int = PARAMETERS["forgeries_per_writer"].default
+    learning_rate: float = PARAMETERS["learning_rate"].default
 
 
 @dataclass(frozen=True)

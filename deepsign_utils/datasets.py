@@ -35,6 +35,7 @@ from deepsign_utils.preprocessing import (
     open_image,
     read_image_file,
 )
+from deepsign_utils.study.folders import DEMONSTRATION
 from deepsign_utils.study.parameters import draws_its_own
 from deepsign_utils.study.processes import ordered_map
 
@@ -155,10 +156,12 @@ def walk(root: str | Path) -> Inside:
     root = Path(root)
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        drawn = ", or draw the default study's with `make images`" * draws_its_own(root.name)
-        raise DeepSignError(
-            f"the data folder {root} {what}: give the folder that holds the dataset{drawn}"
-        )
+        give = "give the folder that holds the dataset"
+        if draws_its_own(root.name):
+            give += ", or draw the default study's with `make images`"
+        elif root.name == DEMONSTRATION:
+            give += f", or draw the demonstration's with `make images STUDY={DEMONSTRATION}`"
+        raise DeepSignError(f"the data folder {root} {what}: {give}")
     files: list[str] = []
     folders: list[str] = []
     special: set[str] = set()

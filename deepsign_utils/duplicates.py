@@ -92,7 +92,7 @@ def find_near_copies(root: str | Path, signatures: pd.DataFrame) -> pd.DataFrame
         As `near_duplicates` gives it.
     """
     once = without_duplicates(signatures)
-    usable, canvases, _ = clean_table(root, once, Preprocessing(64, 128))
+    usable, canvases, _ = clean_table(root, once, Preprocessing(64, 128, "aspect"))
     return near_duplicates(usable, canvases)
 
 

@@ -81,7 +81,7 @@ def flagged(folder: Path, seed: int = 0) -> tuple[set[str], str]:
     """
     signatures, _ = datasets.read_dataset(folder, progress=False)
     paths = signatures["path"].tolist()
-    cleaned = clean_files(folder, paths, Preprocessing(64, 128), progress=False)
+    cleaned = clean_files(folder, paths, Preprocessing(64, 128, "aspect"), progress=False)
     canvases = np.stack([one.canvas for one in cleaned])
     tables = {
         "raw": shortcuts.raw_feature_table(folder, signatures, progress=False),

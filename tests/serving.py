@@ -29,7 +29,7 @@ from deepsign_utils.synthetic import pages
 from deepsign_utils.verifying.find_signatures import find_signatures
 
 ROOT = Path(__file__).resolve().parent.parent
-CANVAS = Preprocessing(canvas_height=32, canvas_width=64)
+CANVAS = Preprocessing(32, 64, "aspect")
 
 
 def signature(writer: int, specimen: int = 0, unsteadiness: float = 3) -> Image.Image:

@@ -17,7 +17,8 @@ from serving import model_folder, signature
 from deepsign_utils import synthetic
 from deepsign_utils.__main__ import LEFT, main
 from deepsign_utils.commands.parser import EXIT_STATUSES, GROUPS, parser
-from deepsign_utils.study import digest
+from deepsign_utils.study import digest, study_of
+from deepsign_utils.study.yaml_1_2 import read_yaml_file
 
 
 def commands() -> list[str]:
@@ -363,6 +364,40 @@ def test_what_a_study_starts_from_is_looked_for_first(tmp_path: Path, capsys):
     assert main([*given, "seed", str(2**32)]) == 1
     assert "it must be 4294967295 or less" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_text_is_one_and_a_tilde_a_home(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    out = tmp_path / "parameters"
+    given = ["parameters", "cedar", "--output", str(out), "--run", "x", "-p", "start_from", ""]
+    assert main([*given, "-p", "data_root", "~"]) == 0, capsys.readouterr().err
+    used = read_yaml_file(out / "05_training.yaml", "it") | read_yaml_file(
+        out / "01_eda.yaml", "it"
+    )
+    assert (used["start_from"], used["data_root"]) == ("", "~")
+    assert study_of(used).data_root == tmp_path
+    assert main([*given, "-p", "data_root", "~nobody-of-that-name/x"]) == 1
+    assert "there is no home that ~ could stand for" in capsys.readouterr().err
+    signature(1, 1).save(tmp_path / "one.png")
+    assert main(["verify", "~/one.png", "--questioned", "~/one.png"]) == 3  # a copy
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_status_is_the_same_where_nobody_listens(people: Path, closed: str):
+    one, other = sorted((people / "0001").iterdir())[:2]
+    for questioned, status in ((one, 3), (other, None)):
+        line = f"'{sys.executable}' -m deepsign_utils verify '{one}' --questioned '{questioned}'"
+        heard, unheard = (
+            subprocess.run(
+                ["bash", "-c", f"{line} {how}"], capture_output=True, cwd=ROOT, check=False
+            )
+            for how in ("", closed)
+        )
+        assert heard.returncode == unheard.returncode
+        assert heard.returncode == status or status is None
+        assert b"Traceback" not in unheard.stderr
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -33,9 +33,9 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.study import ordered_map
 
-ASPECT = Preprocessing()
-FILL = Preprocessing(fit="fill")
-NORMALISED = Preprocessing(stroke_width="normalised")
+ASPECT = Preprocessing(128, 256, "aspect")
+FILL = Preprocessing(128, 256, "fill")
+NORMALISED = Preprocessing(128, 256, "aspect", "normalised")
 PAPER = 245
 
 
@@ -380,7 +380,7 @@ def test_fill_stretches_over_the_canvas():
 @pytest.mark.parametrize("size", [(16, 16), (64, 128), (100, 37), (512, 1024)])
 @pytest.mark.parametrize("stroke_width", ["as_is", "normalised"])
 def test_any_canvas_size(size, stroke_width):
-    canvas = clean(scribble(), Preprocessing(*size, stroke_width=stroke_width))
+    canvas = clean(scribble(), Preprocessing(*size, "aspect", stroke_width))
     assert canvas.shape == size
     assert canvas.max() == 255
 
@@ -451,12 +451,12 @@ def test_parameters_survive_json():
 )
 def test_wrong_parameter_is_named(wrong):
     with pytest.raises(DeepSignError, match=next(iter(wrong))):
-        Preprocessing(**wrong)
+        Preprocessing(**FILL.to_dict() | wrong)
 
 
 @pytest.mark.parametrize("change", [{"colour": 1}, {"fit": ...}])
 def test_missing_and_unknown_names_are_refused(change):
-    values = {**Preprocessing().to_dict(), **change}
+    values = {**Preprocessing(128, 256, "aspect").to_dict(), **change}
     values = {name: value for name, value in values.items() if value is not ...}
     with pytest.raises(DeepSignError, match="needs exactly"):
         Preprocessing.from_dict(values)

@@ -39,7 +39,9 @@ def dataset(folder, rng, forge=lambda image: image, forged_pen=3, writers=WRITER
 
 
 def canvases(folder, signatures) -> np.ndarray:
-    cleaned = clean_files(folder, list(signatures["path"]), Preprocessing(64, 128), progress=False)
+    cleaned = clean_files(
+        folder, list(signatures["path"]), Preprocessing(64, 128, "aspect"), progress=False
+    )
     return np.stack([one.canvas for one in cleaned])
 
 
@@ -510,7 +512,7 @@ def test_near_copies_are_found_and_other_specimens_are_not(tmp_path):
             "kind": ["genuine"] * 20 + ["genuine", "genuine", "forgery"],
         }
     )
-    cleaned = [clean(load_grayscale(image), Preprocessing()) for image in images]
+    cleaned = [clean(load_grayscale(image), Preprocessing(128, 256, "aspect")) for image in images]
 
     found = duplicates.near_duplicates(signatures, cleaned, progress=False)
 

@@ -238,7 +238,7 @@ def test_what_a_chapter_is_given_is_what_was_meant(tmp_path, writers):
         ("2026-01-31", "2026-01-31"),
         ("[no, off, y]", ["no", "off", "y"]),
         ("true", True),
-        ("~", None),
+        ("~", "~"),
     ],
 )
 def test_values_mean_what_they_look_like(written, meant):
@@ -251,9 +251,17 @@ def test_yaml_that_is_none_is_told(text):
         read_yaml(text, "it")
 
 
+def test_yaml_without_end_is_told():
+    with pytest.raises(DeepSignError, match="it is nested too deep"):
+        read_yaml("[" * 1000 + "]" * 1000, "it")
+
+
 def test_a_list_may_come_as_papermills_p_passes_it():
     assert PARAMETERS["test_writers"].check("[010, 011]") == ["010", "011"]
     assert PARAMETERS["references"].check("[1, 5]") == [1, 5]
+    for twice in ("[a, a]", "[7, '7']"):
+        with pytest.raises(DeepSignError, match="each once"):
+            PARAMETERS["test_writers"].check(twice)
 
 
 def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
@@ -452,6 +460,14 @@ class TestImages:
         (read.data_root / ".DS_Store").touch()
         assert news_of_images(read) == ""
         assert read.images.stat().st_mtime_ns == before
+
+    def test_what_a_link_within_the_folder_leads_to_is_watched_too(self, read):
+        (read.data_root / "c").symlink_to(".kept/c")
+        (read.data_root / "out").symlink_to(read.data_root.parent)
+        write_atomically(read.data_root / ".kept/c/1.png", "kept")
+        assert "(1 added)" in news_of_images(read)
+        (read.data_root / ".kept/c/1.png").unlink()
+        assert "(1 withdrawn)" in news_of_images(read)
 
     def test_of_another_folder_nothing_is_known(self, read):
         assert news_of_images(Study("one", "another set")) == ""

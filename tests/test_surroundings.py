@@ -14,8 +14,10 @@ from conftest import ROOT, Project, copy_project, report_of
 from serving import model_folder, signature
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.__main__ import main
 from deepsign_utils.runs import reproduce, sweep
 from deepsign_utils.study import Study, surroundings
+from deepsign_utils.study.processes import progress_bar
 from deepsign_utils.study.relocation import relocate
 
 
@@ -58,6 +60,8 @@ def hostile_home(folder: Path) -> dict[str, str]:
         "MATPLOTLIBRC": str(folder / ".config/matplotlib/matplotlibrc"),
         "PYTHONSTARTUP": str(folder / "start.py"),
         "PYTHONWARNINGS": "error",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "SOURCE_DATE_EPOCH": "yesterday",
         "PYTHONIOENCODING": "cp1252",
         "LC_ALL": "C",
         "TZ": "Asia/Kathmandu",
@@ -227,6 +231,22 @@ def test_unknown_settings_are_named_with_the_nearest_one(capsys):
     )
     assert "DEEPSIGN_SERVICE_HOST" in said
     assert list(environment) == ["DEEPSIGN_PORT"]  # what is started from here says it no more
+    with pytest.raises(DeepSignError, match=r"deepsign_api_keys .*did you mean DEEPSIGN_API_KEYS"):
+        surroundings.tell_ignored({"deepsign_api_keys": "k"}, strict=True)
+
+
+def test_the_model_of_a_service_is_told_to_be_no_other_s(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DEEPSIGN_MODEL", str(tmp_path))
+    (tmp_path / "blank.png").write_bytes(b"")
+    image = str(tmp_path / "blank.png")
+    assert main(["verify", image, "--questioned", image]) == 2
+    assert "DEEPSIGN_MODEL is for serve: here --model names a model." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("quiet", "shown"), [("no", True), ("0", True), ("", True), ("1", False)])
+def test_quiet_means_what_it_says(quiet: str, shown: bool, monkeypatch):
+    monkeypatch.setenv("DEEPSIGN_QUIET", quiet)
+    assert progress_bar(total=1).disable is not shown
 
 
 def test_the_settings_are_those_of_the_service():

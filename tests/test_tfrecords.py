@@ -12,7 +12,7 @@ from conftest import ROOT
 from deepsign_utils import DeepSignError, tfrecords
 from deepsign_utils.preprocessing import Cleaned, Preprocessing
 
-PREPROCESSING = Preprocessing(16, 32).to_dict()
+PREPROCESSING = Preprocessing(16, 32, "aspect").to_dict()
 
 
 def signatures(count: int = 12) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 from deepsign_utils import DeepSignError, figures, report, study, synthetic
 from deepsign_utils.capture import benchmark, pictures
 from deepsign_utils.capture.conditions import BY_NAME
+from deepsign_utils.study.folders import expand
 from deepsign_utils.verifying.verifier import Verifier
 
 NAME = "capture"
@@ -78,7 +79,7 @@ def run(
                 drawn, writers, genuine, forgeries, benchmark.SYNTHETIC_SEED, replace=True
             )
             name, folder = SYNTHETIC, str(drawn)
-        path = Path(folder).expanduser()
+        path = expand(folder)
         name = name or path.resolve().name
         if name in folders:
             raise DeepSignError(f"Two datasets are called '{name}': say NAME=FOLDER.")

@@ -9,8 +9,8 @@ from pathlib import Path
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.commands.group import argument
 from deepsign_utils.study import PRETRAINED
+from deepsign_utils.study.folders import expand
 from deepsign_utils.study.parameters import LARGEST_SEED
-from deepsign_utils.study.surroundings import expand
 
 
 def name(text: str) -> str:
@@ -26,6 +26,11 @@ def path(text: str) -> Path:
         return expand(name(text))
     except DeepSignError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def file(text: str) -> str:
+    """A file's name as typed, but for ``~``."""
+    return str(path(text)) if text.startswith("~") else name(text)
 
 
 def seed(text: str) -> int:
@@ -46,7 +51,8 @@ def named_folders(given: Sequence[str]) -> list[tuple[str, str]]:
     wrong = [text for text in given if not text.partition("=")[2]]
     if wrong:
         raise DeepSignError(f"'{wrong[0]}' must be NAME=FOLDER, such as cedar=data/raw/cedar.")
-    return [(text.partition("=")[0], text.partition("=")[2]) for text in given]
+    pairs = [text.partition("=") for text in given]
+    return [(name, str(expand(folder))) for name, _, folder in pairs]
 
 
 DATASET = argument("folder", type=path, help="a dataset's folder")

@@ -76,7 +76,9 @@ def _audit(options: argparse.Namespace) -> None:
     signatures, left_out = read_dataset(options.folder, options.layout)
     if len(kinds := signatures["kind"].unique()) == 1:
         raise DeepSignError(missing_half(str(options.folder), len(signatures), kinds[0]))
-    cleaned = list(clean_files(options.folder, signatures["path"].tolist(), Preprocessing()))
+    cleaned = list(
+        clean_files(options.folder, signatures["path"].tolist(), Preprocessing(128, 256, "aspect"))
+    )
     usable = signatures[[one.canvas is not None for one in cleaned]]
     canvases = [one.canvas for one in cleaned if one.canvas is not None]
     reasons = [*left_out["reason"], *(one.problem for one in cleaned if one.canvas is None)]

@@ -35,7 +35,7 @@ from deepsign_utils.study import (
     write_json,
     written_at,
 )
-from deepsign_utils.study.surroundings import expand
+from deepsign_utils.study.folders import expand
 
 GROUP = Group("studies, as make runs them")
 
@@ -148,7 +148,11 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     """The parameters that papermill's -p, -r and -y set, unchecked."""
     from deepsign_utils.study.yaml_1_2 import read_yaml
 
-    pairs = [(name, read_yaml(value, f"PARAMS: -p {name} {value}")) for name, value in options.p]
+    pairs = [
+        # YAML would read an empty text as nothing at all.
+        (name, read_yaml(value, f"PARAMS: -p {name} {value}") if value.strip() else "")
+        for name, value in options.p
+    ]
     pairs += options.r
     for text in options.y:
         mapping = read_yaml(text, f"PARAMS: -y {text}")

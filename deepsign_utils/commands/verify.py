@@ -21,12 +21,12 @@ GROUP = Group("verify signatures")
 @GROUP.command(
     "compare a questioned signature with a writer's references",
     argument(
-        "references", nargs="+", type=arguments.name, metavar="REFERENCE", help="genuine signature"
+        "references", nargs="+", type=arguments.file, metavar="REFERENCE", help="genuine signature"
     ),
     argument(
         "--questioned",
         required=True,
-        type=arguments.name,
+        type=arguments.file,
         metavar="FILE",
         help="image, page or PDF to judge",
     ),

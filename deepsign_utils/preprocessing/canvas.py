@@ -19,14 +19,13 @@ from deepsign_utils.preprocessing.form import plain
 from deepsign_utils.preprocessing.images import load_image, resize
 from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box
 from deepsign_utils.preprocessing.one_pen import FINE, redrawn
+from deepsign_utils.study.parameters import PARAMETERS
 from deepsign_utils.study.processes import ordered_map
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FITS = ("aspect", "fill")
 _DENSE = 80  # of 255: from so much ink on, a pixel is of a stroke
-_STROKE_WIDTHS = ("as_is", "normalised")
 
 
 def density(canvas: np.ndarray) -> float:
@@ -60,25 +59,17 @@ class Preprocessing:
     Raises
     ------
     DeepSignError
-        If a value is not one of these.
+        If a value is not what the study's parameter of that name may be.
     """
 
-    canvas_height: int = 128
-    canvas_width: int = 256
-    fit: str = "aspect"
+    canvas_height: int
+    canvas_width: int
+    fit: str
     stroke_width: str = "as_is"
 
     def __post_init__(self) -> None:
-        for name in ("canvas_height", "canvas_width"):
-            value = getattr(self, name)
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or not 16 <= value <= 2048:
-                raise DeepSignError(f"{name} must be a whole number from 16 to 2048, not {value!r}")
-            object.__setattr__(self, name, int(value))
-        for name, known in (("fit", _FITS), ("stroke_width", _STROKE_WIDTHS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise DeepSignError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        for name, value in asdict(self).items():
+            PARAMETERS[name].check(value)
 
     def to_dict(self) -> dict[str, int | str]:
         """Return the parameters as plain values, ready for JSON."""

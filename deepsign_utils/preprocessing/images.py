@@ -1,5 +1,6 @@
 """Image files, read safely: formats, limits, gray levels."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -189,11 +190,15 @@ def read_image_file(path: Path) -> bytes:
         If it cannot be read; ImageTooLargeError if it is larger than any image that is decoded.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ImageTooLargeError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # A pipe's or a device's size is not known before.
+            known = os.fstat(file.fileno()).st_size
+            content = file.read(_MAX_BYTES + 1) if known <= _MAX_BYTES else b""
     except OSError as error:
         raise DeepSignError(f"{path} cannot be read: {error.strerror or error}") from error
+    if max(known, len(content)) > _MAX_BYTES:
+        raise ImageTooLargeError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB")
+    return content
 
 
 def _too_many_pixels(name: str) -> ImageTooLargeError:

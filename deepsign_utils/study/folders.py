@@ -42,6 +42,20 @@ NOT_STUDIES = ("matrix", "sweeps", "capture", "bench", "readme.md", "index.html"
 """What else lies in the folder of reports, in lower case."""
 
 
+def expand(path: Path | str) -> Path:
+    """A path with ``~`` as the user's home.
+
+    Raises
+    ------
+    DeepSignError
+        If there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DeepSignError(f"{path}: there is no home that ~ could stand for.") from error
+
+
 class Study:
     """Where a study's artefacts lie, and its random streams.
 
@@ -70,7 +84,7 @@ class Study:
         self.name = name
         self.dataset = dataset
         self.seed = seed
-        self.data_root = ROOT / Path(data_root or f"data/raw/{dataset}").expanduser()
+        self.data_root = ROOT / expand(data_root or f"data/raw/{dataset}")
         self.built = ROOT / "data" / "built" / name
         self.reports = ROOT / "reports" / name
         self.used_parameters = self.built / "used_parameters"

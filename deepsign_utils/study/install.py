@@ -62,7 +62,15 @@ def install(arguments: list[str]) -> int:
         )
     else:
         # On all cores, where pip takes one. What cannot be compiled is for another Python.
-        every = [sys.executable, "-m", "compileall", "-qq", "-j", "0", sysconfig.get_path("purelib")]
+        every = [
+            sys.executable,
+            "-m",
+            "compileall",
+            "-qq",
+            "-j",
+            "0",
+            sysconfig.get_path("purelib"),
+        ]
         subprocess.run(every, check=False)
     return status.returncode
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from deepsign_utils import DeepSignError, layouts
 from deepsign_utils.study.artefacts import write_atomically
-from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT, Study
+from deepsign_utils.study.folders import CHAPTERS, PRETRAINED, ROOT, Study, expand
 
+CANVAS_SIDES = 16, 2048
 MOST_EPOCHS = 100_000
 LARGEST_SEED = 2**32 - 1  # what NumPy's older generators, which pandas uses, take
 
@@ -93,8 +94,8 @@ _IN_WORDS = {
     "float": "a number",
     "str": "a text",
     "list": "a list of whole numbers, each once, such as [1, 5, 10]",
-    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers, in quotes "
-    "where a name may be taken for a number or another value: ['1.10', 'null']",
+    "object": "a share between 0 and 1, a part such as '2/5', or a list of writers, each once, "
+    "in quotes where a name may be taken for a number or another value: ['1.10', 'null']",
 }
 
 
@@ -112,7 +113,8 @@ def _share_part_or_writers(value: Any) -> tuple[Any, bool]:
         # YAML reads the writer '7' as a number; the signature table holds text. What it read as
         # another value, 1.10 or null, does not tell what was typed.
         whole = all(type(item) in (str, int) for item in value)
-        return ([str(item) for item in value] if whole else value), whole and bool(value)
+        names = [str(item) for item in value]
+        return (names if whole else value), whole and 0 < len(names) == len({*names})
     if isinstance(value, str):
         part = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", value, re.ASCII)
         return value, part is not None and int(part[1]) <= int(part[2]) > 1
@@ -141,8 +143,8 @@ PARAMETERS: dict[str, Parameter] = {
             minimum=0,
             maximum=LARGEST_SEED,
         ),
-        Parameter("canvas_height", "int", 64, "pixels", minimum=16),
-        Parameter("canvas_width", "int", 128, "pixels", minimum=16),
+        Parameter("canvas_height", "int", 64, "pixels", *CANVAS_SIDES),
+        Parameter("canvas_width", "int", 128, "pixels", *CANVAS_SIDES),
         Parameter(
             "fit",
             "str",
@@ -226,7 +228,7 @@ def starting_point(start_from: str) -> Path | None:
     """
     if not start_from:
         return None
-    file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / start_from
+    file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / expand(start_from)
     if not file.is_file():
         raise DeepSignError(f"start_from is '{start_from}', but there is no model file {file}.")
     return file

@@ -69,7 +69,8 @@ def progress_bar(shown: bool = True, **options: Any) -> tqdm:
     """
     from tqdm import tqdm
 
-    return tqdm(disable=not shown or os.environ.get("DEEPSIGN_QUIET", "0") != "0", **options)
+    quiet = os.environ.get("DEEPSIGN_QUIET", "").lower() not in ("", "0", "no", "off", "false")
+    return tqdm(disable=not shown or quiet, **options)
 
 
 def usable_processors() -> int:

@@ -62,9 +62,12 @@ def keep_apart(environment: MutableMapping[str, str] = os.environ) -> None:
 def print_anything() -> None:
     """Let every text be printed: what the terminal's encoding lacks is written as an escape.
 
-    Bytes of a name that Python could not read, as in a C locale, are written as they are, but for
-    output in UTF-8, which would be none.
+    Bytes of a name that Python could not read, as in a C locale, are written unchanged; to UTF-8
+    output, which they would make invalid, as escapes.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as a daemon's
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
     def written(error: UnicodeError) -> tuple[str | bytes, int]:
         if isinstance(error, UnicodeEncodeError):
@@ -89,20 +92,6 @@ def forget_output() -> None:
         os.dup2(nowhere, stream.fileno())
 
 
-def expand(path: Path | str) -> Path:
-    """A path with ``~`` as the user's home.
-
-    Raises
-    ------
-    DeepSignError
-        If there is no such home.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise DeepSignError(f"{path}: there is no home that ~ could stand for.") from error
-
-
 SETTINGS = (  # of the service (verifying/service/settings.py), and beside them of everything
     *("HOST", "PORT", "MODEL", "STORE", "API_KEYS", "PUBLIC_URL", "TRUSTED_PROXIES", "LOG_FORMAT"),
     *("MAX_REQUEST_BYTES", "MAX_IMAGE_BYTES", "MAX_PIXELS", "MAX_IMAGES", "MAX_REFERENCES"),
@@ -117,9 +106,10 @@ _NEAR = 0.86  # likeness of a name to a setting's, from which it is a slip of th
 def unknown_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Variables that begin with ``DEEPSIGN_`` and are no setting: the nearest one, or ""."""
     known = [f"DEEPSIGN_{name}" for name in SETTINGS]
-    names = [n for n in environment if n.startswith("DEEPSIGN_") and n not in known]
+    names = [n for n in environment if n.upper().startswith("DEEPSIGN_") and n not in known]
     return {
-        name: "".join(difflib.get_close_matches(name, known, 1, _NEAR)) for name in sorted(names)
+        name: "".join(difflib.get_close_matches(name.upper(), known, 1, _NEAR))
+        for name in sorted(names)
     }
 
 

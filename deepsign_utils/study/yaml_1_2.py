@@ -2,7 +2,7 @@
 
 YAML 1.1, which PyYAML reads, takes ``1e-3`` for a text, ``010`` for eight, ``1:30`` for ninety and
 ``no`` for false. Here numbers are decimal; a number with leading zeros, such as a writer's name, is
-a text; and only ``true`` and ``false`` are truth values.
+a text; and only ``true`` and ``false`` are truth values. Unlike YAML, ``~`` is a text: a home.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
 
 
 for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("null", r"null|Null|NULL|", ["n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
     (
@@ -71,6 +71,8 @@ def read_yaml(text: str, where: str) -> Any:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise DeepSignError(f"{where} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise DeepSignError(f"{where} is nested too deep.") from error
 
 
 def read_yaml_file(file: Path, where: str) -> Any:

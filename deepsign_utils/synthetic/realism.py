@@ -36,7 +36,7 @@ STATISTICS = {
 """What is compared, of `describe`; stroke widths in pixels depend on the scanner."""
 
 # Thin lines and small letters survive on it, whatever the scan's resolution was.
-CANVAS = Preprocessing(256, 1024)
+CANVAS = Preprocessing(256, 1024, "aspect")
 KINDS = ("genuine", "forgery")
 
 

@@ -229,7 +229,7 @@ def _canvases(sizes: Sizes, writers: int) -> Any:
 
     rng = np.random.default_rng(0)
     drawn = synthetic.draw_writer(0, index=0, genuine=4, forgeries=4)
-    cleaning = Preprocessing(sizes.height, sizes.width)
+    cleaning = Preprocessing(sizes.height, sizes.width, "aspect")
     some = np.stack(
         [preprocessing.clean(image, cleaning) for image in (*drawn.genuine, *drawn.forgeries)]
     )
@@ -292,7 +292,7 @@ def storage(sizes: Sizes) -> dict[str, float]:
     pairs = pairing.draw_pairs(table, np.random.default_rng(0))
     with tempfile.TemporaryDirectory() as folder:
         shards = Path(folder) / "shards"
-        cleaning = Preprocessing(sizes.height, sizes.width).to_dict()
+        cleaning = Preprocessing(sizes.height, sizes.width, "aspect").to_dict()
         tfrecords.write_shards(shards, table, cleaned, cleaning)
         by_id, naive = tfrecords.compare_layouts(shards, "test", pairs)
     return {
@@ -391,7 +391,7 @@ def service(sizes: Sizes) -> dict[str, float]:
 
     from deepsign_utils.verifying.verifier import Verifier
 
-    serving.CANVAS = Preprocessing(sizes.height, sizes.width)
+    serving.CANVAS = Preprocessing(sizes.height, sizes.width, "aspect")
     serving.model_folder.cache_clear()
     reference, questioned = serving.signature(1), serving.signature(1, 1)
     body = serving.upload("references", reference) + serving.upload("questioned", questioned)
@@ -451,7 +451,7 @@ def verifying(sizes: Sizes) -> dict[str, float]:
 def _preprocessing(size: int, cores: int) -> Callable[[], Any]:
     folder = tempfile.TemporaryDirectory()
     table = _drawn_files(Path(folder.name), size)
-    cleaning = Preprocessing()
+    cleaning = Preprocessing(128, 256, "aspect")
 
     def run(folder=folder) -> None:  # which is to live as long as this
         paths = table["path"].tolist()
@@ -473,7 +473,7 @@ def _audit(size: int, cores: int) -> Callable[[], Any]:
     from deepsign_utils import shortcuts
 
     drawn = synthetic.draw_writer(0, index=0, genuine=4, forgeries=4)
-    cleaning = Preprocessing(64, 128)
+    cleaning = Preprocessing(64, 128, "aspect")
     some = [preprocessing.clean(image, cleaning) for image in (*drawn.genuine, *drawn.forgeries)]
     rng = np.random.default_rng(0)
     signatures = pd.DataFrame(

@@ -64,7 +64,9 @@ TABLE = pd.DataFrame(
 def write_shards(folder: Path, shape: tuple[int, int] = (512, 2048)) -> None:
     rng = np.random.default_rng(1)
     cleaned = (Cleaned(p, rng.integers(0, 256, shape, np.uint8), None) for p in TABLE["path"])
-    tfrecords.write_shards(folder / "shards", TABLE, cleaned, Preprocessing(*shape).to_dict())
+    tfrecords.write_shards(
+        folder / "shards", TABLE, cleaned, Preprocessing(*shape, "fill").to_dict()
+    )
 
 
 def write_figure(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.study.folders import DEMONSTRATION, ROOT
+from deepsign_utils.study.folders import DEMONSTRATION, ROOT, expand
 from deepsign_utils.study.parameters import (
     PARAMETERS,
     check_names,
@@ -123,16 +123,16 @@ def read_sweep(file: Path) -> Sweep:
         )
     folder = ROOT / "notebooks" / "studies"
     for name in names:
-        if not re.fullmatch(r"\w[\w.-]*", str(name)):
+        if name is None or not re.fullmatch(r"\w[\w.-]*", str(name)):
             raise DeepSignError(f"{file}: {name!r} is no study's name: a file of {folder}.")
         study = read_study(folder / f"{name}.yaml")
-        images = _images(file, name, study, str(data.get(name, "")))
+        images = _images(file, name, study, str(data.get(name) or ""))
         for seed, setting, part in itertools.product(seeds, grid, parts):
             key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:6]
             run = f"{file.stem}-{name}-seed{seed}-{key}"
             run += f"-part{part['test_writers'].replace('/', 'of')}" if part else ""
             whole = {**setting, **part}
-            runs.append(Run(run, name, seed, whole, str(data.get(name, "")), images, threads))
+            runs.append(Run(run, name, seed, whole, str(data.get(name) or ""), images, threads))
     swept = values.get("parameters") or {}
     # What is the same in all runs tells none from another.
     varied = tuple(name for name, given in swept.items() if len(given) > 1) or tuple(swept)
@@ -201,7 +201,7 @@ def _grid(file: Path, parameters: Any) -> list[dict[str, Any]]:
 def _images(file: Path, name: str, study: Mapping[str, Any], given: str) -> Path:
     dataset = study.get("dataset", PARAMETERS["dataset"].default)
     own = study.get("data_root") or f"data/raw/{dataset}"
-    images = ROOT / Path(given or own).expanduser()
+    images = ROOT / expand(given or own)
     if not images.is_dir() and (given or not draws_its_own(dataset)):
         raise DeepSignError(
             f"{file}: the images of the study '{name}' are missing: there is no folder {images}. "
