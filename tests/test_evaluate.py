@@ -1,6 +1,7 @@
 """`evaluate` gives the study's own numbers, for any model on any dataset."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from serving import model_folder
+from serving import model_folder, signature
 
 from deepsign_utils import DeepSignError, pairing, synthetic
 from deepsign_utils.__main__ import main
@@ -225,6 +228,47 @@ def test_copies_are_left_out_by_reason(verifier, tmp_path):
     assert found["references"] == {}
     assert "too few to tell: " in said
     assert "5 writers" in said
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(
+        st.sampled_from([f"{w}{of}/{n}.png" for w in "123" for of in ("", "_forg") for n in "789"]),
+        st.sampled_from(["signature", "blank", "broken", "copy"]),
+        max_size=8,
+    ),
+    st.sets(st.sampled_from(["notes.txt", "1/.hidden.png", "x/scan.png", "2/list.csv"])),
+)
+def test_evaluate_and_audit_account_for_every_file_of_any_folder(
+    verifier, tmp_path_factory, capsys, more, junk
+):
+    # Given three writers, and among their signatures whatever lies about
+    root = tmp_path_factory.mktemp("people")
+    first = {f"{w}{of}/{n}.png": "signature" for w in "123" for of in ("", "_forg") for n in "12"}
+    for place, (name, what) in enumerate((first | more).items()):
+        (root / name).parent.mkdir(exist_ok=True)
+        match what:
+            case "signature":
+                signature(place, place).save(root / name)
+            case "blank":
+                Image.new("L", (300, 120), 255).save(root / name)
+            case "broken":
+                (root / name).write_bytes(b"no image")
+            case "copy":
+                shutil.copy(root / "1/1.png", root / name)
+    for name in junk:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"junk")
+    # then what is found is what is used and what is left out, in both.
+    files = len(first | more) + len(junk - {"1/.hidden.png"})
+    found = evaluate.evaluate(verifier, root, np.random.default_rng(0), resamples=50)
+    assert found["found"] == found["images"] + len(found["left_out"]) == files
+    capsys.readouterr()
+    assert main(["audit", str(root)]) == 0
+    said = capsys.readouterr().out
+    account = re.search(r"(\d+) files found: (\d+) images of .*, (\d+) left out", said)
+    of_audit, used, left_out = map(int, account.groups())
+    assert of_audit == used + left_out == files
 
 
 def test_an_audit_of_two_writers_has_no_verdict(tmp_path, capsys):

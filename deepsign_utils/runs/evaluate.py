@@ -19,9 +19,10 @@ import pandas as pd
 from deepsign_utils import DeepSignError, metrics, pairing, scoring
 from deepsign_utils.datasets import PROBLEMS, check_usable, find_layout, read_dataset
 from deepsign_utils.preprocessing import Cleaned, Preprocessing, clean_files
+from deepsign_utils.scoring import Scoring
 from deepsign_utils.study import hash_of_images
 from deepsign_utils.verifying.comparison import no_verdict
-from deepsign_utils.verifying.embedded import embed_dataset
+from deepsign_utils.verifying.embedded import Embedded, embed_dataset
 from deepsign_utils.verifying.verifier import Verifier
 
 HOG_CANVAS = Preprocessing(128, 256, "fill")
@@ -84,46 +85,23 @@ def evaluate(
     """
     signatures, unread = read_dataset(folder, layout)
     check_usable(signatures, left_out=unread)
-    found = len(signatures) + len(unread)
     acquired = embed_dataset(verifier, folder, signatures)
+    files = find_layout(folder, layout).files
+    presented = {file.writer for file in files if file.kind == "genuine"}
+    results = _account(acquired, unread, presented)
+    results["found"] = len(signatures) + len(unread)
     signatures, embeddings = acquired.signatures, acquired.embeddings
-    not_acquired = len(acquired.refused) + int((~unread["reason"].isin(PROBLEMS)).sum())
-    presented = {
-        file.writer for file in find_layout(folder, layout).files if file.kind == "genuine"
-    }
-    enrolled = signatures.loc[signatures["kind"] == "genuine", "writer"].nunique()
-    referred = [no_verdict(one.code for one in told) for told in acquired.told]
-    results = {
-        "writers": int(signatures["writer"].nunique()),
-        "found": found,
-        "images": len(signatures),
-        "left_out": dict(zip(unread["path"], unread["reason"], strict=True))
-        | acquired.copies
-        | acquired.refused,
-        "remarks": check_usable(signatures),
-        "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
-        "failure_to_enrol": 1 - enrolled / len(presented),
-        "fitted_here": hash_of_images(signatures)["sha256"]
-        in [one.get("sha256") for one in verifier.scoring.measured_on],
-        "referred": sum(why is not None for why in referred) / len(referred),
-        "threads": verifier.threads,
-    }
+    results["fitted_here"] = hash_of_images(signatures)["sha256"] in [
+        one.get("sha256") for one in verifier.scoring.measured_on
+    ]
+    results["threads"] = verifier.threads
     if few := metrics.too_few(signatures["kind"] == "forgery", signatures["writer"]):
         return results | {"too_few": few, "threshold": {}, "references": {}, "coverage": {}}
     pairs = pairing.draw_pairs(signatures, rng)
     trials = pairing.draw_trials(signatures, list(references), rng)
     ids = signatures["signature_id"].to_numpy()
     tables = scoring.score_tables(embeddings, ids, pairs, trials, verifier.scoring.population)
-    rates, thresholds = {}, {}
-    for k, table in tables.items():
-        llr = verifier.scoring.llr(table["score"].to_numpy(), k)
-        thresholds[str(k)] = verifier.scoring.threshold("eer", k)
-        rates[str(k)] = metrics.evaluate(table.assign(llr=llr), thresholds[str(k)], rng, resamples)
-    results |= {
-        "threshold": thresholds,
-        "references": rates,
-        "coverage": scoring.coverage(tables, verifier.scoring),
-    }
+    results |= _rates(tables, verifier.scoring, rng, resamples)
     if baselines:
         rows = _baselines(verifier, folder, signatures["path"].tolist())
         results["baselines"] = {
@@ -131,6 +109,45 @@ def evaluate(
             for name, embeddings in rows.items()
         }
     return results
+
+
+def _account(acquired: Embedded, unread: pd.DataFrame, presented: set[str]) -> dict[str, Any]:
+    """What became of the files: used, left out and why; failures to acquire and to enrol.
+
+    `unread` are the files that no layout reads, `presented` the writers with genuine files.
+    """
+    signatures = acquired.signatures
+    enrolled = signatures.loc[signatures["kind"] == "genuine", "writer"].nunique()
+    not_acquired = len(acquired.refused) + int((~unread["reason"].isin(PROBLEMS)).sum())
+    left_out = dict(zip(unread["path"], unread["reason"], strict=True))
+    left_out |= acquired.copies | acquired.refused
+    referred = [no_verdict(one.code for one in told) is not None for told in acquired.told]
+    return {
+        "writers": int(signatures["writer"].nunique()),
+        "images": len(signatures),
+        "left_out": left_out,
+        "remarks": check_usable(signatures),
+        "failure_to_acquire": not_acquired / (not_acquired + len(signatures)),
+        "failure_to_enrol": 1 - enrolled / len(presented),
+        "referred": sum(referred) / len(referred),
+    }
+
+
+def _rates(
+    tables: dict[int, pd.DataFrame], fitted: Scoring, rng: np.random.Generator, resamples: int
+) -> dict[str, Any]:
+    """Thresholds, error rates and coverage, by number of references."""
+    thresholds = {str(k): fitted.threshold("eer", k) for k in tables}
+    rates = {}
+    for k, table in tables.items():
+        llr = fitted.llr(table["score"].to_numpy(), k)
+        judged = table.assign(llr=llr)
+        rates[str(k)] = metrics.evaluate(judged, thresholds[str(k)], rng, resamples)
+    return {
+        "threshold": thresholds,
+        "references": rates,
+        "coverage": scoring.coverage(tables, fitted),
+    }
 
 
 def _baselines(
@@ -196,22 +213,15 @@ def _canvas(cleaned: Cleaned) -> np.ndarray:
 
 def in_words(found: dict[str, Any]) -> str:
     """What `evaluate` found, as a table to print. Rates in %, 95 % intervals in brackets."""
-
-    def written(rate: dict[str, float] | None) -> str:
-        if not rate:
-            return "-"
-        value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
-        return f"{value:.1f} [{low:.1f}, {high:.1f}]"
-
     rows: list[tuple[str, ...]] = [
         ("references", "FMR skilled", "FMR random", "FNMR", "EER skilled", "EER random")
     ]
     for k, result in found["references"].items():
         fmr, eer = result["fmr"], result["eer"]
         rates = (fmr["skilled"], fmr["random"], result["fnmr"], eer["skilled"], eer["random"])
-        rows.append((k, *map(written, rates)))
+        rows.append((k, *map(metrics.bare_rate, rates)))
     for name, errors in found.get("baselines", {}).items():
-        equal = (written(errors.get(kind)) for kind in metrics.FORGED_KINDS)
+        equal = (metrics.bare_rate(errors.get(kind)) for kind in metrics.FORGED_KINDS)
         rows.append((f"1, {name}", "", "", "", *equal))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
