@@ -67,6 +67,13 @@ def format_rate(interval: Mapping[str, Any] | None) -> str:
     return f"{write_value(interval)} {write_bounds(interval)}".rstrip()
 
 
+def bare_rate(interval: Mapping[str, Any] | None) -> str:
+    """`format_rate` for tables whose heads say "%", such as "12.3 [10.1, 14.6]"; "-" for None."""
+    if interval is None:
+        return "-"
+    return format_rate(interval).replace("\u00a0%", "").replace("\u00a0", " ")
+
+
 def write_value(interval: Mapping[str, Any]) -> str:
     """The first half of `format_rate`."""
     return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"

@@ -6,6 +6,7 @@ A room is a module on top of the package, or a package in it, with all its files
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ FLOORS = (
     ("layouts", "metrics", "losses"),
     ("study", "manifests", "pairing", "scoring"),
     ("preprocessing", "models"),
-    ("datasets", "duplicates", "figures", "shortcuts", "tfrecords"),
+    ("datasets", "duplicates", "shortcuts", "tfrecords"),
+    ("figures",),
     ("synthetic", "report", "batches", "chapter"),
     ("training", "deployed_encoder"),
     ("verifying",),
@@ -68,6 +70,11 @@ def file_of(name: str) -> Path | None:
 
 def test_every_room_stands_on_a_floor():
     assert {room(file) for file in FILES} == {*FLOOR, "__init__"}
+
+
+def test_the_package_s_readme_says_what_every_room_is_for():
+    told = (PACKAGE / "README.md").read_text()
+    assert [name for name in FLOOR if not re.search(rf"`{name}(\.py|/)", told)] == ["__main__"]
 
 
 @pytest.mark.parametrize("name", FLOOR)

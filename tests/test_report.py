@@ -82,7 +82,10 @@ def make_metrics():
         },
         "shortcuts": {
             "raw": {"size": {"auc": interval(0.7), "eer": interval(0.35), "verdict": "flagged"}},
-            "canvas": {"stroke_width": {"auc": interval(0.51)}, "all": None},
+            "canvas": {
+                "stroke_width": {"auc": interval(0.51), "verdict": "at chance"},
+                "all": None,
+            },
         },
         "provenance": {
             "seed": 7,

@@ -348,5 +348,5 @@ def _cells(row: Any | None) -> list[str]:
     if row is None:
         return ["–"] * 3
     missed = {"missed": " ✗", "open": " ~"}.get(row.aim, "")
-    eer = f"{100 * row.eer:.1f} [{100 * row.eer_low:.1f}, {100 * row.eer_high:.1f}]{missed}"
-    return [eer, f"{100 * row.fnmr:.0f}", f"{100 * row.warned:.0f}"]
+    eer = metrics.bare_rate({"value": row.eer, "low": row.eer_low, "high": row.eer_high})
+    return [eer + missed, f"{100 * row.fnmr:.0f}", f"{100 * row.warned:.0f}"]

@@ -33,6 +33,7 @@ from deepsign_utils.figures.style import (
     require_columns,
     require_same_length,
 )
+from deepsign_utils.shortcuts import CHANCE
 
 
 @mpl.rc_context(STYLE)
@@ -288,9 +289,9 @@ def probe_aucs(audit: pd.DataFrame) -> Figure:
     require_columns(audit, ["probe", "auc", "low", "high", "verdict"], "shortcut audit")
     figure, axes = new_axes(height=1.5 + 0.48 * len(audit))
     places = np.arange(len(audit))[::-1]
-    axes.axvspan(0, 0.55, color=GRID, alpha=0.6, linewidth=0)
+    axes.axvspan(0, CHANCE, color=GRID, alpha=0.6, linewidth=0)
     axes.axvline(0.5, color=QUIET, linewidth=1.2)
-    axes.axvline(0.55, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.axvline(CHANCE, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
     colour = COLOURS["stroke-blind"]
     for place, row in zip(places, audit.itertuples(), strict=True):
         face = colour if row.verdict == "flagged" else "white"
@@ -311,7 +312,7 @@ def probe_aucs(audit: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("AUC of the shortcut alone (fraction; 0.5 is chance)")
-    for value, text, side in ((0.5, "chance ", "right"), (0.55, " 0.55", "left")):
+    for value, text, side in ((0.5, "chance ", "right"), (CHANCE, f" {CHANCE}", "left")):
         axes.annotate(
             text,
             (value, 1.0),

@@ -13,12 +13,12 @@ import pandas as pd
 from deepsign_utils.metrics import format_rate
 from deepsign_utils.report.numbers import Interval, as_mapping, is_finite, read_interval
 from deepsign_utils.shortcuts import probe_name
+from deepsign_utils.shortcuts import verdict as verdict_on
 from deepsign_utils.study.folders import ROOT
 from deepsign_utils.study.parameters import PARAMETERS, draws_its_own, read_study, resolve
 
 ALL_PROBES = "all together"
 STAGES = {"raw": "raw files", "canvas": "cleaned canvas"}
-CHANCE_AUC = 0.55  # a probe that stays below is at chance, one that stays above is flagged
 
 
 def format_number(interval: Interval | None) -> str:
@@ -172,14 +172,12 @@ def blind_verifier(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _finding(probe: dict[str, Any]) -> str:
-    """Take the study's own word, corrected for the number of probes, before the plain interval."""
     auc = read_interval(probe, "auc")
     if auc is None or auc["low"] is None or auc["high"] is None:
         return "not measured"
     if as_mapping(probe.get("audit")).get("verdict") == "flagged":
         return "flagged"  # on the training and validation writers, who are more
-    plain = "at chance" if auc["high"] < CHANCE_AUC else "inconclusive"
-    return probe.get("verdict") or ("flagged" if auc["low"] > CHANCE_AUC else plain)
+    return str(probe.get("verdict") or verdict_on(auc["high"], auc["low"]))
 
 
 def flatten(node: Any, name: str = "") -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ skilled forgeries, to say what people may expect who were never measured.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -319,10 +319,10 @@ def in_words(before: Scoring, after: Scoring) -> str:
             {
                 "references": k,
                 "threshold": f"{rule.accept_from:.3f} (was {old.accept_from:.3f})",
-                "genuine refused": _rate(errors["fnmr"]),
-                "at the old threshold": _rate(after.expected_errors(moved, k)["fnmr"]),
-                "strangers accepted": _rate(errors["fmr"]["random"]),
-                "skilled accepted": _rate(errors["fmr"]["skilled"]),
+                "genuine refused": metrics.bare_rate(errors["fnmr"]),
+                "at the old threshold": metrics.bare_rate(after.expected_errors(moved, k)["fnmr"]),
+                "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
+                "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
             }
         )
     lines = [
@@ -343,11 +343,6 @@ def in_words(before: Scoring, after: Scoring) -> str:
             f"inferred from {', '.join(inferred)}."
         )
     return "\n".join(lines)
-
-
-def _rate(rate: Mapping[str, float]) -> str:
-    value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> str:
@@ -381,9 +376,9 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
             {
                 "references": k,
                 "threshold": f"{rule.accept_from:.3f}",
-                "FMR, skilled": _rate(errors["fmr"]["skilled"]),
-                "FMR, random": _rate(errors["fmr"]["random"]),
-                "FNMR": _rate(errors["fnmr"]),
+                "FMR, skilled": metrics.bare_rate(errors["fmr"]["skilled"]),
+                "FMR, random": metrics.bare_rate(errors["fmr"]["random"]),
+                "FNMR": metrics.bare_rate(errors["fnmr"]),
             }
         )
     several = len(chosen.measured_on) > 1

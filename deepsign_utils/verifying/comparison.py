@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepsign_utils.metrics import format_rate
 from deepsign_utils.scoring import Rule
 
 _TWO_WRITERS = (
@@ -268,8 +269,7 @@ def no_verdict(codes: Iterable[str]) -> tuple[str, str] | None:
 
 def per_cent(rate: dict[str, float]) -> str:
     """A rate and its interval, such as "5.0 % [3.1, 7.2]"."""
-    value, low, high = (f"{100 * rate[key]:.1f}" for key in ("value", "low", "high"))
-    return f"{value} % [{low}, {high}]"
+    return format_rate(rate).replace("\u00a0", " ")  # which every terminal has
 
 
 def _between(rate: dict[str, float]) -> str:
