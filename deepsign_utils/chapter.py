@@ -32,8 +32,8 @@ class Chapter(Study):
     ) -> Any:
         """What ``make(*given, **named)`` gives, computed only if it is not on disk already.
 
-        It is computed anew where what it was given is another (of a path, what lies there), or the
-        code of `make`, or of what that imports from this package, has changed.
+        It is computed anew when an argument has changed, or a file among the arguments, or the code
+        of `make` or of what that imports from this package.
 
         Parameters
         ----------
@@ -97,7 +97,10 @@ def _known_by(value: Any) -> Any:
             return value
     if dataclasses.is_dataclass(value):
         return _known_by(vars(value))
-    raise TypeError(f"what cannot be told from others cannot be kept by it: {type(value)}")
+    raise TypeError(
+        f"keep() cannot tell whether an argument of type {type(value).__name__} has changed: "
+        "give it tables, arrays, paths or plain values"
+    )
 
 
 def _hash(content: Any) -> str:

@@ -12,15 +12,14 @@ from deepsign_utils.commands.group import QUIET, Group, argument
 
 EXIT_STATUSES = """\
 exit status:
-  0    done; of compare, embed, evaluate and calibrate: of those that could be used, and the rest
-       are listed
-  1    stopped, and why stands on the standard error, by Ctrl-C too; of compare and embed: none
-       could be used; of extract: a file could not be read, of reproduce: a number differs, of
-       sweep: a run failed
+  0    done; compare, embed, evaluate and calibrate skip what cannot be used, and list it
+  1    stopped, by an error or Ctrl-C; the standard error says why
+       compare, embed: nothing could be used    extract: a file could not be read
+       reproduce: a number differs              sweep: a run failed
   2    the command was typed wrongly
-  141  whoever read the output has left, as `head` does
-  143  ended by SIGTERM, as a shell tells it; serve has then answered what was in work
-  verify answers by its own: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person
+  141  the reader of the output has left, as `head` does
+  143  ended by SIGTERM; serve finishes what it has begun first
+  verify has its own: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person
 """
 
 SHELL = Group("shell")

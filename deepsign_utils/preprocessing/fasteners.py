@@ -10,18 +10,26 @@ from scipy import ndimage
 from deepsign_utils.preprocessing.ink import Pieces, typical_stroke_width
 from deepsign_utils.preprocessing.shapes import CIRCLE, share_on
 
-_SIDE = 400  # pixels, at most, in which holes are sought
-_DARK, _INKED = 0.6, 0.85  # of the paper's light, below which a hole is dark, and a pen's trace
-_LEAST_RADIUS, _PENS = 4, 2.5  # of a hole: pixels, widths of the strokes
-_AROUND, _OPEN = 1.15, 0.12  # radii, at which at most a share of what surrounds a disc is dark
-_EDGE = 1.5  # pixels beyond a hole's radius, to which its shade reaches
-_MOST = 8  # holes of a sheet; of more discs, none is one
+# A punch hole: a dark disc, larger than any pen's mark, with nothing around it.
+_SIDE = 400  # pixels: the longer side, at most, of the image in which holes are sought
+_DARK = 0.6  # of the paper's light: below it, a pixel may be a hole's,
+_INKED = 0.85  # and below this one, a pen's trace
+_LEAST_RADIUS = 4  # pixels
+_PENS = 2.5  # stroke widths: the least radius
+_AROUND = 1.15  # radii: where a ring around the disc is looked at,
+_OPEN = 0.12  # and the share of it, at most, that is dark
+_EDGE = 1.5  # pixels beyond the radius, to which a hole's shade reaches
+_MOST = 8  # holes a sheet: of more discs, none is a hole
 
-_LONG, _LEAST_LENGTH = 8, 10  # of a bar: its own widths, widths of the strokes
-_BROAD, _UNEVEN, _BENT = 1.45, 0.15, 0.15  # of a bar's width, at most: its extent, spread, sag
-_APART = 3  # widths of the strokes between a bar and the rest
-_REST = 2  # times a bar's ink, at least, is a signature's
-_PARTS = 12  # along a bar
+# A bar: a staple, or a stretch of a printed line.
+_LONG = 8  # times its own width: the least length,
+_LEAST_LENGTH = 10  # and in stroke widths
+_BROAD = 1.45  # of its width: how far across it reaches, at most,
+_UNEVEN = 0.15  # how much its width spreads,
+_BENT = 0.15  # and how far it sags
+_APART = 3  # stroke widths: the least distance from all other ink
+_REST = 2  # times the bar's ink: the least that a signature has
+_PARTS = 12  # along a bar, in which its width is measured
 
 
 def without_holes(image: np.ndarray) -> np.ndarray | None:

@@ -94,12 +94,13 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
-_PRINTED = 0.3  # by which the share of print in two inks differs, where one is the form's
-_NO_SIGNATURE = 0.8  # of an ink, that is lines and text, where none of it is a signature
-_CLEAR = 0.9  # as far as pale print must follow a line across the page to be called one
-_FREE, _FREE_SHARE = 12, 0.08  # of paper around the ink, pixels and share, where lines are sought
+_PRINTED = 0.3  # difference of two inks' shares of print: so much, and one is the form's
+_NO_SIGNATURE = 0.8  # of an ink is lines and text: it holds no signature
+_CLEAR = 0.9  # of the page's width, along which pale print must follow a line to be called one
+_FREE = 12  # pixels of paper around the ink, in which lines are sought,
+_FREE_SHARE = 0.08  # or this share of the ink's side, if that is more
 _BLUR = 2  # pixels, by which print darkens the paper around it
-_LEAST_SIDE = 24  # pixels, from which a form can be told from a signature
+_LEAST_SIDE = 24  # pixels: in less, a form cannot be told from a signature
 
 
 def plain(image: np.ndarray) -> Plain:

@@ -7,16 +7,18 @@ from scipy import ndimage
 from deepsign_utils.preprocessing.ink import cell_minima, otsu
 from deepsign_utils.preprocessing.shapes import convex_hull
 
-_DOTS = 0.1  # of what is dark, that lies alone where dots are strewn
-_COARSE = 96  # cells along the longer side
-_GROUND = 17  # cells, of which ink covers less than half
-_SHEET = 0.75  # of a sheet is paper; of dense light writing, half
-_STROKE, _LEAST_CELL = 0.7, 4  # of the light of its cell, that a stroke leaves; pixels
-_FAINT_STROKE, _LEAST_CONTRAST = 0.8, 8  # the same near an edge; levels: black's grain has less
-_WRITTEN = 0.015  # of the cells, that strokes cross where somebody signed
-_NEAR = 4  # cells, across which strokes on both sides of an edge belong together
-_CROSSINGS = 2  # cells with such strokes beyond it, from which the edge is a shadow's
-_STEP = 0.16  # of the light, within three cells, that only a shadow's edge makes
+_DOTS = 0.1  # of the dark pixels: so many stand alone where a page is dithered
+_COARSE = 96  # cells along the longer side, in which light is looked at
+_GROUND = 17  # cells across: of so large a part, ink covers less than half
+_SHEET = 0.75  # of a sheet is paper; of dense light writing on dark, half
+_STROKE = 0.7  # of its cell's light, at most, is left by a stroke,
+_FAINT_STROKE = 0.8  # or by one near an edge
+_LEAST_CELL = 4  # pixels, so that a cell holds paper beside a stroke
+_LEAST_CONTRAST = 8  # levels: the grain of black has less
+_WRITTEN = 0.015  # of the cells are crossed by strokes where somebody signed
+_NEAR = 4  # cells: so near, strokes on both sides of an edge belong together
+_CROSSINGS = 2  # cells with strokes that cross an edge: it is a shadow's then
+_STEP = 0.16  # of the light, within three cells: only a shadow's edge falls so fast
 
 
 def _coarse(gray: np.ndarray) -> tuple[np.ndarray, int]:

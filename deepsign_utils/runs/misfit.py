@@ -120,7 +120,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Shares by number of references, kind and turn: decisions, told to be by another pen or of
     another kind, and rejected without a word.
 
-    What is referred leans, lies on its side or upside down, and upright would be accepted.
+    A signature is referred if it is turned and would be accepted upright.
     """
     rows = rows.assign(silent=(rows["decision"] == "rejected") & (rows["codes"] == ""))
     groups = rows.groupby(["references", "kind", "turned"])
