@@ -401,17 +401,26 @@ class Idcar(Layout):
 
 
 _SUFFIX = re.compile(r"(.+)[ _.-]([a-z]+)", re.IGNORECASE | re.DOTALL)
+_BRACKETS = re.compile(r"(.+?)[ _.-]*\(([a-z]+)\)", re.IGNORECASE | re.DOTALL)
+_PREFIX = re.compile(r"([a-z]+)[ _.-]+(.+)", re.IGNORECASE | re.DOTALL)
 _FORGED_FOLDER = re.compile(r"(.+)[ _.-](?:forg\w*|fake|f)", re.IGNORECASE | re.DOTALL)
+
+
+def _marked(name: str) -> tuple[str, str] | None:
+    """Writer and kind that a folder's name says: `anna_forg`, `anna-f`, `anna (forged)`,
+    `forged_anna`."""
+    if match := _SUFFIX.fullmatch(name) or _BRACKETS.fullmatch(name):
+        kind = LETTERS.get(match[2].lower()) or meaning(match[2])
+        if kind in _KINDS:
+            return match[1], kind
+    if (match := _PREFIX.fullmatch(name)) and (kind := meaning(match[1])) in _KINDS:
+        return match[2], kind
+    return None
 
 
 def _roles(names: list[str]) -> dict[str, tuple[str, str]]:
     """Writer and kind of each of some folders side by side; empty if no two of them are a pair."""
-    marked = {}  # name -> writer, kind
-    for name in names:
-        if match := _SUFFIX.fullmatch(name):
-            kind = LETTERS.get(match[2].lower()) or meaning(match[2])
-            if kind in _KINDS:
-                marked[name] = (match[1], kind)
+    marked = {name: of for name in names if (of := _marked(name))}  # name -> writer, kind
     unmarked = [name for name in reversed(names) if name not in marked]
     keys = [writer_key(name.casefold()) for name in unmarked]
     plain = {key: n for key, n in zip(keys, unmarked, strict=True) if keys.count(key) == 1}
@@ -587,7 +596,8 @@ class KindInName(Layout):
     name = "kind_in_name"
     datasets = (
         "any files whose names say genuine (real, original, reference) or forged (forge, fake, "
-        "simulated, skilled), in each writer's folder or with the writer's name in theirs"
+        "simulated, skilled), or all of them `G` or `F`, in each writer's folder or with the "
+        "writer's name in theirs"
     )
     example = """
         anna/genuine_1.png -> anna genuine
@@ -604,15 +614,34 @@ class KindInName(Layout):
             if kind := _kind_said(stem):
                 rest = [word for word in words(stem) if meaning(word) is None]
                 rows.append((path, folders, rest, kind))
-        by_folder, by_name = (
-            {path: one for path, *row in rows if (one := read(*row))}  # type: ignore[arg-type]
-            for read in (self._by_folder, self._by_name)
-        )
+        if lettered := not rows:
+            rows = self._lettered(tree)
+        by_folder = {path: one for path, *row in rows if (one := self._by_folder(*row))}
+        by_name = {path: one for path, *row in rows if (one := self._by_name(*row))}
+        for path, _, rest, _ in rows:
+            if path in by_folder and len(rest) == 1 and rest[0].isdecimal():
+                by_name.pop(path)  # a number in somebody's folder counts that person's signatures
+        if lettered and not _borne_out(max(by_folder, by_name, key=_complete)):
+            return {}
         people, names = _complete(by_folder), _complete(by_name)
         if (people > 1 and names > people) or (people < 2 and _may_be_sessions(by_name)):
             return {}  # sessions of people, or numbered people of several datasets: who can tell
         told = by_folder if people > 1 or not names else by_name
         return told if _complete(told) else {}
+
+    @staticmethod
+    def _lettered(tree: Tree) -> list[tuple[str, list[str], list[str], str]]:
+        """The rows where `G` or `F` stands at the same place of nearly every name."""
+        rows = defaultdict(list)
+        for path in tree.images:
+            folders, stem = _split(path)
+            said = words(stem)
+            at = [place for place, word in enumerate(said) if word.lower() in LETTERS]
+            if len(at) == 1:
+                rest = [w for w in said[: at[0]] + said[at[0] + 1 :] if meaning(w) is None]
+                rows[at[0]].append((path, folders, rest, LETTERS[said[at[0]].lower()]))
+        most = max(rows.values(), key=len, default=[])
+        return most if len(most) >= _NEARLY_ALL * len(tree.images) else []
 
     @classmethod
     def _by_folder(cls, folders: list[str], rest: list[str], kind: str) -> Told | None:

@@ -3,6 +3,7 @@
 Names alone decide, so the files here are empty: `tests/test_datasets.py` opens images.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -164,8 +165,14 @@ def pairs(*paths: str) -> list[str]:
         (pairs("{w}_genuine_1.png", "{w}_forgery_1.png"), "kind_in_name", "001 002"),
         (pairs("set/genuine-{w}-1.png", "set/forged-{w}-1.png"), "kind_in_name", "001 002"),
         (pairs("real/{w}_real_1.png", "fake/{w}_fake_1.png"), "kind_in_name", "001 002"),
+        (pairs("{w}-G-1.png", "{w}-F-1.png"), "kind_in_name", "001 002"),
+        (pairs("{w}/g_1.png", "{w}/f_1.png"), "kind_in_name", "001 002"),
+        (pairs("G-{w}-01.png", "F-{w}-01.png"), "kind_in_name", "001 002"),
         (pairs("{w}/1.png", "{w}_forged/1.png"), "idcar", "001 002"),
         (pairs("{w}/1.png", "{w}-f/1.png"), "idcar", "001 002"),
+        (pairs("{w}/1.png", "{w} (forged)/1.png"), "idcar", "001 002"),
+        (pairs("{w}/1.png", "forged_{w}/1.png"), "idcar", "001 002"),
+        (pairs("genuine-{w}/1.png", "forged-{w}/1.png"), "idcar", "001 002"),
         (pairs("{w}/1.png", "{w}_FORGE/1.png"), "idcar", "001 002"),
         (pairs("{w}_genuine/1.png", "{w}_forged/1.png"), "idcar", "001 002"),
         (pairs("{w}/week 1/1.png", "{w}_forg/week 2/1.png"), "idcar", "001 002"),
@@ -256,6 +263,17 @@ def test_people_called_by_the_letters_of_kinds_are_people(tmp_path):
     assert {(file.writer, file.kind) for file in found.files} == {
         (writer, kind) for writer in "FG" for kind in ("forgery", "genuine")
     }
+
+
+@pytest.mark.parametrize("name", ["{}_{n}.png", "{n}-{}.png", "scan {n} ({}).png"])
+def test_a_lone_number_in_a_person_s_folder_counts_signatures(tmp_path, name):
+    for genuine, forged in (("genuine", "forged"), ("G", "F")):
+        names = [name.format(kind, n=n) for kind in (genuine, forged) for n in (1, 2, 3)]
+        paths = [f"{who}/{one}" for who in ("anna", "ben") for one in names]
+        found = find_layout(plant(tmp_path / genuine, *paths))
+        assert Counter((file.writer, file.kind) for file in found.files) == {
+            (who, kind): 3 for who in ("anna", "ben") for kind in ("genuine", "forgery")
+        }
 
 
 def test_numbers_that_may_be_people_or_sessions_are_not_guessed(tmp_path):
