@@ -61,11 +61,11 @@ def plan_epoch(
 
     Parameters
     ----------
-    writers, kinds
-        (n,) str, of the training images.
-    settings
+    writers, kinds : str (n,)
+        Of the training images.
+    settings : Settings
         Batch composition.
-    seed, epoch
+    seed, epoch : int
         The plan depends on these alone.
 
     Returns
@@ -138,13 +138,13 @@ def augment(images, hands, draws, bounds: Augmentation):
 
     Parameters
     ----------
-    images
-        uint8 (n, height, width), ink bright on 0.
-    hands
-        float32 (n, 3), rows of `HANDS`.
-    draws
-        float32 (n, 8), from -1 to 1: how far each change goes within its bounds.
-    bounds
+    images : uint8 (n, height, width)
+        Ink bright on 0.
+    hands : float32 (n, 3)
+        Rows of `HANDS`.
+    draws : float32 (n, 8)
+        From -1 to 1: how far each change goes within its bounds.
+    bounds : Augmentation
         How large the changes may be.
 
     Returns

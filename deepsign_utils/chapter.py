@@ -37,9 +37,9 @@ class Chapter(Study):
 
         Parameters
         ----------
-        files
+        files : Path or sequence of Path
             Where to keep it; of several results, several files.
-        make
+        make : callable
             A function of this package.
         *given, **named
             Its arguments: data frames, arrays, paths, plain values, random generators, and tuples,

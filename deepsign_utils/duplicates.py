@@ -80,9 +80,9 @@ def find_near_copies(root: str | Path, signatures: pd.DataFrame) -> pd.DataFrame
 
     Parameters
     ----------
-    root
+    root : str or Path
         The dataset's root, that the paths are relative to.
-    signatures
+    signatures : DataFrame
         Signature table. Files that repeat another byte for byte, and those that cannot be cleaned,
         are left out.
 

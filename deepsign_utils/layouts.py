@@ -616,8 +616,10 @@ class KindInName(Layout):
                 rows.append((path, folders, rest, kind))
         if lettered := not rows:
             rows = self._lettered(tree)
-        by_folder = {path: one for path, *row in rows if (one := self._by_folder(*row))}
-        by_name = {path: one for path, *row in rows if (one := self._by_name(*row))}
+        by_folder, by_name = (
+            {path: one for path, *row in rows if (one := read(*row))}  # type: ignore[arg-type]
+            for read in (self._by_folder, self._by_name)
+        )
         for path, _, rest, _ in rows:
             if path in by_folder and len(rest) == 1 and rest[0].isdecimal():
                 by_name.pop(path)  # a number in somebody's folder counts that person's signatures

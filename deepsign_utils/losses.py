@@ -20,8 +20,8 @@ def pair_masks(labels):
 
     Parameters
     ----------
-    labels
-        Integer tensor (n, 2): writer number, and 1 genuine or 0 forged.
+    labels : int (n, 2)
+        Writer number, and 1 genuine or 0 forged.
 
     Returns
     -------
@@ -92,10 +92,9 @@ def pull(log_odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    log_odds
-        float (n, n), see ``models.PairwiseLogits``.
-    labels
-        int (n, 2).
+    log_odds : float (n, n)
+        See ``models.PairwiseLogits``.
+    labels : int (n, 2)
 
     Returns
     -------

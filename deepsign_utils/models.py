@@ -36,7 +36,7 @@ def lightweight_encoder(height: int = 128, width: int = 256) -> keras.Model:
 
     Parameters
     ----------
-    height, width
+    height, width : int
         Size of the canvas in pixels; it does not change the number of parameters.
 
     Returns
@@ -61,7 +61,7 @@ def regional_encoder(height: int = 128, width: int = 256) -> keras.Model:
 
     Parameters
     ----------
-    height, width
+    height, width : int
         Size of the canvas in pixels, multiples of 16 and of 32; it does not change the number of
         parameters.
 
@@ -132,13 +132,13 @@ def build_encoder(
 
     Parameters
     ----------
-    name
+    name : str
         One of ``ENCODERS``.
-    height, width
+    height, width : int
         Size of the canvas in pixels.
-    seed
+    seed : int
         The random weights depend on it alone.
-    start_from
+    start_from : Path, optional
         Encoder file whose weights to take; it may have been trained on another size of canvas, and
         be finished: then those of the encoder inside.
 
@@ -254,9 +254,9 @@ def training_network(encoder: keras.Model, loss: str) -> keras.Model:
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         Shared by reference: training this network trains the encoder.
-    loss
+    loss : str
         ``sigmoid`` (the output is log odds) or ``contrastive`` (the output is distances).
 
     Returns
@@ -280,12 +280,11 @@ def layer_outputs(
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         Maps float images (n, height, width, 1) to embeddings.
-    names
+    names : sequence of str
         Of its layers.
-    images
-        float (n, height, width, 1).
+    images : float (n, height, width, 1)
     """
     outputs = {name: encoder.get_layer(name).output for name in names}
     values = keras.Model(encoder.input, outputs)(images)
@@ -309,11 +308,11 @@ def embed(encoder: keras.Model, canvases: np.ndarray, block: int = 4096) -> np.n
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         Maps float images (n, height, width, 1) to embeddings (n, d).
-    canvases
-        uint8 (n, height, width), ink bright on 0; may be memory-mapped.
-    block
+    canvases : uint8 (n, height, width)
+        Ink bright on 0; may be memory-mapped.
+    block : int
         Images converted to float at a time, which bounds memory.
 
     Returns

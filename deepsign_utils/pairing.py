@@ -30,15 +30,15 @@ def split_writers(
 
     Parameters
     ----------
-    signatures
+    signatures : DataFrame
         Signature table. Where it has the column ``sha256``, writers who share a file may not lie
         in different splits.
-    validation_writers, test_writers
+    validation_writers, test_writers : float or str or list of str
         A share of all writers (rounded, at least one), a list of writers, or a part as ``"2/5"``:
         the second of five parts of the writers that are free. With equal ``rng`` the five parts of
         ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation. Listed
         writers may lack leading zeros that the data has, or have those that it lacks.
-    rng
+    rng : numpy.random.Generator
         Draws the writers where no list is given.
 
     Returns
@@ -167,11 +167,11 @@ def copies_in_words(
 
     Parameters
     ----------
-    signatures
+    signatures : DataFrame
         Signature table that holds the copies and their originals.
-    originals
+    originals : mapping
         Path of a copy -> path of its original.
-    said
+    said : str
         `COPY` or `NEAR_COPY`.
 
     Returns
@@ -202,7 +202,7 @@ def pair_kinds(signatures: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    signatures
+    signatures : DataFrame
         Signature table.
 
     Returns
@@ -231,9 +231,9 @@ def draw_pairs(signatures: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 
     Parameters
     ----------
-    signatures
+    signatures : DataFrame
         Signature table of the writers of one split.
-    rng
+    rng : numpy.random.Generator
         Draws the random pairs: per writer, each genuine signature is the reference about equally
         often, and the questioned one is drawn among the other writers' genuine signatures.
 
@@ -317,11 +317,11 @@ def draw_trials(
 
     Parameters
     ----------
-    signatures
+    signatures : DataFrame
         Signature table of the writers of one split.
-    references
+    references : sequence of int
         Numbers of references; 1 is covered by the pair table and ignored here.
-    rng
+    rng : numpy.random.Generator
         Draws the references and the random trials.
 
     Returns

@@ -89,14 +89,14 @@ def write_shards(
 
     Parameters
     ----------
-    folder
+    folder : Path
         Where to; an older folder of this name is replaced.
-    signatures
+    signatures : DataFrame
         Signature table with a column ``split``.
-    cleaned
+    cleaned : iterable of Cleaned
         For each row its canvas, or why there is none (``preprocessing.clean_files``): such images
         are left out and listed in the manifest.
-    preprocessing
+    preprocessing : dict
         The parameters that made the canvases, for the manifest.
 
     Returns
@@ -262,7 +262,7 @@ def read_canvases(folder: Path, split: str, memory_map_bytes: int = MEMORY_MAP_B
     ----------
     folder, split
         Which shards.
-    memory_map_bytes
+    memory_map_bytes : int
         Above this size the canvases lie in a memory-mapped file on the shards' disk, which ends
         with the process.
 
@@ -318,9 +318,9 @@ def compare_layouts(
     ----------
     folder, split
         The shards of the pairs' signatures.
-    pairs
+    pairs : DataFrame
         Pair table of that split.
-    sample
+    sample : int
         How many pairs, evenly spread over the table, are written.
 
     Returns

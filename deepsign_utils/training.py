@@ -126,7 +126,7 @@ def fused(encoder: keras.Model) -> keras.Model:
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         Maps float images (n, height, width, 1) to embeddings (n, d).
 
     Returns
@@ -154,7 +154,7 @@ def augmented(network: keras.Model) -> keras.Model:
 
     Parameters
     ----------
-    network
+    network : keras.Model
         Maps float images (n, height, width, 1) to anything.
 
     Returns
@@ -174,7 +174,7 @@ def best_in_words(history: pd.DataFrame) -> str:
 
     Parameters
     ----------
-    history
+    history : DataFrame
         From `train`.
     """
     best = history.loc[history["validation_eer"].idxmin()]
@@ -325,19 +325,19 @@ def train(
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         From ``models.build_encoder`` or ``models.load_encoder``.
-    data, validation
+    data, validation : Canvases
         Canvases of the training and of the validation writers.
-    validation_pairs
+    validation_pairs : DataFrame
         Pair table of the validation writers: its skilled EER chooses the epoch.
-    settings
+    settings : Settings
         How to train.
-    seed
+    seed : int
         The study's seed; the streams ``batches`` and ``augment`` derive from it.
-    folder
+    folder : Path
         Keeps the checkpoint and TensorBoard's logs.
-    identity
+    identity : str
         Whatever else the training depends on (data, code); a checkpoint of another identity,
         settings or seed is not resumed.
 

@@ -114,3 +114,17 @@ def test_nor_does_anything_from_elsewhere_that_they_import():
     code = f"import sys, {', '.join(f'deepsign_utils.{name}' for name in names)}\n"
     code += "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+SECTION = re.compile(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=\n\n\w+\n-{3,}|\Z)", re.M | re.S)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_docstrings_have_one_dialect(file):
+    """A parameter stands in a line with its type; several that are told together need none."""
+    told = (ast.FunctionDef, ast.ClassDef)
+    documented = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, told)]
+    sections = [
+        section for node in documented for section in SECTION.findall(ast.get_docstring(node) or "")
+    ]
+    assert [name for section in sections for name in re.findall(r"^\w+$", section, re.M)] == []

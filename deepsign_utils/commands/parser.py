@@ -54,7 +54,7 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
 
     Parameters
     ----------
-    prog
+    prog : str
         What the program is called; by default as it was started.
     """
     typed = Path(sys.argv[0]).stem

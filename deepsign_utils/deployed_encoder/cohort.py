@@ -37,10 +37,10 @@ def centres(embeddings: np.ndarray, writers: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    embeddings
-        float (n, d), of length 1.
-    writers
-        (n,), any type that can be sorted. Of very many, writers at even distances are taken.
+    embeddings : float (n, d)
+        Of length 1.
+    writers : array (n,)
+        Any type that can be sorted. Of very many, writers at even distances are taken.
 
     Returns
     -------
@@ -58,9 +58,9 @@ def without_common(embeddings: np.ndarray, cohort: Cohort) -> np.ndarray:
 
     Parameters
     ----------
-    embeddings
-        float (n, d), of length 1.
-    cohort
+    embeddings : float (n, d)
+        Of length 1.
+    cohort : Cohort
         See `Cohort`.
 
     Returns

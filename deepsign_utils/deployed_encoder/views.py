@@ -51,7 +51,7 @@ def orders(views: tuple[View, ...]) -> list[list[int]]:
 
     Parameters
     ----------
-    views
+    views : tuple of View
         A block.
 
     Returns
@@ -102,7 +102,7 @@ def view_encoder(encoder: keras.Model) -> keras.Model:
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         Maps float images (n, height, width, 1) to embeddings (n, d).
 
     Returns
@@ -122,11 +122,11 @@ def finished_encoder(
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         As trained; it becomes a layer of the new model, under its own name.
-    matrices
+    matrices : list of ndarray
         For each of `BLOCKS`, of b views each: float (b d, b d).
-    others
+    others : Cohort, optional
         The cohort, in whitened embeddings of all v views: centres float (c, v d).
 
     Returns
@@ -173,14 +173,14 @@ def finish(
 
     Parameters
     ----------
-    encoder
+    encoder : keras.Model
         As trained.
-    data, validation
+    data, validation : Canvases
         Canvases of the training and of the validation writers: how genuine signatures vary is
         learnt from the former, of very many from about `ENOUGH`, of whole writers.
-    validation_pairs
+    validation_pairs : DataFrame
         Pair table of the validation writers: it chooses how far to trust that.
-    cohort_share
+    cohort_share : float
         From 0 to 1: how much of what a signature has in common with its nearest training writers to
         take out. Above 0, the mean embeddings of training writers are in the encoder.
 

@@ -31,11 +31,11 @@ def within_writer_covariance(
 
     Parameters
     ----------
-    embeddings
-        float (n, d), of genuine signatures: those of v views side by side, d / v numbers each.
-    writers
-        (n,), any type that can be sorted.
-    orders
+    embeddings : float (n, d)
+        Of genuine signatures: those of v views side by side, d / v numbers each.
+    writers : array (n,)
+        Any type that can be sorted.
+    orders : list of list of int
         Orders of the v views, as `views.orders` gives them.
 
     Returns
@@ -67,9 +67,9 @@ def whitening(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
 
     Parameters
     ----------
-    covariance
-        float (d, d), of the embeddings within a writer; its scale does not matter.
-    shrinkage
+    covariance : float (d, d)
+        Of the embeddings within a writer; its scale does not matter.
+    shrinkage : float
         How much of an even spread to mix in, against directions in which the training writers
         hardly varied by chance; infinite gives the unit matrix.
 
@@ -91,9 +91,9 @@ def whitened(embeddings: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
 
     Parameters
     ----------
-    embeddings
-        float (n, d): blocks of b numbers side by side.
-    matrices
+    embeddings : float (n, d)
+        Blocks of b numbers side by side.
+    matrices : list of ndarray
         For each block, float (b, b).
 
     Returns
@@ -122,13 +122,13 @@ def whitening_errors(
 
     Parameters
     ----------
-    covariances
+    covariances : list of ndarray
         Of each block, float (b, b), of training writers.
-    deployed
+    deployed : callable
         From a matrix for each block to the validation writers' embeddings by them, float (n, d).
-    signature_id
-        int (n,), of the validation writers.
-    pairs
+    signature_id : int (n,)
+        Of the validation writers.
+    pairs : DataFrame
         Their pair table.
 
     Returns
@@ -157,7 +157,7 @@ def choose_shrinkage(errors: pd.DataFrame) -> float:
 
     Parameters
     ----------
-    errors
+    errors : DataFrame
         See `whitening_errors`.
     """
     decisive = decisive_errors(errors)

@@ -24,7 +24,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
     Parameters
     ----------
-    path
+    path : Path
         The file. Only ``study`` and ``test.references`` must be there; any number may be null.
 
     Returns

@@ -46,7 +46,7 @@ def model_card(metrics: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of metrics.json.
 
     Returns
@@ -99,13 +99,13 @@ def write_report(notebooks: Sequence[Path], metrics: Path, output: Path) -> Path
 
     Parameters
     ----------
-    notebooks
+    notebooks : sequence of Path
         Executed notebooks, in the order of the chapters. A chapter's title is the notebook's
         first heading. The figure whose ``metadata.deepsign.name`` is "headline" is shown at the
         top as well.
-    metrics
+    metrics : Path
         The study's metrics.json: the source of every number in the summary.
-    output
+    output : Path
         The file to write. Written whole or not at all.
 
     Returns
@@ -201,11 +201,11 @@ def write_demonstration(notebook: Path, metrics: Path, output: Path) -> Path:
 
     Parameters
     ----------
-    notebook
+    notebook : Path
         The executed notebook.
-    metrics
+    metrics : Path
         Its metrics.json: the source of every number at the top.
-    output
+    output : Path
         The file to write. Written whole or not at all.
 
     Returns
@@ -256,9 +256,9 @@ def write_matrix(measured: Path, output: Path) -> Path:
 
     Parameters
     ----------
-    measured
+    measured : Path
         What `matrix.measure` gave, as JSON.
-    output
+    output : Path
         The file to write. Written whole or not at all.
 
     Returns
@@ -295,7 +295,7 @@ def matrix_answer(content: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    content
+    content : mapping
         What `matrix.measure` gave.
     """
     cells = content["cells"]
@@ -345,7 +345,7 @@ def write_index(reports_folder: Path) -> Path:
 
     Parameters
     ----------
-    reports_folder
+    reports_folder : Path
         Folder with one folder per study. A study whose metrics.json cannot be used is listed as
         such, with the reason.
 

@@ -43,7 +43,7 @@ def figure(
 
     Parameters
     ----------
-    rendered
+    rendered : mapping
         From ``figures.render``.
     alt, caption, number
         What stands for it and below it.
@@ -68,9 +68,9 @@ def write_page(output: Path, template: str, **context: Any) -> Path:
 
     Parameters
     ----------
-    output
+    output : Path
         The file to write.
-    template
+    template : str
         Name of a file in ``TEMPLATE_FOLDER``.
     **context
         What the template names.

@@ -26,7 +26,7 @@ def format_number(interval: Interval | None) -> str:
 
     Parameters
     ----------
-    interval
+    interval : Interval, optional
         As in `metrics.format_rate`.
     """
     if interval is None:
@@ -55,7 +55,7 @@ def answer(metrics: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of metrics.json.
 
     Returns
@@ -284,7 +284,7 @@ def error_table(results: Mapping[str, Any]) -> pd.DataFrame:
 
     Parameters
     ----------
-    results
+    results : mapping
         ``test.references`` of metrics.json: number of references -> what `metrics.evaluate` gives.
 
     Returns
@@ -318,7 +318,7 @@ def coverage_table(coverage: Mapping[str, Any]) -> pd.DataFrame:
 
     Parameters
     ----------
-    coverage
+    coverage : mapping
         ``test.coverage`` of metrics.json, from `scoring.coverage`.
 
     Returns
@@ -354,9 +354,9 @@ def pairs_to_show(scores: pd.DataFrame, canvas_of: Mapping[int, np.ndarray]) -> 
 
     Parameters
     ----------
-    scores
+    scores : DataFrame
         `left`, `right`, `kind`, `writer`, `score`.
-    canvas_of
+    canvas_of : mapping
         Signature id -> canvas.
     """
     return [
@@ -376,7 +376,7 @@ def shortcut_table(shortcuts: Mapping[str, Any]) -> pd.DataFrame:
 
     Parameters
     ----------
-    shortcuts
+    shortcuts : mapping
         ``shortcuts`` of metrics.json: "raw" and "canvas" -> probe -> ``auc`` and ``eer``.
 
     Returns
@@ -407,7 +407,7 @@ def quality_in_words(quality: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    quality
+    quality : mapping
         ``images`` (used), ``left_out`` (reason -> files), ``exact`` and ``near`` (what
         `duplicates.copy_counts` gives).
     """
@@ -434,7 +434,7 @@ def findings(metrics: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of metrics.json.
     """
     rows = reference_rows(metrics["test"]["references"])
@@ -485,7 +485,7 @@ def demonstration_table(measured: Mapping[str, Any]) -> pd.DataFrame:
 
     Parameters
     ----------
-    measured
+    measured : mapping
         ``demonstration`` of its metrics.json.
 
     Returns
@@ -528,7 +528,7 @@ def demonstration_answer(measured: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    measured
+    measured : mapping
         ``demonstration`` of its metrics.json.
     """
     naive = {name: format_rate(eer) for name, eer in measured["naive"].items()}
@@ -553,7 +553,7 @@ def demonstration_findings(metrics: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of its metrics.json.
     """
     ours = metrics["demonstration"]["deepsign"]

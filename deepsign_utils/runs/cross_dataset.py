@@ -53,7 +53,7 @@ def measure(names: Sequence[str]) -> dict[str, Any]:
 
     Parameters
     ----------
-    names
+    names : sequence of str
         Names of finished studies, at least two.
 
     Returns

@@ -24,7 +24,7 @@ def supervise(command: Sequence[str]) -> int:
 
     Parameters
     ----------
-    command
+    command : sequence of str
         Program and arguments.
 
     Returns

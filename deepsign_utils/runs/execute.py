@@ -25,11 +25,11 @@ def execute(notebook: Path, parameters: Mapping[str, Any], output: Path) -> None
 
     Parameters
     ----------
-    notebook
+    notebook : Path
         Its file.
-    parameters
+    parameters : mapping
         Values by name, for its cell of parameters.
-    output
+    output : Path
         File of the executed notebook, which appears when every cell has run. Until then, and for
         good where one fails, what has run is in ``<name>.partial.ipynb`` beside it.
 

@@ -92,11 +92,11 @@ def check_recipe(metrics: Mapping[str, Any], study: str, parameters: Mapping[str
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of its metrics.json.
-    study
+    study : str
         The study whose numbers these are to be.
-    parameters
+    parameters : mapping
         The study's own, resolved.
 
     Raises
@@ -122,11 +122,11 @@ def publish(metrics: Mapping[str, Any], study: str, folder: Path = EXPECTED) -> 
 
     Parameters
     ----------
-    metrics
+    metrics : mapping
         Content of its metrics.json.
-    study
+    study : str
         The study that was run: names the file.
-    folder
+    folder : Path
         Where to.
 
     Returns
@@ -202,7 +202,7 @@ def compare_outputs(first: Path, again: Path) -> tuple[int, list[str]]:
 
     Parameters
     ----------
-    first, again
+    first, again : Path
         Folders of executed notebooks; those that are in both are compared.
 
     Returns

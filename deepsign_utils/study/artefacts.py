@@ -105,11 +105,11 @@ def check_output(file: Path, inputs: Iterable[Path] = (), endings: Sequence[str]
 
     Parameters
     ----------
-    file
+    file : Path
         To be written later, with `write_atomically`.
-    inputs
+    inputs : iterable of Path
         Files that are read; of a folder, every file in it.
-    endings
+    endings : sequence of str
         That its name may have, such as ``.csv``; empty: any.
 
     Raises
@@ -161,10 +161,10 @@ def write_artefact(file: Path, content: Any) -> None:
 
     Parameters
     ----------
-    file
+    file : Path
         Its ending says how: ``.parquet`` or ``.csv`` for a data frame, ``.json`` for the rest. Of a
         frame's index, Parquet keeps one that has a name.
-    content
+    content : object
         What `read_artefact` gives back.
     """
     if file.suffix == ".parquet":
@@ -254,9 +254,9 @@ def check_seal(folder: Path, names: Sequence[str]) -> None:
 
     Parameters
     ----------
-    folder
+    folder : Path
         Sealed with ``seal``.
-    names
+    names : sequence of str
         Files that must be among the sealed ones.
 
     Raises

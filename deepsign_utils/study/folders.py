@@ -61,12 +61,12 @@ class Study:
 
     Parameters
     ----------
-    name
+    name : str
         The study's name: its folder below ``data/built`` and ``reports``.
-    dataset, data_root
+    dataset, data_root : str
         The dataset's name, and the folder of its images (empty: ``data/raw/<dataset>``); a
         relative folder starts at the project's root.
-    seed
+    seed : int
         The seed from which every stream is derived.
     """
 
@@ -126,11 +126,11 @@ def shards_folder(dataset: str, content: Any, preprocessing: Mapping[str, Any]) 
 
     Parameters
     ----------
-    dataset
+    dataset : str
         Begins the folder's name, for people.
-    content
+    content : object
         Data frame that names the images and their split.
-    preprocessing
+    preprocessing : mapping
         How they are cleaned.
     """
     key = hashlib.sha256(content.to_json().encode() + json.dumps(preprocessing).encode())

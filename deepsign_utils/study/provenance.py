@@ -28,13 +28,13 @@ def open_study(namespace: Mapping[str, Any], chapter: str, kind: type[_Kind] = S
 
     Parameters
     ----------
-    namespace
+    namespace : mapping
         The notebook's ``globals()``, after its parameters cell. Of these only the names in that
         cell count: whatever else a person, or a startup file of theirs, has set changes nothing.
-    chapter
+    chapter : str
         The notebook's name without ending. What it was run with is kept under this name, so that
         the study can say at its end which parameters made it.
-    kind
+    kind : type[_Kind]
         What to open it as.
 
     Raises
@@ -77,17 +77,17 @@ def provenance(
 
     Parameters
     ----------
-    study
+    study : Study
         The study, all of whose chapters have run.
-    threads
+    threads : mapping
         Thread counts and settings of the arithmetic.
-    inputs
+    inputs : mapping
         Files by name; their SHA-256 is recorded.
-    seconds
+    seconds : mapping
         Durations by step.
-    arithmetic
+    arithmetic : mapping
         Keras's backend, data format and precision.
-    chapters
+    chapters : sequence of str
         The notebooks that the study is made of.
 
     Raises

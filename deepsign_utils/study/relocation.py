@@ -15,7 +15,7 @@ def relocate(environment: Path) -> int:
 
     Parameters
     ----------
-    environment
+    environment : Path
         A virtual environment inside its checkout.
 
     Returns

@@ -54,9 +54,9 @@ def sources(files: Iterable[Path], apart: Sequence[str] = (FIGURES,)) -> list[Pa
 
     Parameters
     ----------
-    files
+    files : iterable of Path
         Modules or notebooks.
-    apart
+    apart : sequence of str
         Modules and packages that do not count, nor what they import.
     """
     found: set[Path] = set()
@@ -87,11 +87,11 @@ def fingerprint(
 
     Parameters
     ----------
-    inputs
+    inputs : sequence of Path
         Files (their bytes count) and folders (their files' names, sizes and times count).
-    parameters
+    parameters : mapping, optional
         The step's own parameters, ready for JSON.
-    code
+    code : sequence of ModuleType
         The modules that compute the result. What they import from this package counts too; what
         draws figures does not.
     """
@@ -115,9 +115,9 @@ def alone(what: Path, inherited: bool = False) -> Iterator[None]:
 
     Parameters
     ----------
-    what
+    what : Path
         What is worked on; it need not exist.
-    inherited
+    inherited : bool
         Whether programs that this process becomes or starts hold the lock too, until the last of
         them has ended.
     """
@@ -151,7 +151,7 @@ def step(outputs: Sequence[Path], **made_of: Any) -> Iterator[bool]:
 
     Parameters
     ----------
-    outputs
+    outputs : sequence of Path
         The files that the step writes.
     **made_of
         What it depends on; see ``fingerprint``.

@@ -118,9 +118,9 @@ def tell_ignored(environment: MutableMapping[str, str] = os.environ, strict: boo
 
     Parameters
     ----------
-    environment
+    environment : MutableMapping[str, str]
         Where they are looked for, and removed.
-    strict
+    strict : bool
         Whether one that is nearly a setting is an error, as for a service that would else start
         without its keys.
 

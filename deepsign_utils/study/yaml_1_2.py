@@ -57,9 +57,9 @@ def read_yaml(text: str, where: str) -> Any:
 
     Parameters
     ----------
-    text
+    text : str
         One document.
-    where
+    where : str
         What to call it in messages.
 
     Raises

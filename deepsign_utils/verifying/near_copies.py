@@ -28,7 +28,7 @@ def near_copies(
 
     Parameters
     ----------
-    folder
+    folder : str or Path
         The dataset's, that the paths are relative to.
     signatures : DataFrame
         Signature table of n images that the verifier judges.

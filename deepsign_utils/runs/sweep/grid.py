@@ -87,7 +87,7 @@ def read_sweep(file: Path) -> Sweep:
 
     Parameters
     ----------
-    file
+    file : Path
         Its keys: ``studies``, ``seeds``, ``parameters`` (a list of values for each name), and where
         needed ``folds``, ``data``, ``staging``, ``threads`` and ``retries``.
 

@@ -79,9 +79,9 @@ def run_sweep(sweep: Sweep, scheduler: str = "") -> pd.DataFrame:
 
     Parameters
     ----------
-    sweep
+    sweep : Sweep
         From ``read_sweep``.
-    scheduler
+    scheduler : str
         Address of a Dask scheduler, such as tcp://10.0.0.1:8786; empty: this machine.
 
     Returns

@@ -77,9 +77,9 @@ def execute(run: Run, archive: str) -> dict[str, bytes]:
 
     Parameters
     ----------
-    run
+    run : Run
         The run, with its fingerprint.
-    archive
+    archive : str
         Key of the staged images; empty where workers see the same folders.
 
     Returns

@@ -21,11 +21,11 @@ def gather(runs: list[Run], errors: Mapping[str, str], attempts: Mapping[str, in
 
     Parameters
     ----------
-    runs
+    runs : list of Run
         With their fingerprints.
-    errors
+    errors : mapping
         By run: why it failed.
-    attempts
+    attempts : mapping
         By run: how often it was started now; 0 if it was finished before.
 
     Returns
@@ -97,9 +97,9 @@ def settings(results: pd.DataFrame, varied: tuple[str, ...]) -> pd.DataFrame:
 
     Parameters
     ----------
-    results
+    results : DataFrame
         From ``gather``.
-    varied
+    varied : tuple of str
         The swept parameters.
 
     Returns
