@@ -17,7 +17,7 @@ from deepsign_utils.tfrecords import Canvases
 
 # Each way to look at a writer's signatures makes another, unseen hand: the signs of the horizontal
 # and the vertical axis, and the part shown (-1 the left half, 0 the whole, 1 the right half).
-HANDS = np.array(
+VARIANTS = np.array(
     [(1 - 2 * (k & 1), 1 - (k & 2), (k + 1) % 3 - 1) for k in range(12)], dtype=np.float32
 )
 
@@ -56,8 +56,8 @@ def plan_epoch(
     """Which images meet in which batch of an epoch, and how they are looked at.
 
     Every writer is visited as often as it takes to see about each genuine signature once. At each
-    visit the writer's signatures are looked at in one of twelve ways (`HANDS`), which makes another
-    writer of them; no batch holds the same one twice.
+    visit the writer's signatures are looked at in one of twelve ways (`VARIANTS`), which makes
+    another writer of them; no batch holds the same one twice.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def plan_epoch(
         int32 (steps, batch): which image.
     labels : ndarray
         int32 (steps, batch, 2): writer number inside the batch; 1 genuine, 0 forged.
-    hands : ndarray
-        float32 (steps, batch, 3): rows of `HANDS`.
+    variants : ndarray
+        float32 (steps, batch, 3): rows of `VARIANTS`.
 
     Raises
     ------
@@ -91,11 +91,11 @@ def plan_epoch(
         raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
     typical = np.median([len(genuine[writer]) for writer in able])
     rounds = math.ceil(typical / settings.genuine_per_writer)
-    in_batch = min(settings.writers_per_batch, len(HANDS) * len(able), rounds * len(able))
-    first_hand = rng.integers(len(HANDS), size=len(able))
+    in_batch = min(settings.writers_per_batch, len(VARIANTS) * len(able), rounds * len(able))
+    first_variant = rng.integers(len(VARIANTS), size=len(able))
     # A writer comes back in the next round as another one, so a batch across rounds is fine.
     visits = np.concatenate([rng.permutation(len(able)) for _ in range(rounds)])
-    hand_of = (first_hand[visits] + np.repeat(np.arange(rounds), len(able))) % len(HANDS)
+    variant_of = (first_variant[visits] + np.repeat(np.arange(rounds), len(able))) % len(VARIANTS)
     steps = len(visits) // in_batch
     each = settings.genuine_per_writer + settings.forgeries_per_writer
     rows = np.empty((steps, in_batch, each), np.int32)
@@ -108,15 +108,15 @@ def plan_epoch(
                 _draw(questioned, settings.forgeries_per_writer, rng),
             ]
         )
-    used = hand_of[: steps * in_batch].reshape(steps, in_batch, 1)
+    used = variant_of[: steps * in_batch].reshape(steps, in_batch, 1)
     number = np.broadcast_to(np.arange(in_batch)[None, :, None], rows.shape)
     labels = np.stack([number, kinds[rows] == "genuine"], axis=-1).astype(np.int32)
-    hands = np.broadcast_to(HANDS[used], (*rows.shape, 3))
+    variants = np.broadcast_to(VARIANTS[used], (*rows.shape, 3))
     batch = in_batch * each
     return (
         rows.reshape(steps, batch),
         labels.reshape(steps, batch, 2),
-        hands.reshape(steps, batch, 3),
+        variants.reshape(steps, batch, 3),
     )
 
 
@@ -133,15 +133,15 @@ def _draw(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(rows, count, replace=len(rows) < count)
 
 
-def augment(images, hands, draws, bounds: Augmentation):
+def augment(images, variants, draws, bounds: Augmentation):
     """Change each image as another specimen, pen and scan would.
 
     Parameters
     ----------
     images : uint8 (n, height, width)
         Ink bright on 0.
-    hands : float32 (n, 3)
-        Rows of `HANDS`.
+    variants : float32 (n, 3)
+        Rows of `VARIANTS`.
     draws : float32 (n, 8)
         From -1 to 1: how far each change goes within its bounds.
     bounds : Augmentation
@@ -155,15 +155,15 @@ def augment(images, hands, draws, bounds: Augmentation):
     height, width = images.shape[1:]
     turned, wider, higher, slanted, moved, lifted, pressed, inked = (draws[:, k] for k in range(8))
     angle = turned * (bounds.rotation * math.pi / 180)
-    scale_x = ops.exp(wider * bounds.scale) * hands[:, 0]
-    scale_y = ops.exp(higher * bounds.scale) * hands[:, 1]
+    scale_x = ops.exp(wider * bounds.scale) * variants[:, 0]
+    scale_y = ops.exp(higher * bounds.scale) * variants[:, 1]
     shear = slanted * bounds.shear
     cos, sin = ops.cos(angle), ops.sin(angle)
     # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
     a, b = scale_x * cos, scale_x * (shear * cos - sin)
     c, d = scale_y * sin, scale_y * (shear * sin + cos)
     # Half a signature fills the canvas.
-    part = hands[:, 2]
+    part = variants[:, 2]
     zoom = ops.where(part == 0, 1.0, HALF_WIDTH)
     a, b = zoom * a, zoom * b
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -195,7 +195,7 @@ def batches(
     Returns
     -------
     batches : iterator
-        Of ((images uint8 (n, height, width), hands float32 (n, 3), draws float32 (n, 8)), labels
+        Of ((images uint8 (n, height, width), variants float32 (n, 3), draws float32 (n, 8)), labels
         int32 (n, 2)): what `augment` takes, and what the losses do.
     steps : int
         Batches in an epoch.
@@ -207,9 +207,9 @@ def batches(
         for epoch in range(first_epoch, settings.epochs):
             plan = plan_epoch(data.writer, data.kind, settings, batch_seed, epoch)
             rng = np.random.default_rng([augment_seed, epoch])
-            for rows, labels, hands in zip(*plan, strict=True):
+            for rows, labels, variants in zip(*plan, strict=True):
                 draws = rng.uniform(-1.0, 1.0, (size, 8)).astype(np.float32)
-                yield (data.canvas[rows], hands, draws), labels
+                yield (data.canvas[rows], variants, draws), labels
 
     return gather(), steps
 

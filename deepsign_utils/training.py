@@ -164,9 +164,9 @@ def augmented(network: keras.Model) -> keras.Model:
     """
     height, width, _ = network.input_shape[1:]
     images = keras.Input((height, width), dtype="uint8", name="images")
-    hands, draws = keras.Input((3,), name="hands"), keras.Input((8,), name="draws")
-    looked_at = _Augment(name="augment")([images, hands, draws])
-    return keras.Model([images, hands, draws], network(looked_at), name="augmented")
+    variants, draws = keras.Input((3,), name="variants"), keras.Input((8,), name="draws")
+    looked_at = _Augment(name="augment")([images, variants, draws])
+    return keras.Model([images, variants, draws], network(looked_at), name="augmented")
 
 
 def best_in_words(history: pd.DataFrame) -> str:

@@ -62,20 +62,20 @@ def test_every_batch_is_made_of_whole_writers(writers, genuine, forged, in_batch
     names = np.repeat([f"w{i}" for i in range(writers)], genuine + forged)
     kinds = np.tile(["genuine"] * genuine + ["forgery"] * forged, writers)
     plan = training.Settings(writers_per_batch=in_batch)
-    rows, labels, hands = batches.plan_epoch(names, kinds, plan, 5, epoch)
+    rows, labels, variants = batches.plan_epoch(names, kinds, plan, 5, epoch)
 
     assert len(rows) >= 1
-    for row, label, hand in zip(rows, labels, hands, strict=True):
+    for row, label, variant in zip(rows, labels, variants, strict=True):
         assert np.array_equal(label[:, 1] == 1, kinds[row] == "genuine")
         seen = set()
         for number in np.unique(label[:, 0]):
             of = label[:, 0] == number
             # then: one writer, looked at in one way, the wanted numbers of each kind
             assert len(set(names[row[of]])) == 1
-            assert len(np.unique(hand[of], axis=0)) == 1
+            assert len(np.unique(variant[of], axis=0)) == 1
             count = (label[of, 1] == 1).sum()
             assert count == (3 if forged else 6)
-            seen.add((names[row[of]][0], tuple(hand[of][0])))
+            seen.add((names[row[of]][0], tuple(variant[of][0])))
         # no such writer twice under two numbers
         assert len(seen) == len(np.unique(label[:, 0]))
 
@@ -96,8 +96,8 @@ def test_every_genuine_signature_is_about_equally_often_seen():
     assert genuine.min() > 0.6 * genuine.mean()
 
 
-def test_no_two_hands_are_the_same():
-    assert len(np.unique(batches.HANDS, axis=0)) == len(batches.HANDS) == 12
+def test_no_two_variants_are_the_same():
+    assert len(np.unique(batches.VARIANTS, axis=0)) == len(batches.VARIANTS) == 12
 
 
 def test_writers_without_two_genuine_signatures_cannot_train():
@@ -126,9 +126,9 @@ class TestAugment:
     still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
 
-    def run(self, hands=((1, 1, 0),) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
+    def run(self, variants=((1, 1, 0),) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
         draws = np.random.default_rng(seed).uniform(-1, 1, (len(images), 8)).astype(np.float32)
-        augmented = batches.augment(images, np.array(hands, np.float32), draws, bounds)
+        augmented = batches.augment(images, np.array(variants, np.float32), draws, bounds)
         return keras.ops.convert_to_numpy(augmented)
 
     def test_nothing_changes_within_no_bounds(self):
@@ -147,8 +147,8 @@ class TestAugment:
     def test_halves_fill_the_canvas(self):
         # given a ramp from the left to the right edge
         ramp = np.broadcast_to(np.linspace(0, 255, 32).round().astype(np.uint8), (3, 16, 32))
-        hands = [(1, 1, -1), (1, 1, 1), (-1, 1, -1)]
-        left, right, mirrored = self.run(hands, images=ramp)[:, 8, :, 0]
+        variants = [(1, 1, -1), (1, 1, 1), (-1, 1, -1)]
+        left, right, mirrored = self.run(variants, images=ramp)[:, 8, :, 0]
         # then each shows nine sixteenths of it; mirrored, the left half stays the left half
         # (the outermost pixel reaches beyond the canvas)
         assert np.allclose(left[1:], np.linspace(0, 1, 32)[1:] * 9 / 16, atol=0.01)

@@ -32,8 +32,8 @@ def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
     still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     embedded = views_of(encoder, canvases)
     for place, (part, across, down) in enumerate(EVERY):
-        hands = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
-        seen = batches.augment(canvases, hands, np.zeros((len(canvases), 8), np.float32), still)
+        variants = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
+        seen = batches.augment(canvases, variants, np.zeros((len(canvases), 8), np.float32), still)
         expected = encoder.predict(seen, verbose=0)
         # But for the outermost half pixel, where the training sees the canvas end.
         cosine = np.sum(embedded[:, place] * expected, axis=1)
@@ -54,11 +54,11 @@ def test_a_mirrored_image_has_the_same_views_in_another_order(encoder, canvases,
     assert found == known
 
 
-def test_a_finished_encoder_is_saved_whole_and_gives_its_inside_back(encoder, canvases, tmp_path):
+def test_a_deployed_encoder_is_saved_whole_and_gives_its_inside_back(encoder, canvases, tmp_path):
     rng = np.random.default_rng(1)
     sizes = [128 * len(block) for block in views.BLOCKS.values()]
     matrices = [rng.normal(0, 1, (size, size)).astype(np.float32) for size in sizes]
-    finished = views.finished_encoder(encoder, matrices)
+    finished = views.whitened_encoder(encoder, matrices)
     seen = models.embed(views.view_encoder(encoder), canvases)
     models.save_encoder(finished, tmp_path / "encoder.keras")
     loaded = models.load_encoder(tmp_path / "encoder.keras")
@@ -77,12 +77,12 @@ def test_what_is_shared_with_a_cohort_is_taken_out_inside_the_file(encoder, canv
     rng = np.random.default_rng(1)
     sizes = [128 * len(block) for block in views.BLOCKS.values()]
     matrices = [np.eye(size, dtype=np.float32) for size in sizes]
-    plain = models.embed(views.finished_encoder(encoder, matrices), canvases)
+    plain = models.embed(views.whitened_encoder(encoder, matrices), canvases)
     others = cohort.Cohort(
         cohort.centres(plain + rng.normal(0, 0.02, plain.shape), np.arange(len(plain)) // 2), 0.3
     )
     models.save_encoder(
-        views.finished_encoder(encoder, matrices, others), tmp_path / "encoder.keras"
+        views.whitened_encoder(encoder, matrices, others), tmp_path / "encoder.keras"
     )
     embedded = models.embed(models.load_encoder(tmp_path / "encoder.keras"), canvases)
     assert np.allclose(embedded, cohort.without_common(plain, others), atol=1e-5)
@@ -96,10 +96,10 @@ def noisy(data):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_a_finished_encoder_has_the_error_that_its_whitening_was_chosen_for(encoder, share):
+def test_a_deployed_encoder_has_the_error_that_its_whitening_was_chosen_for(encoder, share):
     data, validation = noisy(drawn_writers(16, 6, 6)), noisy(drawn_writers(8, 6, 6, seed=1))
     pairs = pairs_of(validation)
-    finished, errors = views.finish(encoder, data, validation, pairs, share)
+    finished, errors = views.build_deployed(encoder, data, validation, pairs, share)
 
     seen = models.embed(finished, validation.canvas)
     measured = scoring.pair_errors(seen, validation.signature_id, pairs)["skilled"]
@@ -114,7 +114,7 @@ def test_it_does_not_depend_on_how_many_threads_numpy_has(encoder):
     pairs, weights = pairs_of(validation), []
     for threads in (1, 2):
         with threadpool_limits(threads, user_api="blas"):
-            finished, _ = views.finish(encoder, data, validation, pairs)
+            finished, _ = views.build_deployed(encoder, data, validation, pairs)
         weights.append([finished.get_layer(f"whiten_{n}").get_weights() for n in views.BLOCKS])
     assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
 
@@ -129,6 +129,6 @@ def test_of_very_many_signatures_whole_writers_are_left_out(encoder, monkeypatch
 
     monkeypatch.setattr(whitening, "within_writer_covariance", watched)
     monkeypatch.setattr(views, "ENOUGH", 12)  # of 24
-    views.finish(encoder, data, validation, pairs_of(validation))
+    views.build_deployed(encoder, data, validation, pairs_of(validation))
     # every second writer, with all four genuine signatures
     assert learnt_from == [[name for name in ("w0", "w2", "w4") for _ in range(4)]] * 2

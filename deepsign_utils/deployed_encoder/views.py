@@ -1,6 +1,6 @@
 """From a trained encoder to the one that is deployed: several views of a signature, whitened.
 
-A finished encoder looks at a signature in some of the ways that the training took for other
+A deployed encoder looks at a signature in some of the ways that the training took for other
 writers' hands: the whole of it, upright and upside down, and its two halves, one of them mirrored.
 Their errors partly cancel out, and a half shows its strokes nearly twice as wide. More mirror
 images would cost time and bring next to nothing (docs/experiments.md). What varies within a writer
@@ -115,7 +115,7 @@ def view_encoder(encoder: keras.Model) -> keras.Model:
     return keras.Model(image, layers.Concatenate()(list(blocks.values())), name=encoder.name)
 
 
-def finished_encoder(
+def whitened_encoder(
     encoder: keras.Model, matrices: list[np.ndarray], others: Cohort | None = None
 ) -> keras.Model:
     """The encoder as it is deployed.
@@ -162,7 +162,7 @@ def finished_encoder(
     return model
 
 
-def finish(
+def build_deployed(
     encoder: keras.Model,
     data: Canvases,
     validation: Canvases,
@@ -187,7 +187,7 @@ def finish(
     Returns
     -------
     encoder : keras.Model
-        See `finished_encoder`.
+        See `whitened_encoder`.
     errors : DataFrame
         See `whitening.whitening_errors`.
 
@@ -227,4 +227,4 @@ def finish(
         shrinkage = whitening.choose_shrinkage(errors)
         matrices = [whitening.whitening(covariance, shrinkage) for covariance in covariances]
         others = cohort_by(matrices)
-    return finished_encoder(encoder, matrices, others), errors
+    return whitened_encoder(encoder, matrices, others), errors

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 GRACE = 10  # seconds that a command has to end its own children, such as notebooks' kernels
 
 
-def supervise(command: Sequence[str]) -> int:
+def run_while_parent_lives(command: Sequence[str]) -> int:
     """Run a command as long as standard input is open.
 
     Parameters
@@ -56,4 +56,4 @@ def _end(process: subprocess.Popen) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(sys.argv[1:]))
+    sys.exit(run_while_parent_lives(sys.argv[1:]))
