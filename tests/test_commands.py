@@ -384,20 +384,12 @@ def test_an_empty_text_is_one_and_a_tilde_a_home(tmp_path: Path, monkeypatch, ca
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_the_status_is_the_same_where_nobody_listens(people: Path, closed: str):
-    one, other = sorted((people / "0001").iterdir())[:2]
-    for questioned, status in ((one, 3), (other, None)):
-        line = f"'{sys.executable}' -m deepsign_utils verify '{one}' --questioned '{questioned}'"
-        heard, unheard = (
-            subprocess.run(
-                ["bash", "-c", f"{line} {how}"], capture_output=True, cwd=ROOT, check=False
-            )
-            for how in ("", closed)
-        )
-        assert heard.returncode == unheard.returncode
-        assert heard.returncode == status or status is None
-        assert b"Traceback" not in unheard.stderr
+    image = next((people / "0001").iterdir())
+    line = f"'{sys.executable}' -m deepsign_utils verify '{image}' --questioned '{image}' {closed}"
+    unheard = subprocess.run(["bash", "-c", line], capture_output=True, cwd=ROOT, check=False)
+    assert (unheard.returncode, unheard.stderr) == (3, b"")  # a copy
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
