@@ -7,6 +7,7 @@ for: found = used + left out.
 import hashlib
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -216,7 +217,7 @@ def _told(root: Path, inside: Inside, layout: str) -> tuple[str, dict[str, Told]
                 f"({some([' '.join(filter(None, dataset)) for dataset in held])}): give each a "
                 "folder of its own"
             )
-        raise _several(root, places)
+        raise _several(root, places, layout)
     return name, told
 
 
@@ -230,10 +231,17 @@ def _of_another(tree: Tree, told: Mapping[str, Told]) -> dict[str, Told]:
     return {path: replace(one, dataset=(name, *one.dataset)) for path, one in found.items()}
 
 
-def _several(root: Path, places: list[str]) -> DeepSignError:
+def _several(root: Path, places: list[str], layout: str = "auto") -> DeepSignError:
+    otherwise = "or, where they are people's folders, name the layout (such as genuine_only)"
+    if layout != "auto":
+        otherwise = (
+            "or say whose each image is, where the folders are people's or branches': "
+            f"`python -m deepsign_utils manifest {shlex.quote(utf8(str(root)))} --pattern "
+            "'{writer}/*/*'` (or '*/{writer}/*') writes a first manifest.csv"
+        )
     return DeepSignError(
         f"{root} holds several datasets ({some(sorted(places))}): give the folder of one of them; "
-        "or, where they are people's folders, name the layout (such as genuine_only)"
+        f"{otherwise}"
     )
 
 

@@ -83,12 +83,13 @@ class Layout:
 # Words in folder names
 
 _WORDS = {
-    "genuine": "genuine genuines original originals org orig real reals authentic "
+    "genuine": "genuine genuines original originals org orig real reals authentic echt echte "
     "reference references ref refs",
     "forgery": "forged forgery forgeries forgeds forg forge forges fake fakes simulated "
-    "simulation simulations counterfeit skilled simple unskilled",
+    "simulation simulations counterfeit skilled simple unskilled fraud frauds fraudulent "
+    "fälschung fälschungen gefälscht faelschung faelschungen gefaelscht",
     "other hand": "opposite disguise disguised disguises",
-    "questioned": "questioned",
+    "questioned": "questioned suspect suspects suspected suspicious disputed",
     "part": "train training test testing val valid validation eval evaluation part fold "
     "session split trainset testset trainingset testingset traindata testdata",
     "": "full offline off line online signature signatures sign signs sig sigs image images img "
@@ -787,7 +788,7 @@ class GenuineOnly(Layout):
         return Told(folders[place], "genuine", None, tuple(folders[:place]))
 
 
-_SAYS_FORGED = re.compile("forg|fake|simul|skilled", re.IGNORECASE)
+_SAYS_FORGED = re.compile("forg|fake|simul|skilled|fraud|suspect|f(ä|ae)lsch", re.IGNORECASE)
 _FORGED_TWIN = re.compile(rf"(.+)[ _.-](?:{_SAYS_FORGED.pattern})\w*", re.IGNORECASE | re.DOTALL)
 
 

@@ -190,6 +190,19 @@ def test_genuine_signatures_alone_are_told_and_calibrate_takes_them(people, tmp_
     assert sum_ in (tmp_path / "model b/card.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["2024-01-0{n}/{writer}.png", "{n}_{writer}.png"])
+def test_calibrate_takes_no_days_for_people(name, tmp_path: Path, capsys):
+    """Given eight people's signatures, sorted by the day on which they signed."""
+    for place in ((writer, n) for writer in range(8) for n in range(1, 7)):
+        file = tmp_path / "days" / name.format(writer=10_020 + place[0], n=place[1])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        signature(*place).save(file)
+    output = tmp_path / "model"
+    assert main(["calibrate", str(tmp_path / "days"), "--output", str(output)]) == 1
+    assert "no more alike than those of several" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_forgeries_alone_are_told(people: Path, tmp_path: Path, capsys):
     shutil.copytree(people / "0001_forg", tmp_path / "0001_forg")
     for command in ("evaluate", "audit"):

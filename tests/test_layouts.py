@@ -166,6 +166,8 @@ def pairs(*paths: str) -> list[str]:
         (pairs("set/genuine-{w}-1.png", "set/forged-{w}-1.png"), "kind_in_name", "001 002"),
         (pairs("real/{w}_real_1.png", "fake/{w}_fake_1.png"), "kind_in_name", "001 002"),
         (pairs("{w}-G-1.png", "{w}-F-1.png"), "kind_in_name", "001 002"),
+        (pairs("{w}/echt_1.png", "{w}/gefälscht_1.png"), "kind_in_name", "001 002"),
+        (pairs("{w}/original 1.png", "{w}/fraud 1.png"), "kind_in_name", "001 002"),
         (pairs("{w}/g_1.png", "{w}/f_1.png"), "kind_in_name", "001 002"),
         (pairs("G-{w}-01.png", "F-{w}-01.png"), "kind_in_name", "001 002"),
         (pairs("{w}/1.png", "{w}_forged/1.png"), "idcar", "001 002"),

@@ -132,6 +132,15 @@ def test_pairs_are_judged_as_one_by_one(folder: Path, tmp_path: Path) -> None:
         assert row.decision == expected.decision
 
 
+def test_what_lies_between_two_thresholds_has_its_reason(folder: Path, tmp_path: Path) -> None:
+    wide = "fmr=0.01,fnmr=0.01"
+    many.compare_pairs(model_folder(), folder / "pairs.csv", tmp_path / "wide.csv", wide)
+    judged = pd.read_csv(tmp_path / "wide.csv", keep_default_na=False)
+    referred = judged[judged["decision"] == "referred"]
+    assert (referred["reason"] == "the score lies between the two thresholds").any()
+    assert (referred["reason"] != "").all()
+
+
 def test_a_table_from_windows_names_its_files_with_backslashes(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for n in range(2):

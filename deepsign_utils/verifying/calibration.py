@@ -9,7 +9,7 @@ skilled forgeries, to say what people may expect who were never measured.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ LEAST_WRITERS = 5  # below, an interval over writers means nothing
 USEFUL_WRITERS = 20
 FORGED_WRITERS = 10  # from so many on, skilled forgeries are measured rather than inferred
 STYLED = 2  # references that a style is fitted with: between one, and many
+_MIXED = 0.2  # EER of genuine signatures against strangers' that no people, so sorted, have
+_MANY_REFUSED = 0.5  # of genuine signatures, at the old threshold
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
 
 
@@ -289,6 +291,7 @@ def calibrate(
         for k, table in people.tables(population, rng).items()
         if table["writer"].nunique() >= LEAST_WRITERS
     }
+    _refuse_mixed(tables, people.name)
     relatives = model.relatives_about(population.mean)
     forged = people.signatures[people.signatures["kind"] == "forgery"]
     described = _described(people, "calibration")
@@ -302,11 +305,24 @@ def calibrate(
     return replace(chosen, relatives=relatives)
 
 
+def _refuse_mixed(tables: Mapping[int, pd.DataFrame], name: str) -> None:
+    """DeepSignError where what stands for one writer's signatures is no more alike than others'."""
+    table = tables[min(tables)]
+    genuine, random = (table.loc[table["kind"] == kind, "score"] for kind in ("genuine", "random"))
+    if len(random) and (error := metrics.eer(genuine.to_numpy(), random.to_numpy())) > _MIXED:
+        raise DeepSignError(
+            f"In {name}, signatures of one writer are no more alike than those of several: told "
+            f"apart by their scores, {100 * error:.0f} % would be mistaken. The folders, or the "
+            "names, seem to stand for days, branches or the like. Give each person a folder with "
+            "that person's genuine signatures alone; nothing was written."
+        )
+
+
 def in_words(before: Scoring, after: Scoring) -> str:
     """What calibrating changed: thresholds and expected errors, by number of references."""
     (one,) = after.measured_on
     inferred = one.get("skilled_inferred_from")
-    rows = []
+    rows, refused = [], 0.0
     for k in [k for k in SHOWN if k in after.operations]:
         rule = after.rule("eer", k)
         errors = after.expected_errors(rule, k)
@@ -315,12 +331,14 @@ def in_words(before: Scoring, after: Scoring) -> str:
         old = before.rule("eer", k)
         share = after.population.share(k)
         moved = scoring.Rule(*[old.accept_from + share * shift] * 2)
+        at_old = after.expected_errors(moved, k)["fnmr"]
+        refused = refused or at_old["value"]
         rows.append(
             {
                 "references": k,
                 "threshold": f"{rule.accept_from:.3f} (was {old.accept_from:.3f})",
                 "genuine refused": metrics.bare_rate(errors["fnmr"]),
-                "at the old threshold": metrics.bare_rate(after.expected_errors(moved, k)["fnmr"]),
+                "at the old threshold": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
             }
@@ -332,6 +350,12 @@ def in_words(before: Scoring, after: Scoring) -> str:
         pd.DataFrame(rows).to_string(index=False),
         "",
     ]
+    if refused > _MANY_REFUSED:
+        lines.append(
+            f"At the old threshold {100 * refused:.0f} % would be refused, far more than of any "
+            "people that the model was measured on: look whether forgeries, or other people's "
+            "signatures, are among the genuine ones."
+        )
     if one["writers"] < USEFUL_WRITERS:
         lines.append(
             f"{one['writers']} writers are few: {USEFUL_WRITERS} with three signatures each would "

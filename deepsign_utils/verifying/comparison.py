@@ -231,8 +231,8 @@ class Comparison:
         one, two = (writer, other) if llr > 0 else (other, writer)
         beyond = "at least " if llr >= high or llr <= low else ""
         return (
-            f"The evidence gives {support} for the proposition that {one} wrote it: it is "
-            f"{beyond}{ratio:.0f} times as probable as if {two} had."
+            f"The evidence gives {support} for the proposition that {one} wrote it: what was seen "
+            f"is {beyond}{ratio:.0f} times as probable as if {two} had."
         )
 
     def _uncertainty(self) -> str:
@@ -257,7 +257,8 @@ class Comparison:
             f"At this threshold {_range(rates, f'fmr_{self.opponent}')} of {self.opponent} "
             f"forgeries were accepted and {_range(rates, 'fnmr')} of genuine signatures rejected, "
             f"measured with {with_} on {named}. For people not among them expect "
-            f"{_between(fmr)} and {_between(fnmr)}: calibrate the model on your own to know."
+            f"{_between(fmr)} of {self.opponent} forgeries accepted and {_between(fnmr)} of "
+            "genuine signatures rejected: calibrate the model on your own to know."
         )
 
 

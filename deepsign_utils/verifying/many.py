@@ -295,6 +295,8 @@ def _judge_block(
             warnings[row] = " ".join(told)
             if why:
                 decision[row], reason[row] = "referred", why
+            elif decision[row] == "referred":
+                reason[row] = "the score lies between the two thresholds"
     table = {name: np.array([row[name] for row in rows], str) for name in rows[0]}
     return table | {
         "score": score,
