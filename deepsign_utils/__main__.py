@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.commands.parser import parser
+from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.surroundings import (
     forget_output,
     keep_apart,
@@ -47,7 +48,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         keep_apart()
         serves = command.name == "serve"
         tell_ignored(strict=serves)
-        if "DEEPSIGN_MODEL" in os.environ and "model" in options and not serves:
+        shipped = getattr(options, "model", None) == PRETRAINED
+        if "DEEPSIGN_MODEL" in os.environ and shipped and not serves:
             print("DEEPSIGN_MODEL is for serve: here --model names a model.", file=sys.stderr)
         if options.quiet:
             os.environ["DEEPSIGN_QUIET"] = "1"  # also for what is started from here

@@ -30,6 +30,9 @@ LEAST_WRITERS = 5
 LEAST_IMAGES = 20
 """Writers with both kinds, and images of each, from which a plain difference is seen surely."""
 
+CHANCE = 0.55
+"""AUC up to which a probe counts as no better than chance."""
+
 KINDS = ("genuine", "skilled", "random")
 FORGED_KINDS = ("skilled", "random")
 TAILS = (0.025, 0.975)

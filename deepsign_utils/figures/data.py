@@ -33,7 +33,7 @@ from deepsign_utils.figures.style import (
     require_columns,
     require_same_length,
 )
-from deepsign_utils.shortcuts import CHANCE
+from deepsign_utils.metrics import CHANCE
 
 
 @mpl.rc_context(STYLE)

@@ -33,7 +33,6 @@ from deepsign_utils.shortcuts.features import (
 )
 from deepsign_utils.shortcuts.probes import (
     AUDITED,
-    CHANCE,
     PROBES,
     FittedProbe,
     ProbeResult,
@@ -50,7 +49,6 @@ from deepsign_utils.shortcuts.probes import (
 
 __all__ = [
     "AUDITED",
-    "CHANCE",
     "PROBES",
     "FittedProbe",
     "ProbeResult",

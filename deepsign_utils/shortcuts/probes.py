@@ -15,9 +15,6 @@ from deepsign_utils import DeepSignError, metrics
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
-CHANCE = 0.55
-"""AUC up to which a probe counts as no better than chance."""
-
 PROBES = {
     "raw": {
         "size": "image size",
@@ -121,12 +118,12 @@ def verdict(high: float, corrected_low: float) -> str:
     Returns
     -------
     str
-        "flagged" if the corrected interval lies above `CHANCE`, "at chance" if the interval lies
-        below it, else "inconclusive".
+        "flagged" if the corrected interval lies above `metrics.CHANCE`, "at chance" if the interval
+        lies below it, else "inconclusive".
     """
-    if corrected_low > CHANCE:
+    if corrected_low > metrics.CHANCE:
         return "flagged"
-    return "at chance" if high < CHANCE else "inconclusive"
+    return "at chance" if high < metrics.CHANCE else "inconclusive"
 
 
 def probe(
