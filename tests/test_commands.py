@@ -203,6 +203,19 @@ def test_calibrate_takes_no_days_for_people(name, tmp_path: Path, capsys):
     assert not output.exists()
 
 
+def test_calibrate_looks_askance_at_forgeries_among_the_genuine(people: Path, tmp_path, capsys):
+    for n, file in enumerate(sorted(people.rglob("*.png"))):
+        copy = tmp_path / "mixed" / file.parent.name.removesuffix("_forg") / f"{n}.png"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    said = []
+    for folder in (people, tmp_path / "mixed"):
+        model = tmp_path / f"model of {folder.name}"
+        assert main(["calibrate", str(folder), "--output", str(model)]) == 0
+        said.append("are among the genuine ones." in capsys.readouterr().out)
+    assert said == [False, True]
+
+
 def test_forgeries_alone_are_told(people: Path, tmp_path: Path, capsys):
     shutil.copytree(people / "0001_forg", tmp_path / "0001_forg")
     for command in ("evaluate", "audit"):

@@ -118,7 +118,7 @@ def tell_ignored(environment: MutableMapping[str, str] = os.environ, strict: boo
 
     Parameters
     ----------
-    environment : MutableMapping[str, str]
+    environment : mapping
         Where they are looked for, and removed.
     strict : bool
         Whether one that is nearly a setting is an error, as for a service that would else start

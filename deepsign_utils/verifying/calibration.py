@@ -332,7 +332,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
         share = after.population.share(k)
         moved = scoring.Rule(*[old.accept_from + share * shift] * 2)
         at_old = after.expected_errors(moved, k)["fnmr"]
-        refused = refused or at_old["value"]
+        refused = max(refused, at_old["value"])
         rows.append(
             {
                 "references": k,
@@ -352,9 +352,8 @@ def in_words(before: Scoring, after: Scoring) -> str:
     ]
     if refused > _MANY_REFUSED:
         lines.append(
-            f"At the old threshold {100 * refused:.0f} % would be refused, far more than of any "
-            "people that the model was measured on: look whether forgeries, or other people's "
-            "signatures, are among the genuine ones."
+            f"At the old threshold {100 * refused:.0f} % would be refused: look whether forgeries, "
+            "or other people's signatures, are among the genuine ones."
         )
     if one["writers"] < USEFUL_WRITERS:
         lines.append(
