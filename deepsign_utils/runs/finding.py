@@ -22,7 +22,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map, progress_bar
-from deepsign_utils.synthetic.pages import compose
+from deepsign_utils.synthetic.pages import Page, compose
 from deepsign_utils.verifying.find_signatures import Box, Models, Trees, find_signatures, overlap
 from deepsign_utils.verifying.find_signatures.groups import (
     among_groups,
@@ -262,10 +262,21 @@ def matched(found: Sequence[Box], truth: Sequence[Box], least: float = 0.5) -> i
     return int((shares[rows, columns] >= least).sum())
 
 
+def turned(page: Page, quarters: int) -> tuple[np.ndarray, list[Box]]:
+    """A page's image turned anticlockwise by quarters, and where its signatures then stand."""
+    boxes, (height, width) = list(page.signatures), page.image.shape[:2]
+    for _ in range(quarters):
+        boxes = [(top, width - right, bottom, width - left) for left, top, right, bottom in boxes]
+        height, width = width, height
+    return np.ascontiguousarray(np.rot90(page.image, quarters)), boxes
+
+
 COLUMNS = ("number", "kind", "script", "dpi", "signatures", "found", "right", "seconds")
 
 
-def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.DataFrame:
+def measure(
+    file: Path, pages: int, seed: int, fonts: Path | None = None, quarters: int = 0
+) -> pd.DataFrame:
     """Find the signatures of composed pages; a row a page, kept as it is measured.
 
     Parameters
@@ -274,6 +285,8 @@ def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.
         A table (CSV), continued where it exists.
     pages, seed, fonts
         As for `train_on_composed`.
+    quarters : int
+        By which each page is turned, anticlockwise.
 
     Returns
     -------
@@ -288,10 +301,11 @@ def measure(file: Path, pages: int, seed: int, fonts: Path | None = None) -> pd.
         if number in done:
             continue
         page = compose(seed, number, fonts=fonts)
+        image, boxes = turned(page, quarters)
         start = time.process_time()
-        found = [one.box for one in find_signatures(page.image)]
+        found = [one.box for one in find_signatures(image)]
         seconds = time.process_time() - start
-        right = matched(found, page.signatures)
+        right = matched(found, boxes)
         row = (number, page.kind, page.script, page.dpi, len(page.signatures), len(found), right)
         with file.open("a") as table:
             table.write(",".join(map(str, row)) + f",{seconds:.2f}\n")
@@ -319,12 +333,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.add_argument("--seed", type=int, default=seed, help="default: %(default)s")
         command.add_argument("--fonts", type=Path, help="a folder of more fonts")
         command.add_argument("--output", type=Path, default=MODELS, required=name == "measure")
+    command.add_argument(
+        "--turned", type=int, default=0, metavar="QUARTERS", help="anticlockwise, of each page"
+    )
     options = parser.parse_args(arguments)
     if options.command == "train":
         models = train_on_composed(options.pages, options.seed, options.fonts)
         write_atomically(options.output, to_json(models))
         return
-    rows = measure(options.output, options.pages, options.seed, options.fonts)
+    rows = measure(options.output, options.pages, options.seed, options.fonts, options.turned)
     for kind, some in [*rows.groupby("kind"), *rows.groupby("script"), ("all", rows)]:
         print(f"{kind:12}", "  ".join(f"{name} {n:.3g}" for name, n in summary(some).items()))
 

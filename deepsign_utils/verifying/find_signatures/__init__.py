@@ -15,6 +15,7 @@ from deepsign_utils.verifying.find_signatures.models import Models
 from deepsign_utils.verifying.find_signatures.search import (
     Box,
     Found,
+    Looked,
     find_signatures,
     has_pieces_of_a_page,
     look,
@@ -25,6 +26,7 @@ from deepsign_utils.verifying.find_signatures.trees import Trees
 __all__ = [
     "Box",
     "Found",
+    "Looked",
     "Models",
     "Trees",
     "find_signatures",

@@ -12,6 +12,10 @@ from deepsign_utils.verifying.find_signatures.page_ink import AROUND, Ink
 
 _MOST_PIECES = 12_000
 _NEAR = 12  # neighbours of a piece, of which it is asked how much they look like a signature
+_LEAST_LETTERS = 40  # from which they tell how a page lies
+_BESIDE = (
+    0.35  # of the letters have another beside them rather than above or below, on a level page
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,21 @@ def pieces_of(ink: Ink) -> Pieces:
         ]
     )
     return Pieces(boxes, area, features.astype(np.float32), text)
+
+
+def lie_on_their_side(pieces: Pieces) -> bool:
+    """Whether a page's lines run down it: its letters stand above one another, not side by side."""
+    size = np.max(pieces.boxes[:, 2:] - pieces.boxes[:, :2], axis=1, initial=0)
+    usual = np.median(size[size > 4]) if (size > 4).any() else 0
+    letters = pieces.boxes[(size > usual / 2) & (size < 2 * usual)]
+    if len(letters) < _LEAST_LETTERS:
+        return False
+    from scipy.spatial import cKDTree
+
+    middle = (letters[:, :2] + letters[:, 2:]) / 2
+    distance, index = cKDTree(middle).query(middle, 2)
+    across, down = np.abs(middle[index[:, 1]] - middle)[distance[:, 1] < 3 * usual].T
+    return len(across) >= _LEAST_LETTERS and bool((across > down).mean() < _BESIDE)
 
 
 def _labelled(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,14 +12,20 @@ from deepsign_utils.verifying.find_signatures.groups import box_of, group_featur
 from deepsign_utils.verifying.find_signatures.models import Models, shipped
 from deepsign_utils.verifying.find_signatures.page_ink import (
     AROUND,
+    Ink,
     gray_darkness,
     ink_threshold,
     read_ink,
     reduced,
 )
-from deepsign_utils.verifying.find_signatures.pieces import pieces_of
+from deepsign_utils.verifying.find_signatures.pieces import (
+    Pieces,
+    lie_on_their_side,
+    pieces_of,
+)
 
 _PAGE_LETTERS = 40  # besides signatures, from which an image is a page
+_SURE = 0.9  # confidence, from which a signature is believed to stand upside down
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, right and bottom exclusive."""
@@ -85,7 +91,7 @@ def has_pieces_of_a_page(page: np.ndarray) -> bool:
 
 
 def look(page: np.ndarray, models: Models | None = None) -> Looked:
-    """Find the signatures on a page.
+    """Find the signatures on a page, however it lies.
 
     Parameters
     ----------
@@ -93,12 +99,29 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
         Gray or RGB, paper bright.
     models : Models, optional
         The shipped ones if not given.
+
+    Returns
+    -------
+    Looked
+        With boxes as the page lies. One that lies on its side is looked at both ways, and one on
+        which nothing is found upside down too.
     """
     models = models or shipped()
     ink = read_ink(page)
     pieces = pieces_of(ink)
     if not len(pieces.boxes):
         return Looked([], 0)
+    if lie_on_their_side(pieces):
+        return max((_turned(page, models, quarters) for quarters in (1, 3)), key=_surest)
+    looked = _look(page.shape, ink, pieces, models)
+    if looked.signatures or not looked.is_page:
+        return looked
+    turned = _turned(page, models, 2).signatures
+    return looked._replace(signatures=[one for one in turned if one.confidence > _SURE])
+
+
+def _look(shape: tuple[int, ...], ink: Ink, pieces: Pieces, models: Models) -> Looked:
+    """The signatures of a page of a shape, by its ink as it lies."""
     likely = models.likely(pieces)
     groups = groups_of(pieces, likely)
     found, lettered = [], likely < 0.05
@@ -106,16 +129,41 @@ def look(page: np.ndarray, models: Models | None = None) -> Looked:
         features = group_features(ink.lines, pieces, likely, groups)
         boxes = np.array([box_of(pieces.boxes[members]) for members in groups])
         confidence = models.confidence(features, boxes)
-        height, width = page.shape[:2]
+        height, width = shape[:2]
         for index in _chosen(boxes, confidence, models.threshold):
             left, top, right, bottom = (round(value * ink.factor) for value in boxes[index])
             box = left, top, min(right, width), min(bottom, height)
             found.append(Found(box, float(confidence[index])))
             lettered[groups[index]] = False
-    found.sort(key=lambda one: (one.box[1], one.box[0]))
     height = pieces.boxes[:, 3] - pieces.boxes[:, 1]
     letters = lettered & (np.abs(np.log(height / pieces.text)) < 0.7)
-    return Looked(found, int(letters.sum()))
+    return Looked(sorted(found, key=_from_the_top), int(letters.sum()))
+
+
+def _turned(page: np.ndarray, models: Models, quarters: int) -> Looked:
+    """The signatures of a page that is turned anticlockwise for it, where they stand unturned."""
+    turned = np.ascontiguousarray(np.rot90(page, quarters))
+    ink = read_ink(turned)
+    looked = _look(turned.shape, ink, pieces_of(ink), models)
+    found, (height, width) = looked.signatures, turned.shape[:2]
+    for _ in range(quarters):
+        found = [one._replace(box=_clockwise(one.box, height)) for one in found]
+        height, width = width, height
+    return looked._replace(signatures=sorted(found, key=_from_the_top))
+
+
+def _clockwise(box: Box, height: int) -> Box:
+    """Where a box lies when its page, so many pixels high, is turned clockwise by a quarter."""
+    left, top, right, bottom = box
+    return height - bottom, left, height - top, right
+
+
+def _surest(looked: Looked) -> float:
+    return max((one.confidence for one in looked.signatures), default=0.0)
+
+
+def _from_the_top(one: Found) -> tuple[int, int]:
+    return one.box[1], one.box[0]
 
 
 def find_signatures(page: np.ndarray, models: Models | None = None) -> list[Found]:
