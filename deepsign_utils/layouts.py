@@ -589,6 +589,7 @@ def _lettered(folders: Iterable[str]) -> dict[str, str]:
 
 
 _NUMBERED = re.compile(r"(.*[^ _-])[ _-]+[0-9]+", re.DOTALL)  # a writer's name, a number
+_BRACKETED = re.compile(r"(.*[^ _-])[ _-]*\([0-9]+\)", re.DOTALL)  # as Windows numbers files
 
 
 class KindInName(Layout):
@@ -753,6 +754,14 @@ class GenuineOnly(Layout):
                     f"the folder {'/'.join(person)!r} does not lie beside those of other people, "
                     f"such as {'/'.join(beside)!r}: put each person's images into one folder"
                 )
+        spelt: dict = {}
+        for person in people:
+            other = spelt.setdefault((*person[:-1], writer_key(person[-1].casefold())), person[-1])
+            if other != person[-1]:
+                return (
+                    f"{other!r} and {person[-1]!r} differ in capitals or leading zeros alone: give "
+                    "one person's images one name, and two people's names that differ"
+                )
         names = {person[-1].casefold() for person in people}
         for path, one in told.items():
             twin = _FORGED_TWIN.fullmatch(one.writer)
@@ -773,12 +782,15 @@ class GenuineOnly(Layout):
     def _told(self, tree: Tree) -> dict[str, Told]:
         rows = [(path, *_split(path)) for path in tree.images]
         by_folder = {path: self._by_folder(folders) for path, folders, _ in rows if folders}
-        by_name = {
-            path: Told(match[1], "genuine", None, tuple(folders))
-            for path, folders, stem in rows
-            if all(meaning(folder) is not None for folder in folders[-1:])
-            and (match := _NUMBERED.fullmatch(stem))
-        }
+        stems = {(*folders, stem) for _, folders, stem in rows}
+        by_name = {}
+        for path, folders, stem in rows:
+            match = _NUMBERED.fullmatch(stem)
+            if match is None and (match := _BRACKETED.fullmatch(stem)):
+                # Beside `anna_1`, `anna_1 (1)` is its copy.
+                match = None if (*folders, match[1]) in stems else match
+            if match and all(meaning(folder) is not None for folder in folders[-1:]):
+                by_name[path] = Told(match[1], "genuine", None, tuple(folders))
         return max((by_folder, by_name), key=_repeated)
 
     @staticmethod

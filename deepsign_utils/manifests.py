@@ -164,13 +164,9 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
     """
     line = 0
     try:
-        text = _decoded(file.read_bytes())
+        text, skipped = _table(_decoded(file.read_bytes()))
         if "\0" in text:
             raise DeepSignError(f"{utf8(str(file))} is no table in text: give a CSV, in UTF-8")
-        # Empty lines, and Excel's own one.
-        above = re.match(r"(?:[ \t]*(?:sep=.[ \t]*)?\r?\n)*", text, re.IGNORECASE)
-        skipped = above[0].count("\n") if above else 0
-        text = text[above.end() :] if above else text
         reader, header = _dialect(text, columns)
         header = _without_empty_end(header, 0)
         if why := _lacking(header, columns):
@@ -195,6 +191,40 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         raise DeepSignError(
             f"{utf8(str(file))} cannot be read: {error.strerror or error}"
         ) from error
+
+
+def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str]:
+    """Delimiter and encoding in which a table is written for those who wrote another one.
+
+    Parameters
+    ----------
+    file : Path
+        The other one, which `read_rows` reads.
+    columns : sequence of str
+        That it must have.
+
+    Returns
+    -------
+    delimiter : str
+        That of the other one.
+    encoding : str
+        UTF-8; marked as such, for spreadsheets, where the other one was not plain UTF-8.
+    """
+    content = file.read_bytes()
+    reader, _ = _dialect(_table(_decoded(content))[0], columns)
+    try:
+        plain = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return reader.dialect.delimiter, "utf-8-sig"
+    marked = "\0" in plain or plain.startswith("\ufeff")
+    return reader.dialect.delimiter, "utf-8-sig" if marked else "utf-8"
+
+
+def _table(text: str) -> tuple[str, int]:
+    """A table's text without the empty lines above it, and Excel's own one; how many there were."""
+    above = re.match(r"(?:[ \t]*(?:sep=.[ \t]*)?\r?\n)*", text, re.IGNORECASE)
+    assert above is not None
+    return text[above.end() :], above[0].count("\n")
 
 
 def _without_empty_end(cells: list[str], least: int) -> list[str]:
@@ -246,7 +276,7 @@ def _lacking(header: Sequence[str], columns: Sequence[str]) -> str:
         why = f"but has several called {some(twice)}: rename or remove all but one"
     else:
         return ""
-    return f"must begin with the columns {', '.join(columns)}, {why}"
+    return f"must have the columns {', '.join(columns)}, {why}"
 
 
 def _inside(root: Path, folder: Path, text: str, names: _Names) -> str | None:

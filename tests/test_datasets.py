@@ -275,12 +275,12 @@ def test_nested_manifest_is_relative_to_its_own_folder(tmp_path):
 @pytest.mark.parametrize(
     ("text", "encoding", "message"),
     [
-        ("file,writer,kind\na.png,x,genuine\n", "utf-8", "must begin with the columns"),
-        ("path:writer:kind\na.png:x:genuine\n", "utf-8", "must begin with the columns"),
+        ("file,writer,kind\na.png,x,genuine\n", "utf-8", "must have the columns"),
+        ("path:writer:kind\na.png:x:genuine\n", "utf-8", "must have the columns"),
         ("path,path,writer,kind\n", "utf-8", "columns path, .* but has several called 'path'"),
         ("path;kind\na.png;genuine\n", "utf-8", "but has no writer: it has 'path', 'kind'$"),
         ("path,writer,kind\n ,x,genuine\n", "utf-8", "line 2: the path is missing"),
-        ("", "utf-8", "must begin with the columns"),
+        ("", "utf-8", "must have the columns"),
         ("path,writer,kind\n", "utf-8", "lists no images"),
         ("path,writer,kind\na.png,x,perhaps\n", "utf-8", "line 2: kind must be genuine or forgery"),
         ("path,writer,kind\na.png,,genuine\n", "utf-8", "line 2: the writer is missing"),

@@ -108,12 +108,27 @@ def test_a_person_is_a_person_whatever_the_name_where_the_layout_is_named(tmp_pa
         ("p 1/forged 3.tif", "'p 1/forged 3.tif' is forged, as its name says"),
         ("p 1/forged/3.tif", "'p 1/forged/3.tif' is forged"),
         ("p 1_forg/3.tif", "'p 1_forg/3.tif' is forged"),
+        ("P 1/3.tif", "'p 1' and 'P 1' differ in capitals|'P 1' and 'p 1' differ in capitals"),
+        ("p 01/3.tif", "'p 01' and 'p 1' differ in capitals or leading zeros"),
         ("forgeries/p 1/3.tif", "'forgeries/p 1/3.tif' is forged|'forgeries/p 1' does not lie"),
     ],
 )
 def test_what_is_in_the_way_of_genuine_signatures_alone_is_named(tmp_path, path, said):
     plant(tmp_path, *(f"p {person}/{n}.tif" for person in range(1, 7) for n in (1, 2)), path)
     with pytest.raises(DeepSignError, match=f"does not fit the layout genuine_only: .*({said})"):
+        find_layout(tmp_path, "genuine_only")
+
+
+def test_files_numbered_as_windows_does_tell_whose_they_are(tmp_path):
+    plant(tmp_path, *(f"{person} ({n}).png" for person in (10023, 10024, 10025) for n in (1, 2)))
+    found = find_layout(tmp_path, "genuine_only").files
+    assert {file.writer for file in found} == {"10023", "10024", "10025"}
+
+
+def test_a_copy_that_windows_numbered_is_no_person(tmp_path):
+    plant(tmp_path, *(f"{person}_{n}.png" for person in ("anna", "ben") for n in (1, 2)))
+    plant(tmp_path, "anna_1 (1).png")
+    with pytest.raises(DeepSignError, match=r"'anna_1 \(1\)\.png' does not tell whose it is"):
         find_layout(tmp_path, "genuine_only")
 
 
