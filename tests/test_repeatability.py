@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-pytestmark = pytest.mark.slow
+# A whole study is held to it by `make test` (test_surroundings); threads are compared here alone.
+pytestmark = pytest.mark.torture
 
 # A few steps at the size of the default study, as chapter 5 makes them.
 TRAIN = """
