@@ -9,7 +9,7 @@ from PIL import Image
 from serving import signature
 
 from deepsign_utils import DeepSignError, synthetic
-from deepsign_utils.preprocessing import BlankPageError, plain
+from deepsign_utils.preprocessing import BlankPageError, finely, plain
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.copies import COPY, Trace, alike
 
@@ -17,7 +17,7 @@ WRITERS = 8
 
 
 def trace(gray: np.ndarray) -> Trace:
-    return copies.trace(plain(gray).field)
+    return copies.trace(*finely(plain(gray)))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Many images and pairs: streamed in blocks, gone on with after a kill, spread over machines."""
 
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -11,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import LocalCluster
+from PIL import Image
 from serving import ROOT, model_folder, signature
 
-from deepsign_utils import DeepSignError
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.runs.misfit import coarse
+from deepsign_utils.study import PRETRAINED
 from deepsign_utils.verifying import many
 from deepsign_utils.verifying.verifier import Verifier
 
@@ -141,6 +145,21 @@ def test_what_lies_between_two_thresholds_has_its_reason(folder: Path, tmp_path:
     assert (referred["reason"] != "").all()
 
 
+def test_what_is_too_coarse_beside_its_reference_is_referred(tmp_path: Path) -> None:
+    own = synthetic.draw_writer(505, 5, 1, 1)
+    for name, image in (("fine", own.genuine[0]), ("forged", own.forgeries[0])):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    Image.fromarray(coarse(own.forgeries[0], 80)).save(tmp_path / "few.png")
+    (tmp_path / "pairs.csv").write_text("left,right\nfine.png,few.png\nfew.png,fine.png\n")
+    many.compare_pairs(PRETRAINED, tmp_path / "pairs.csv", tmp_path / "judged.csv")
+    judged = pd.read_csv(tmp_path / "judged.csv")
+    assert judged["decision"].tolist() == ["referred", "referred"]
+    assert (
+        judged["reason"].tolist()
+        == ["the two are of very different resolution, too much for a rejection"] * 2
+    )
+
+
 def test_a_table_from_windows_names_its_files_with_backslashes(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for n in range(2):
@@ -162,6 +181,36 @@ def test_a_table_keeps_its_own_columns_and_bears_spaces_and_empty_lines(tmp_path
     judged = pd.read_csv(tmp_path / "judged.csv", keep_default_na=False)
     assert judged["problems"].tolist() == ["mine 1", "mine 2"]
     assert judged["decision"].tolist() == ["referred", ""]  # of one image, a copy
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "written"),
+    [
+        (",", "utf-8", "utf-8"),
+        (";", "utf-8-sig", "utf-8-sig"),
+        (";", "cp1252", "utf-8-sig"),
+        ("\t", "utf-16", "utf-8-sig"),
+    ],
+)
+def test_a_table_s_output_opens_where_the_table_did(
+    delimiter: str, encoding: str, written: str, tmp_path: Path
+) -> None:
+    signature(0, 0).save(tmp_path / "Zoë.png")
+    signature(0, 1).save(tmp_path / "b.png")
+    rows = [["left", "right", "note"], ["Zoë.png", "b.png", "first, urgent"]]
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    (tmp_path / "pairs.csv").write_bytes(text.getvalue().encode(encoding))
+    output = tmp_path / "judged.csv"
+
+    many.compare_pairs(model_folder(), tmp_path / "pairs.csv", output)
+
+    content = output.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf") == (written == "utf-8-sig")
+    reader = csv.reader(io.StringIO(content.decode(written)), delimiter=delimiter)
+    head, row = reader
+    assert (head, row[:3]) == ([*rows[0], *many.ADDED], rows[1])
+    assert row[4] in ("accepted", "rejected")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")

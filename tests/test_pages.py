@@ -12,6 +12,7 @@ import pypdfium2
 import pytest
 from conftest import ROOT
 from PIL import Image
+from serving import signature
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.__main__ import main
@@ -105,6 +106,16 @@ def test_pages_without_ink_or_with_print_alone_are_empty(unsigned: Page) -> None
     assert look(unsigned.image).is_page
 
 
+@pytest.mark.parametrize("quarters", [2, 3])
+def test_a_page_is_read_however_it_lies(pages: list[Page], quarters: int) -> None:
+    found = there = 0
+    for page in (one for one in pages if one.signatures):
+        image, boxes = finding.turned(page, quarters)
+        found += finding.matched([one.box for one in find_signatures(image)], boxes)
+        there += len(boxes)
+    assert found / there > RECALL
+
+
 def test_a_signature_alone_is_no_page() -> None:
     for seed in range(6):
         ink = synthetic_signature(np.random.default_rng(seed), 12.0)
@@ -177,8 +188,15 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_kept(
     assert main(["extract", *files, "--output", str(tmp_path / "out")]) == 1
     out, err = capsys.readouterr()
     assert "broken.pdf is damaged" in err
-    assert "page.png, page 1: no signature" in out
+    assert "page.png, page 1: no signature." in out
     assert (tmp_path / "out" / "manifest.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_extract_tells_where_an_image_of_one_signature_goes(tmp_path: Path, capsys) -> None:
+    signature(1, 1).save(tmp_path / "lone.png")
+    assert main(["extract", str(tmp_path / "lone.png"), "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "page 1: no signature; if it shows one alone, verify takes it as it is." in said
 
 
 def _pdf(*objects: str | bytes, trailer: str = "") -> bytes:

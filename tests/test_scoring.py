@@ -571,11 +571,17 @@ class TestScoring:
             covered = scoring.coverage({1: table}, fitted)["1"]["0.02"]
             assert covered["decided"]["genuine"] == (rule.decide(genuine) != "referred").mean()
             assert covered["fnmr"] <= 0.02
+            referred = fitted.expected_referrals(rule, 1)
+            for kind, scores in (("genuine", genuine), ("skilled", forged)):
+                share = (rule.decide(scores) == "referred").mean()
+                assert referred[kind] == pytest.approx(share, abs=0.02)
+                assert referred[kind] > 0.02
 
     def test_where_one_threshold_keeps_both_promises_nothing_is_referred(self, fitted):
         rule = fitted.rule("fmr=0.5,fnmr=0.5", 5)
 
         assert rule.reject_below == rule.accept_from
+        assert fitted.expected_referrals(rule, 5) == {}
 
     def test_fnmr_names_the_highest_threshold_that_refuses_so_few(self, validation, fitted):
         genuine, _ = classes(validation[5])

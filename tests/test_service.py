@@ -25,7 +25,8 @@ from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import Service, letter, model_folder, png, serving, signature, upload
 
-from deepsign_utils import DeepSignError
+from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.runs.misfit import coarse
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.server import listen, run
 from deepsign_utils.verifying.service.store import OtherModelError, Store
@@ -101,6 +102,7 @@ def test_service_tells_what_it_is(service: Service, verifier: Verifier) -> None:
     assert service.client.get("/ready").json() == {"status": "ok"}
     version = service.client.get("/version").json()
     assert version["model"] == verifier.identity
+    assert version["scoring"] == verifier.scoring_hash
     assert version["measured_references"] == [1, 3]
     assert version["thresholds"] == ["eer", "fmr=x", "fnmr=x", "fmr=x,fnmr=y"]
     least = version["least_rates"]
@@ -142,6 +144,22 @@ def test_writer_is_enrolled_judged_and_deleted(service: Service, verifier: Verif
         client.post("/writers/anna/verify", files=upload("questioned", signature(3, 8))),
     ):
         assert gone.status_code == 404
+
+
+def test_coarse_references_are_as_coarse_when_they_are_enrolled(service: Service) -> None:
+    own, other = (synthetic.draw_writer(505, writer, 3, 0).genuine for writer in (5, 11))
+    few = [Image.fromarray(coarse(image, 64)) for image in own]
+    stranger = Image.fromarray(other[0])
+    url = "/writers/coarse"
+    service.client.post(f"{url}/references", files=upload("references", *few))
+
+    kept = service.client.post(f"{url}/verify", files=upload("questioned", stranger)).json()
+    both = [*upload("references", *few), *upload("questioned", stranger)]
+    sent = service.client.post("/verify", files=both).json()
+
+    for answer in (kept, sent):
+        assert (answer["decision"], answer["llr"]) == ("referred", None)
+        assert "too_coarse" in {warning["code"] for warning in answer["warnings"]}
 
 
 def test_a_copy_names_the_reference_it_is_a_copy_of(service: Service) -> None:

@@ -1,5 +1,6 @@
 """A trained model applied to anyone's images: in Python, and on the command line."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -139,6 +140,30 @@ def test_what_lies_between_two_tolerated_errors_is_referred_to_a_person(verifier
         expected = "accepted" if one.score >= rule.accept_from else "referred"
         assert one.decision == ("rejected" if one.score < rule.reject_below else expected)
         assert one.decision in one.in_words()[0].lower()
+    shares = verifier.scoring.expected_referrals(rule, 1)
+    assert set(shares) == {"genuine", "skilled", "random"}
+    for one in found:
+        assert one.expected_referrals == shares
+        assert f"{100 * shares['genuine']:.1f} % of genuine signatures and " in one.in_words()[2]
+
+
+def test_a_verdict_names_the_encoder_and_the_scoring(verifier: Verifier, tmp_path: Path) -> None:
+    # Given the same model calibrated otherwise
+    other = shutil.copytree(model_folder(), tmp_path / "other")
+    values = json.loads((other / "scoring.json").read_text())
+    values["measured_on"][0]["dataset"] = "others"
+    (other / "scoring.json").write_text(json.dumps(values))
+    seal(other)
+
+    one, two = (
+        model.compare([signature(1, 0)], signature(1, 1))
+        for model in (verifier, Verifier.load(other))
+    )
+
+    assert one.model == two.model
+    for found, folder in ((one, model_folder()), (two, other)):
+        assert found.scoring == hashlib.sha256((folder / "scoring.json").read_bytes()).hexdigest()
+        assert found.to_dict()["scoring"] == found.scoring
 
 
 def test_enrolled_references_can_be_kept(verifier: Verifier, tmp_path: Path) -> None:
@@ -519,6 +544,18 @@ def test_verify_prints_json(images: Path, capsys: pytest.CaptureFixture) -> None
     answer = json.loads(capsys.readouterr().out)
     assert answer["decision"] in ("accepted", "rejected")
     assert set(answer["expected_errors"]["fnmr"]) == {"value", "low", "high"}
+
+
+@pytest.mark.parametrize("options", [(), ("--threshold", "fmr=2"), ("--box", "1,2")])
+def test_verify_prints_json_where_it_cannot_judge(options, images: Path, capsys) -> None:
+    questioned = images / ("g1.png" if options else "blank.png")
+
+    assert run("verify", images / "g0.png", "--questioned", questioned, "--json", *options) == 2
+
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert answer["decision"] is None
+    assert answer["reason"] in said.err
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import mmap
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deepsign_utils import DeepSignError
 from deepsign_utils.commands import arguments
@@ -34,7 +36,11 @@ GROUP = Group("verify signatures")
     argument("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", help="where on that page, in pixels"),
     arguments.MODEL,
     arguments.THRESHOLD,
-    argument("--json", action="store_true", help="print JSON rather than sentences"),
+    argument(
+        "--json",
+        action="store_true",
+        help="print JSON, not sentences; where nothing was judged, its decision is null",
+    ),
     argument(
         "--report",
         type=arguments.path,
@@ -80,25 +86,34 @@ def _verify(options: argparse.Namespace) -> int:
             )
         told = {"accepted": 0, "rejected": 1, "referred": 3}[comparison.decision]
         if options.json:
-            ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-            print(json.dumps(comparison.to_dict(), indent=1, ensure_ascii=ascii_), flush=True)
+            _print_json(comparison.to_dict())
         else:
             warnings = [f"Note, {w.image}: {w.message}" for w in comparison.warnings]
             print("\n".join([*comparison.in_words(), *warnings]), flush=True)
     except BrokenPipeError:  # judged, and whoever read it has left
         forget_output()
-    except DeepSignError as error:
-        from deepsign_utils.verifying.pages import WhichSignatureError
-
-        why = str(error)
-        if isinstance(error, WhichSignatureError):
-            why = error.told("--page and --box")
-        print(f"\n{why}\n", file=sys.stderr)
-        return 2
     except (Exception, KeyboardInterrupt) as error:
-        print(f"\nNot judged: {type(error).__name__}: {error}\n", file=sys.stderr)
+        why = _why_not_judged(error)
+        print(f"\n{why}\n", file=sys.stderr)
+        if options.json and told == 2:
+            with contextlib.suppress(OSError):
+                _print_json({"decision": None, "reason": why})
         return 2
     return told
+
+
+def _why_not_judged(error: BaseException) -> str:
+    from deepsign_utils.verifying.pages import WhichSignatureError
+
+    if isinstance(error, WhichSignatureError):
+        return error.told("--page and --box")
+    known = isinstance(error, DeepSignError)
+    return str(error) if known else f"Not judged: {type(error).__name__}: {error}"
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    ascii_ = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    print(json.dumps(values, indent=1, ensure_ascii=ascii_), flush=True)
 
 
 def _typed_again(options: argparse.Namespace) -> list[str]:

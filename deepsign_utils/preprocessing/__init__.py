@@ -14,7 +14,7 @@ from deepsign_utils.preprocessing.canvas import (
     density,
     draw,
 )
-from deepsign_utils.preprocessing.form import Plain, Removal, has_ink, plain
+from deepsign_utils.preprocessing.form import Ink, Plain, Removal, finely, has_ink, plain
 from deepsign_utils.preprocessing.images import (
     ENDINGS,
     FORMATS,
@@ -44,6 +44,7 @@ __all__ = [
     "BlankPageError",
     "Cleaned",
     "ImageTooLargeError",
+    "Ink",
     "Plain",
     "Preprocessing",
     "Removal",
@@ -53,6 +54,7 @@ __all__ = [
     "clean_table",
     "density",
     "draw",
+    "finely",
     "has_ink",
     "ink_box",
     "ink_mask",

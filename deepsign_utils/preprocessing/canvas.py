@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.preprocessing.form import plain
+from deepsign_utils.preprocessing.form import finely, plain
 from deepsign_utils.preprocessing.images import load_image, resize
 from deepsign_utils.preprocessing.ink import EDGE, BlankPageError, ink_box
 from deepsign_utils.preprocessing.one_pen import FINE, redrawn
@@ -114,7 +114,7 @@ def clean(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     BlankPageError
         If there is no ink.
     """
-    return draw(plain(gray).field, preprocessing)
+    return draw(finely(plain(gray)).field, preprocessing)
 
 
 def draw(field: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -123,7 +123,7 @@ def draw(field: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Parameters
     ----------
     field : np.ndarray
-        Shape (H, W), uint8, from `form.plain`.
+        Shape (H, W), uint8, from `form.finely`.
     preprocessing : Preprocessing
         Size and manner of the canvas.
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from deepsign_utils.preprocessing import fasteners, light, lines
 from deepsign_utils.preprocessing.colour import in_gray, inks
+from deepsign_utils.preprocessing.images import resize
 from deepsign_utils.preprocessing.ink import (
     EDGE,
     Pieces,
@@ -94,6 +95,14 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
+class Ink(NamedTuple):
+    """A signature's ink, uint8 (H, W) as `ink.ink_field` gives it, and how many times as large as
+    on the page."""
+
+    field: np.ndarray
+    enlarged: int = 1
+
+
 _PRINTED = 0.3  # difference of two inks' shares of print: so much, and one is the form's
 _NO_SIGNATURE = 0.8  # of an ink is lines and text: it holds no signature
 _CLEAR = 0.9  # of the page's width, along which pale print must follow a line to be called one
@@ -101,6 +110,9 @@ _FREE = 12  # pixels of paper around the ink, in which lines are sought,
 _FREE_SHARE = 0.08  # or this share of the ink's side, if that is more
 _BLUR = 2  # pixels, by which print darkens the paper around it
 _LEAST_SIDE = 24  # pixels: in less, a form cannot be told from a signature
+_COARSE = 192  # pixels of the ink's longer side, below which smoothing would cost strokes,
+_FINE = 256  # and what it is enlarged to,
+_MOST_ENLARGED = 4  # at most so many times
 
 
 def plain(image: np.ndarray) -> Plain:
@@ -161,6 +173,25 @@ def plain(image: np.ndarray) -> Plain:
         gray, field, more = _without_text(gray, *ink_in_pieces(gray))
         written = written or more
     return Plain(gray, field, (*removed, *fastened, *written, *pale, *drawn))
+
+
+def finely(page: Plain) -> Ink:
+    """The ink of a signature as it is drawn: of one with few pixels, found on an enlarged image.
+
+    What finds ink smooths over a pixel or two, which would cost such a signature its strokes.
+    """
+    ink = page.field > EDGE
+    if not ink.any():
+        return Ink(page.field)
+    top, bottom, left, right = ink_box(ink)
+    side = max(bottom - top, right - left)
+    if side >= _COARSE:
+        return Ink(page.field)
+    times = min(-(-_FINE // side), _MOST_ENLARGED)
+    gray = page.gray[max(0, top - side) : bottom + side, max(0, left - side) : right + side]
+    size = times * gray.shape[0], times * gray.shape[1]
+    field = ink_field(resize(gray, size, Image.Resampling.BICUBIC))
+    return Ink(field, times) if (field > EDGE).any() else Ink(page.field)
 
 
 def has_ink(gray: np.ndarray) -> bool:

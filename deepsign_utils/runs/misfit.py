@@ -1,9 +1,9 @@
-"""Measure how often a verdict tells that a signature leans, was written with another pen, or is of
-another kind.
+"""Measure how often a verdict tells that a signature leans, was written with another pen, is too
+coarse, or of another kind.
 
 ``python -m deepsign_utils.runs.misfit NAME=FOLDER …`` judges genuine, forged and strangers'
-signatures as they are and turned; genuine ones by thicker pens; and the left third of genuine ones,
-which stands for initials.
+signatures as they are and turned; genuine ones by thicker pens, and genuine and forged ones in few
+pixels; and the left third of genuine ones, which stands for initials.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ TURNS = (0, 5, 8, 10, 15, 90, 100, 180, 190)
 PENS = BY_NAME["thicker pen"].strengths
 """Width -> strength of the capture; signatures as scanned are taken to be by a pen of 0.42 mm."""
 
+PIXELS = (192, 128, 96, 64, 48)
+"""Of a coarse signature's longer side."""
+
 _REFERENCES = (1, 5)
 _QUESTIONED = 3  # genuine, and forged, of each writer
 _THIRD = 0.35
@@ -55,6 +58,14 @@ def by_pen(gray: np.ndarray, width: str) -> np.ndarray:
     """A signature, uint8 (H, W), by one of the thicker `PENS`."""
     thicker = BY_NAME["thicker pen"].simulate
     return thicker(gray, np.random.default_rng(0), PENS[width], estimated_dpi(gray))
+
+
+def coarse(gray: np.ndarray, pixels: int) -> np.ndarray:
+    """A page reduced until its ink's longer side has so many pixels, where it has more."""
+    top, bottom, left, right = ink_box(ink_mask(gray))
+    share = min(1.0, pixels / max(bottom - top, right - left))
+    size = [max(1, round(share * side)) for side in gray.shape[::-1]]
+    return np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.HAMMING))
 
 
 def synthetic_writers(number: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
@@ -88,39 +99,52 @@ def judged(
     """Judge signatures against a writer's references: a row a verdict."""
     read = [verifier.read(image) for image in genuine[: max(_REFERENCES)]]
     embedded = verifier.embed(np.stack([one.canvas for one in read]))
-    rows = []
+    known = {}
     for k in _REFERENCES:
         traces = tuple(one.trace for one in read[:k])
-        known = References(embedded[:k], verifier.identity, (), traces)
-        questioned = [("genuine", image) for image in genuine[max(_REFERENCES) :]]
-        questioned += [("forged", image) for image in forged]
-        questioned += [("stranger", image) for image in strangers]
-        cases = [
-            (kind, turn, turned(image, turn * (-1) ** number))
-            for number, (kind, image) in enumerate(questioned)
-            for turn in TURNS
-        ]
-        for kind, image in questioned:
-            if kind == "genuine":
-                cases.append(("part", 0, left_part(image)))
-                cases += [(f"{width} pen", 0, by_pen(image, width)) for width in PENS]
-        for kind, turn, image in cases:
-            row = {"references": k, "kind": kind, "turned": turn}
-            try:
-                comparison = verifier.compare(known, image)
-            except DeepSignError:
-                rows.append(row | {"decision": "not judged", "codes": ""})
-                continue
+        known[k] = References(embedded[:k], verifier.identity, (), traces)
+    rows = []
+    for kind, turn, image in _cases(genuine[max(_REFERENCES) :], forged, strangers):
+        row = {"kind": kind, "turned": turn}
+        try:
+            signature = verifier.read_questioned(image)
+        except DeepSignError:
+            rows += [row | {"references": k, "decision": "not judged", "codes": ""} for k in known]
+            continue
+        embedding = verifier.embed(signature.canvas[None])[0]
+        for k, references in known.items():
+            comparison = verifier.judge(references, signature, embedding)
             codes = ",".join(warning.code for warning in comparison.warnings)
-            rows.append(row | {"decision": comparison.decision, "codes": codes})
+            rows.append(row | {"references": k, "decision": comparison.decision, "codes": codes})
     return rows
+
+
+def _cases(
+    genuine: list[np.ndarray], forged: list[np.ndarray], strangers: list[np.ndarray]
+) -> Iterator[tuple[str, float, np.ndarray]]:
+    """Kind, turn and image of what is judged."""
+    questioned = [("genuine", image) for image in genuine]
+    questioned += [("forged", image) for image in forged]
+    questioned += [("stranger", image) for image in strangers]
+    for number, (kind, image) in enumerate(questioned):
+        for turn in TURNS:
+            yield kind, turn, turned(image, turn * (-1) ** number)
+        if kind == "genuine":
+            yield "part", 0, left_part(image)
+            for width in PENS:
+                yield f"{width} pen", 0, by_pen(image, width)
+        if kind != "stranger":
+            of = "" if kind == "genuine" else ", forged"
+            for pixels in PIXELS:
+                yield f"{pixels} pixels{of}", 0, coarse(image, pixels)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Shares by number of references, kind and turn: decisions, told to be by another pen or of
     another kind, and rejected without a word.
 
-    A signature is referred if it is turned and would be accepted upright.
+    A signature is referred if it is turned and would be accepted upright, or if it is refused and
+    too coarse.
     """
     rows = rows.assign(silent=(rows["decision"] == "rejected") & (rows["codes"] == ""))
     groups = rows.groupby(["references", "kind", "turned"])

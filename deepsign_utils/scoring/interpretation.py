@@ -346,6 +346,21 @@ class Scoring:
         fmr = {kind: rate(f"fmr_{kind}", rule.accept_from) for kind in metrics.FORGED_KINDS}
         return {"fmr": fmr, "fnmr": rate("fnmr", rule.reject_below)}
 
+    def expected_referrals(self, rule: Rule, references: int) -> dict[str, float]:
+        """Share of the measured signatures that scored between a rule's two thresholds, by kind:
+        "genuine", and the forgeries that were measured; empty where it has one threshold.
+        """
+        if rule.reject_below == rule.accept_from:
+            return {}
+        curve = self.operation(references).curve
+        ends = (rule.reject_below, rule.accept_from)
+        columns = {"genuine": "fnmr"} | {kind: f"fmr_{kind}" for kind in metrics.FORGED_KINDS}
+        return {
+            kind: float(abs(np.diff(np.interp(ends, curve["threshold"], curve[column]))[0]))
+            for kind, column in columns.items()
+            if column in curve
+        }
+
     def errors_by_set(self, rule: Rule, references: int) -> dict[str, dict[str, float]]:
         """`expected_errors` of each set of data, values alone; empty where there was one set."""
         operation = self.operation(references)

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from deepsign_utils import __version__
 from deepsign_utils.preprocessing import open_image, read_image_file
+from deepsign_utils.scoring import Rule
 from deepsign_utils.study.names import isolated_value
 from deepsign_utils.verifying.comparison import Comparison, listed, per_cent
 
@@ -144,7 +145,10 @@ def case_file(
             for image in images
             if image.content is not None
         ]
-        + [("Model: its encoder and preprocessing", comparison.model)],
+        + [
+            ("Model: its encoder and preprocessing", comparison.model),
+            ("Model: its scoring.json", comparison.scoring),
+        ],
         command=shlex.join(command),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         versions=f"Made with DeepSign {__version__}, "
@@ -157,7 +161,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
     values = comparison.to_dict()
     rows = [
         ("Score", f"{values['score']:.4f}"),
-        ("Threshold", f"{values['threshold']['name']}: {values['threshold']['value']:.4f}"),
+        ("Threshold", f"{comparison.threshold_name}: {_limits(comparison.rule)}"),
         ("References", str(values["references"])),
         ("Distances from them", ", ".join(f"{one:.3f}" for one in values["distances"])),
     ]
@@ -172,6 +176,13 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
+def _limits(rule: Rule) -> str:
+    """Where a rule accepts and rejects."""
+    if rule.reject_below == rule.accept_from:
+        return f"{rule.accept_from:.4f}"
+    return f"rejects below {rule.reject_below:.4f}, accepts from {rule.accept_from:.4f}"
+
+
 def _rates(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Likelihood ratios, and how often such verdicts err."""
     for kind, llr in comparison.llrs.items():
@@ -182,6 +193,9 @@ def _rates(comparison: Comparison) -> Iterator[tuple[str, str]]:
         if rate:
             yield f"{kind.capitalize()} forgeries accepted", per_cent(rate)
     yield "Genuine signatures rejected", per_cent(comparison.expected_errors["fnmr"])
+    if shares := comparison.expected_referrals:
+        told = [f"{kind} {100 * share:.1f} %" for kind, share in shares.items()]
+        yield "Referred to a person", ", ".join(told)
     for name, rates in comparison.errors_by_set.items():
         told = [f"{_ERRORS[key]} {100 * rates[key]:.1f} %" for key in rates if key in _ERRORS]
         yield f"On {name} alone", ", ".join(told)

@@ -19,6 +19,9 @@ _TWO_WRITERS = (
 NOT_UPRIGHT = "not_upright"
 """Warning of a signature that lies on its side or upside down, and upright would be accepted."""
 
+TOO_COARSE = "too_coarse"
+"""Warning of what would be rejected, and is far coarser or finer than the references."""
+
 NO_VERDICT = {
     "two_styles": _TWO_WRITERS,
     "two_hands": _TWO_WRITERS,
@@ -30,6 +33,11 @@ NO_VERDICT = {
         "it lies upside down or on its side against the references, and turned it would be "
         "accepted.",
         "Turn the image and compare again for a verdict and a likelihood ratio.",
+    ),
+    TOO_COARSE: (
+        "it and the references are of very different resolution, and genuine signatures are often "
+        "rejected then.",
+        "Scan the coarser ones more finely and compare again for a verdict and a likelihood ratio.",
     ),
 }
 """Warnings with which a person has to decide: why, and what to do instead."""
@@ -77,8 +85,8 @@ class Comparison:
     decision : "accepted", "rejected" or "referred"
         Referred to a person, where the rule leaves something between its two thresholds, where
         the questioned signature is a copy of a reference, or leans or lies upside down and upright
-        would be accepted, where something lies across it, and where the references look like two
-        writers'.
+        would be accepted, where something lies across it, where it would be rejected and is far
+        coarser or finer than the references, and where these look like two writers'.
     score : float
         Higher is more genuine.
     llrs : dict
@@ -99,6 +107,9 @@ class Comparison:
     expected_errors : dict
         ``{"fmr": {"skilled": I, "random": I}, "fnmr": I}`` under the rule, with
         ``I = {"value", "low", "high"}``, 95 % intervals; None for a kind that was not measured.
+    expected_referrals : dict
+        By kind, "genuine" among them, the share of signatures that scored between the two
+        thresholds of the rule; empty where it has one.
     errors_by_set : dict
         The same of each set of data, where there were several: values alone.
     opponent : "skilled" or "random"
@@ -111,6 +122,8 @@ class Comparison:
         From each reference.
     model : str
         Identity of the model.
+    scoring : str
+        SHA-256 of its `scoring.json`.
     warnings : tuple of Remark
     copy_of : CopyOf or None
         The reference that the questioned signature is a copy of, if any.
@@ -125,12 +138,14 @@ class Comparison:
     references: int
     measured_references: int
     expected_errors: dict[str, Any]
+    expected_referrals: dict[str, float]
     errors_by_set: dict[str, dict[str, float]]
     opponent: str
     pairs: dict[str, int]
     measured_on: list[dict[str, Any]]
     distances: np.ndarray
     model: str
+    scoring: str
     warnings: tuple[Remark, ...]
     copy_of: CopyOf | None = None
 
@@ -163,12 +178,14 @@ class Comparison:
             "references": self.references,
             "distances": [float(distance) for distance in self.distances],
             "expected_errors": self.expected_errors,
+            "expected_referrals": self.expected_referrals,
             "errors_by_set": self.errors_by_set,
             "measured_references": self.measured_references,
             "measured_on": self.measured_on,
             "opponent": self.opponent,
             "pairs": self.pairs,
             "model": self.model,
+            "scoring": self.scoring,
             "copy_of": self.copy_of._asdict() if self.copy_of else None,
             "warnings": [warning._asdict() for warning in self.warnings],
             "words": self.in_words(),
@@ -180,7 +197,7 @@ class Comparison:
         Without evidence no threshold decides, and nothing of the last is told.
         """
         told = [self._verdict(), self._evidence()]
-        return [*told, self._uncertainty()] if self.has_evidence else told
+        return [*told, self._uncertainty() + self._referrals()] if self.has_evidence else told
 
     def _verdict(self) -> str:
         if self.copy_of:
@@ -240,10 +257,11 @@ class Comparison:
         k = self.measured_references
         with_ = "one reference" if k == 1 else f"{k} references"
         sets = self.measured_on
+        at = "At these thresholds" if self.expected_referrals else "At this threshold"
         if not self.errors_by_set:
             (one,) = sets
             said = (
-                f"At this threshold {per_cent(fmr)} of {self.opponent} forgeries were accepted "
+                f"{at} {per_cent(fmr)} of {self.opponent} forgeries were accepted "
                 f"and {per_cent(fnmr)} of genuine signatures rejected, measured with {with_} on "
                 f"{one['writers']} {one.get('split', '')} writers of '{one['dataset']}'."
             )
@@ -254,11 +272,21 @@ class Comparison:
         named = listed([f"{one['dataset']} ({one['writers']} writers)" for one in sets])
         rates = self.errors_by_set.values()
         return (
-            f"At this threshold {_range(rates, f'fmr_{self.opponent}')} of {self.opponent} "
+            f"{at} {_range(rates, f'fmr_{self.opponent}')} of {self.opponent} "
             f"forgeries were accepted and {_range(rates, 'fnmr')} of genuine signatures rejected, "
             f"measured with {with_} on {named}. For people not among them expect "
             f"{_between(fmr)} of {self.opponent} forgeries accepted and {_between(fnmr)} of "
             "genuine signatures rejected: calibrate the model on your own to know."
+        )
+
+    def _referrals(self) -> str:
+        """How often a rule of two thresholds leaves the decision to a person."""
+        if not self.expected_referrals:
+            return ""
+        genuine, forged = (self.expected_referrals[kind] for kind in ("genuine", self.opponent))
+        return (
+            f" {100 * genuine:.1f} % of genuine signatures and {100 * forged:.1f} % of "
+            f"{self.opponent} forgeries scored between the two, and were referred to a person."
         )
 
 

@@ -52,7 +52,7 @@ _CELL = 0.02  # of the table of nearest points
 _KEPT = 0.75, 0.85
 _TURNS = np.radians([-5.0, -2.5, 0.0, 2.5, 5.0])  # where registration starts
 _STRAIN = 0.15  # at most; stretched one way by a third
-_PRICE = 3.0  # at which a stretch adds to the distance: it makes plain signatures alike
+_PRICE = 3.3  # at which a stretch adds to the distance: it makes plain signatures alike
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,12 @@ class Trace:
         return float(self._placed[1] * self.unit)
 
     @property
+    def pixels(self) -> float:
+        """Longer side of the lines' box, in pixels of the image."""
+        top, bottom, left, right = ink_box(self.lines)
+        return max(bottom - top, right - left) * self.unit
+
+    @property
     def pen(self) -> float | None:
         """Mean width of the strokes, where it is known; 1 is the radius."""
         return None if self.width is None else self.width / self._placed[1]
@@ -158,13 +164,15 @@ class Trace:
         return _Table(self.points)
 
 
-def trace(field: np.ndarray) -> Trace:
+def trace(field: np.ndarray, enlarged: int = 1) -> Trace:
     """Reduce a signature to its centre lines.
 
     Parameters
     ----------
     field : uint8 (H, W)
-        Its ink, from `preprocessing.plain`.
+        Its ink, from `preprocessing.finely`.
+    enlarged : int
+        So many times as large as in the image.
 
     Raises
     ------
@@ -184,7 +192,7 @@ def trace(field: np.ndarray) -> Trace:
     lines = thinned(strokes)
     if not lines.any():  # a dot
         lines[tuple(side // 2 for side in lines.shape)] = True
-    return Trace(lines, 1 / finer, strokes.sum() / lines.sum())
+    return Trace(lines, 1 / (finer * enlarged), strokes.sum() / lines.sum())
 
 
 def alike(reference: Trace, questioned: Trace) -> Copy | None:

@@ -26,10 +26,9 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils import DeepSignError, __version__, manifests, scoring
-from deepsign_utils.preprocessing import ENDINGS, load_image, plain
+from deepsign_utils.preprocessing import ENDINGS, finely, load_image, plain
 from deepsign_utils.study.artefacts import (
     check_ending,
-    digest,
     replacing,
     write_atomically,
     written_at,
@@ -37,7 +36,7 @@ from deepsign_utils.study.artefacts import (
 from deepsign_utils.study.cluster import connected
 from deepsign_utils.study.processes import progress_bar
 from deepsign_utils.verifying import copies, misfit
-from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT
+from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT, TOO_COARSE
 from deepsign_utils.verifying.pages import WhichSignatureError, from_page
 from deepsign_utils.verifying.references import References
 from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
@@ -208,7 +207,8 @@ def compare_pairs(
         The same table with `score` (float, empty where there is none), `decision` ("accepted",
         "rejected", "referred" or ""), `reason` (why there is no decision, or why a person has to
         decide, or ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what
-        is wrong with the two images, or ""): ``.csv`` or ``.parquet``.
+        is wrong with the two images, or ""): ``.csv``, with the delimiter of `pairs`, or
+        ``.parquet``.
     threshold : str
         As for `Verifier.compare`.
     scheduler : str
@@ -253,7 +253,8 @@ def compare_pairs(
         decisions.update(map(str, _column(part, "decision")))
     problems |= dict.fromkeys(str(one) for part in parts for one in _column(part, _PROBLEMS))
     names = (*next(read_pairs(pairs)), *ADDED)
-    write = _write_parquet if _is_parquet(output) else _write_csv
+    as_given = manifests.written_as(pairs, _SIDES)
+    write = _write_parquet if _is_parquet(output) else partial(_write_csv, written_as=as_given)
     _finish(output, parts, partial(write, names=names))
     return decisions, list(problems)
 
@@ -311,6 +312,7 @@ def _judge_block(
 _WHY = {
     ASKEW: "it leans against the reference, and level would be accepted",
     NOT_UPRIGHT: "it is not upright against the reference, and turned would be accepted",
+    TOO_COARSE: "the two are of very different resolution, too much for a rejection",
 }
 """Why a person has to decide, by a remark's code."""
 
@@ -364,7 +366,7 @@ def _looked_at(
     known = References(pair["left"].row[None], verifier.identity)
 
     def ink() -> np.ndarray:
-        return misfit.kept(plain(load_image(questioned)).field)
+        return misfit.kept(finely(plain(load_image(questioned))).field)
 
     def decision(turn: float) -> str:
         if not turn:
@@ -374,7 +376,7 @@ def _looked_at(
     found = misfit.remarks([reference], other, "right", decision)
     told += [f"right: {one.message}" for one in found]
     why = [_WHY[one.code] for one in found if one.code in _WHY]
-    return told, "".join(why)
+    return told, next(iter(why), "")
 
 
 _embeddings: dict[tuple[str, Path, int], _Embedding] = {}  # those used last stand last
@@ -444,7 +446,8 @@ def _verifier(model: Path) -> Verifier:
 
 def _identity(model: Path) -> str:
     """What an answer depends on besides the images."""
-    return f"{__version__} {_verifier(model.absolute()).identity} {digest(model / 'scoring.json')}"
+    verifier = _verifier(model.absolute())
+    return f"{__version__} {verifier.identity} {verifier.scoring_hash}"
 
 
 def _blocks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -554,9 +557,12 @@ def _finish(output: Path, parts: Sequence[Path], write: Callable[..., None]) -> 
     shutil.rmtree(output.with_name(f".{output.name}.parts"), ignore_errors=True)
 
 
-def _write_csv(file: Path, parts: Sequence[Path], names: Sequence[str]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as text:
-        rows = csv.writer(text, lineterminator="\n")
+def _write_csv(
+    file: Path, parts: Sequence[Path], names: Sequence[str], written_as: tuple[str, str]
+) -> None:
+    delimiter, encoding = written_as
+    with file.open("w", encoding=encoding, newline="") as text:
+        rows = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         rows.writerow(names)
         for part in parts:
             columns = [_column(part, name).tolist() for name in names]

@@ -1,5 +1,5 @@
 """What is odd about a questioned signature beside its references: it leans, lies upside down or on
-its side, was written with another pen, or is of another kind.
+its side, was written with another pen, is of another kind, or far coarser.
 
 People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
 lean is evidence, and to level every image would give that away. But a page that lay askew looks the
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from deepsign_utils.preprocessing import EDGE, Preprocessing, draw, ink_box
-from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT, Remark
+from deepsign_utils.verifying.comparison import ASKEW, NOT_UPRIGHT, TOO_COARSE, Remark
 from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.handwriting import crossings
 
@@ -32,6 +32,12 @@ AMOUNT = 2.2
 PEN = 1.5
 """Times the stroke's width, from which two signatures of a size were written with other pens."""
 
+FEW = 116
+"""Pixels of a signature's longer side, below which strokes are missing in the scan itself."""
+
+RESOLUTION = 1.3
+"""Times the pixels, from which one of two signatures is coarse and the other is not."""
+
 _LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
 
@@ -43,7 +49,8 @@ def remarks(
     decision: Callable[[float], str],
 ) -> tuple[Remark, ...]:
     """That a questioned signature is of another kind than the references; where it is not accepted,
-    that another pen wrote it, or that upright it would be accepted.
+    that it is far coarser or finer, that another pen wrote it, or that upright it would be
+    accepted.
 
     Parameters
     ----------
@@ -63,7 +70,7 @@ def remarks(
         found = _not_upright(lean(traces, questioned), name, decision)
         if found and found[0].code == NOT_UPRIGHT:
             return found
-        found += _another_pen(traces, questioned, name)
+        found += _coarser(traces, questioned, name) or _another_pen(traces, questioned, name)
     times = amount(traces, questioned)
     if max(times, 1 / times) > AMOUNT:
         more, less = ("It has", "the references") if times > 1 else ("The references have", "it")
@@ -73,6 +80,22 @@ def remarks(
         )
         return (*found, Remark(name, "other_kind", message))
     return found
+
+
+def _coarser(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
+    """That a signature shows few pixels and the references far more, or the other way round."""
+    pixels = questioned.pixels
+    theirs = float(np.median([reference.pixels for reference in references]))
+    if min(pixels, theirs) >= FEW or max(pixels / theirs, theirs / pixels) < RESOLUTION:
+        return ()
+    ones, others = (
+        ("It shows", "the references") if pixels < theirs else ("The references show", "it")
+    )
+    message = (
+        f"{ones} so few pixels, {min(pixels, theirs):.0f} along the longer side, that genuine "
+        f"signatures are often rejected, too: scan as finely as {others}, and compare again."
+    )
+    return (Remark(name, TOO_COARSE, message),)
 
 
 def _not_upright(turn: float, name: str, decision: Callable[[float], str]) -> tuple[Remark, ...]:
@@ -168,7 +191,7 @@ def kept(field: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     field : uint8 (H, W)
-        From `preprocessing.plain`.
+        From `preprocessing.finely`.
 
     Returns
     -------

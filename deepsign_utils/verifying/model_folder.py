@@ -22,7 +22,7 @@ from deepsign_utils.deployed_encoder.runtime import (
 )
 from deepsign_utils.preprocessing import Preprocessing
 from deepsign_utils.scoring import DEFAULT_THRESHOLD, Scoring
-from deepsign_utils.study.artefacts import check_seal
+from deepsign_utils.study.artefacts import check_seal, digest
 
 MODEL_FILES = ("encoder.keras", "preprocessing.json", "scoring.json")
 """What a study's model folder holds; besides, `encoder.onnx`, exported from the first, the hashes
@@ -43,12 +43,16 @@ class Model(NamedTuple):
     identity : str
         SHA-256 of the encoder and its preprocessing, in hexadecimal: what an embedding depends
         on. Embeddings of models with different identities cannot be compared.
+    scoring_hash : str
+        SHA-256 of `scoring.json`, in hexadecimal: what a score means, besides. A calibrated model
+        has the identity of the one it was made from, and another scoring.
     """
 
     encoder: OnnxEncoder | KerasEncoder
     preprocessing: Preprocessing
     scoring: Scoring
     identity: str
+    scoring_hash: str
 
 
 def read_model(folder: Path) -> Model:
@@ -66,7 +70,8 @@ def read_model(folder: Path) -> Model:
         problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
         raise DeepSignError(
             f"The model folder {folder} {problem}. A model folder holds "
-            f"{', '.join(MODEL_FILES)}; `make report` makes one."
+            f"{', '.join(MODEL_FILES)}. `make report` makes one; "
+            "the shipped one judges where none is named."
         )
     encoders = [name for name in (ONNX_FILE, KERAS_FILE) if (folder / name).is_file()]
     check_seal(folder, [*needed, *encoders])
@@ -78,7 +83,7 @@ def read_model(folder: Path) -> Model:
     _check_encoder(encoder, preprocessing)
     plain = json.dumps(preprocessing.to_dict(), sort_keys=True)
     identity = hashlib.sha256((encoder.source + plain).encode()).hexdigest()
-    return Model(encoder, preprocessing, scoring, identity)
+    return Model(encoder, preprocessing, scoring, identity, digest(scoring_file))
 
 
 def _named(file: Path, build: Callable[[dict], T]) -> T:

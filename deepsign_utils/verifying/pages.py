@@ -34,7 +34,7 @@ from deepsign_utils.preprocessing import (
 )
 from deepsign_utils.preprocessing.colour import in_gray
 from deepsign_utils.study.artefacts import check_new_folder, write_atomically
-from deepsign_utils.verifying.find_signatures import Box, Found, has_pieces_of_a_page, look
+from deepsign_utils.verifying.find_signatures import Box, Found, Looked, has_pieces_of_a_page, look
 from deepsign_utils.verifying.scan_faults import has_several_pages
 
 MOST_PAGES = 200
@@ -281,7 +281,8 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
         stems.add(stem)
         try:
             for page in read_pages(file):
-                found = look(page.image).signatures
+                looked = look(page.image)
+                found = looked.signatures
                 of_page = f"{stem}_page{page.number}"
                 _write_png(output / f"{of_page}_overlay.png", overlay(page.image, found))
                 for number, one in enumerate(found, 1):
@@ -289,7 +290,9 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
                     _write_png(output / image, Image.fromarray(cut(page.image, one.box)))
                     rows.writerow((file, page.number, *one.box, f"{one.confidence:.3f}", image))
                 write_atomically(output / MANIFEST, table.getvalue())
-                yield f"{file}, page {page.number}: {_counted(len(found))}."
+                alone = not found and _may_be_alone(looked, page.image)
+                hint = "; if it shows one alone, verify takes it as it is" if alone else ""
+                yield f"{file}, page {page.number}: {_counted(len(found))}{hint}."
         except DeepSignError as error:
             problems.append(str(error))
     if problems:
@@ -363,7 +366,7 @@ def from_page(
             for one in looked.signatures:
                 found.append(OnPage(number, one.box, cut(image, one.box)))
                 told.append(f"box {in_words(one.box)}, confidence {one.confidence:.2f}")
-            if not looked.is_page and has_ink(image if image.ndim == 2 else in_gray(image)):
+            if _may_be_alone(looked, image):
                 height, width = image.shape[:2]
                 alone.append(OnPage(number, (0, 0, width, height), _small(image)))
         if page == number:
@@ -384,6 +387,11 @@ def from_page(
     if not found:
         raise WhichSignatureError(f"No signature was found on {on}")
     raise WhichSignatureError(f"{len(found)} signatures were found on {on}", found)
+
+
+def _may_be_alone(looked: Looked, image: np.ndarray) -> bool:
+    """Whether a page has little or no print: it may show a signature alone."""
+    return not looked.is_page and has_ink(image if image.ndim == 2 else in_gray(image))
 
 
 def _small(image: np.ndarray) -> np.ndarray:

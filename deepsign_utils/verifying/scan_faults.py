@@ -55,7 +55,8 @@ LIKE_PRINT = Fault(
 )
 TOO_SMALL = Fault(
     "too_small",
-    "The signature is small for this model and had to be enlarged: scan it at a higher resolution.",
+    "The signature is small for this model and had to be enlarged, and that it is a copy may not "
+    "show: scan it at a higher resolution.",
 )
 FAINT = Fault(
     "faint",
@@ -80,7 +81,7 @@ SEVERAL_PAGES = Fault(
     "The file holds several pages or frames: only the first one was read.",
 )
 
-_ENLARGED = 1.5  # times, from which the scan's own resolution limits what the model sees
+_ENLARGED = 1.1  # times, from which the scan's own resolution limits what the model sees
 _PALE = 0.3  # darkness of ink, as a share of the paper's, below which it may be faint
 _FAINT = 1.5  # times the least that counts as ink, below which parts of strokes are lost
 _FULL_WIDTH = 1.1  # stroke widths, from which a run of ink at the border is a whole stroke

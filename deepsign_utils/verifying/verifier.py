@@ -26,9 +26,11 @@ from deepsign_utils.deployed_encoder.runtime import KerasEncoder, OnnxEncoder
 from deepsign_utils.preprocessing import (
     EDGE,
     BlankPageError,
+    Ink,
     Preprocessing,
     Removal,
     draw,
+    finely,
     load_image,
     open_image,
     plain,
@@ -63,7 +65,7 @@ class Verifier:
 
     Attributes
     ----------
-    preprocessing, scoring, identity
+    preprocessing, scoring, identity, scoring_hash
         As of `model_folder.Model`.
     """
 
@@ -73,8 +75,10 @@ class Verifier:
         preprocessing: Preprocessing,
         scoring: Scoring,
         identity: str,
+        scoring_hash: str,
     ) -> None:
         self.identity = identity
+        self.scoring_hash = scoring_hash
         self.preprocessing = preprocessing
         self.scoring = scoring
         self._encoder = encoder
@@ -359,12 +363,14 @@ class Verifier:
             references=k,
             measured_references=self.scoring.measured(k),
             expected_errors=self.scoring.expected_errors(rule, k),
+            expected_referrals=self.scoring.expected_referrals(rule, k),
             errors_by_set=self.scoring.errors_by_set(rule, k),
             opponent=self.scoring.opponent,
             pairs=operation.pairs,
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
+            scoring=self.scoring_hash,
             warnings=warnings + references.unchecked(),
             copy_of=copy,
         )
@@ -416,20 +422,21 @@ def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Si
         image = open_image(image, name)
     paged = isinstance(image, Image.Image) and scan_faults.has_several_pages(image, name)
     pixels = load_image(image, name)
-    field, canvas, found = _cleaned(pixels, preprocessing, name)
+    ink, canvas, found = _cleaned(pixels, preprocessing, name)
     found = (scan_faults.SEVERAL_PAGES,) * paged + found
     warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
-    return Signature(name, canvas, warnings, copies.trace(field), misfit.kept(field))
+    return Signature(name, canvas, warnings, copies.trace(*ink), misfit.kept(ink.field))
 
 
 def _cleaned(
     image: np.ndarray, preprocessing: Preprocessing, name: str
-) -> tuple[np.ndarray, np.ndarray, tuple[Told, ...]]:
-    """Field and canvas of an image that can be judged, with what was taken away from it and its
+) -> tuple[Ink, np.ndarray, tuple[Told, ...]]:
+    """Ink and canvas of an image that can be judged, with what was taken away from it and its
     faults; DeepSignError where it cannot be."""
     try:
         page = plain(image)
-        canvas = draw(page.field, preprocessing)
+        ink = finely(page)
+        canvas = draw(ink.field, preprocessing)
     except BlankPageError as error:
         raise BlankPageError(f"{name}: {error}") from error
     before = image if TEXT in page.removed else None
@@ -439,7 +446,7 @@ def _cleaned(
         if fault.stops:
             raise DeepSignError(f"{name}: {fault.message}")
     told = {one.code for one in page.removed}
-    return page.field, canvas, page.removed + tuple(one for one in found if one.code not in told)
+    return ink, canvas, page.removed + tuple(one for one in found if one.code not in told)
 
 
 def _read_file(
@@ -450,8 +457,8 @@ def _read_file(
     try:
         image = open_image(file)
         paged = scan_faults.has_several_pages(image, str(file))
-        field, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
-        trace = copies.trace(field).to_bytes() if traced else b""
+        ink, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
+        trace = copies.trace(*ink).to_bytes() if traced else b""
     except DeepSignError as error:
         return None, str(error), (), b""
     return canvas, "", (scan_faults.SEVERAL_PAGES,) * paged + found, trace

@@ -325,7 +325,7 @@ def files(sizes: Sizes, real_data: Path | None) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as deployed:
         models.save_encoder(encoder, Path(deployed) / "encoder.keras")
         export_encoder(Path(deployed) / "encoder.keras", cleaning, Path(deployed))
-        verifier = Verifier(load_encoder(Path(deployed)), cleaning, None, "benchmark")
+        verifier = Verifier(load_encoder(Path(deployed)), cleaning, None, "benchmark", "")
         if bengali.is_dir():
             from deepsign_utils.datasets import read_dataset
             from deepsign_utils.study import read_study

@@ -9,7 +9,7 @@ import pytest
 from copying import CHANGES
 
 from deepsign_utils.datasets import read_dataset
-from deepsign_utils.preprocessing import load_grayscale, plain
+from deepsign_utils.preprocessing import finely, load_grayscale, plain
 from deepsign_utils.study.processes import usable_processors, worker_pool
 from deepsign_utils.verifying.copies import alike, trace
 
@@ -17,7 +17,7 @@ from deepsign_utils.verifying.copies import alike, trace
 def compare(paths: list[Path]) -> tuple[list[tuple[str, str]], int, list[str], int]:
     """Of one writer's images: pairs alarmed at, pairs compared, changes missed, copies made."""
     images = [load_grayscale(path) for path in paths]
-    traces = [trace(plain(image).field) for image in images]
+    traces = [trace(*finely(plain(image))) for image in images]
     pairs = list(combinations(range(len(paths)), 2))
     alarms = [
         (paths[one].name, paths[other].name)
@@ -28,7 +28,7 @@ def compare(paths: list[Path]) -> tuple[list[tuple[str, str]], int, list[str], i
     rng, missed = np.random.default_rng(0), []
     for at in (0, len(paths) // 2):
         for name, change in CHANGES.items():
-            if not alike(traces[at], trace(plain(change(images[at], rng)).field)):
+            if not alike(traces[at], trace(*finely(plain(change(images[at], rng))))):
                 missed.append(f"{paths[at].name} {name}")
     return alarms, len(pairs), missed, 2 * len(CHANGES)
 

@@ -54,6 +54,7 @@ def version(engine: InService) -> dict:
     return {
         "deepsign": __version__,
         "model": verifier.identity,
+        "scoring": verifier.scoring_hash,
         "preprocessing": verifier.preprocessing.to_dict(),
         "opponent": scoring.opponent,
         "measured_on": scoring.measured_on,

@@ -97,8 +97,9 @@ class Verdict(BaseModel):
 
     decision: Literal["accepted", "rejected", "referred"] = Field(
         description="referred to a person: between two thresholds, a copy of a reference, a "
-        "signature that is not upright and upright would be accepted, a stamp across one, or "
-        "references that look like two writers'"
+        "signature that is not upright and upright would be accepted, one far coarser or finer "
+        "than the references that would be rejected, a stamp across one, or references that look "
+        "like two writers'"
     )
     score: float = Field(description="higher is more genuine", examples=[0.61])
     llr: float | None = Field(
@@ -117,6 +118,11 @@ class Verdict(BaseModel):
     references: int = Field(examples=[3])
     distances: list[float] = Field(description="from each reference")
     expected_errors: ExpectedErrors
+    expected_referrals: dict[str, float] = Field(
+        description="by kind, the share that scored between two thresholds and was referred to a "
+        "person; empty where there is one threshold",
+        examples=[{"genuine": 0.21, "skilled": 0.34, "random": 0.01}],
+    )
     measured_references: int = Field(description="that expected_errors was measured with")
     errors_by_set: dict[str, dict[str, float]] = Field(
         description="the values of each set of data, where there were several"
@@ -127,6 +133,7 @@ class Verdict(BaseModel):
     opponent: Literal["skilled", "random"]
     pairs: dict[str, int] = Field(description="comparisons that all this was measured on")
     model: str = Field(description="identity of the model")
+    scoring: str = Field(description="SHA-256 of its scoring.json")
     copy_of: CopyOf | None = Field(
         description="an alarm: not an independent signature; the decision is then referred"
     )
@@ -175,6 +182,9 @@ class Version(BaseModel):
 
     deepsign: str = Field(examples=["0.1.0"])
     model: str = Field(description="identity: SHA-256 of the encoder and its preprocessing")
+    scoring: str = Field(
+        description="SHA-256 of scoring.json; a calibrated model differs in it alone"
+    )
     preprocessing: dict
     opponent: Literal["skilled", "random"]
     measured_on: list[dict]

@@ -393,16 +393,21 @@ function tile(name, { value, low, high }) {
       el("rect", { class: "point", x: Math.min(99.2, position(value)), y: 0, width: .8, height: 6 })));
 }
 
+function limits({ accept_from: accept, reject_below: reject }) {
+  if (accept === reject) return accept.toFixed(4);
+  return `rejects below ${reject.toFixed(4)}, accepts from ${accept.toFixed(4)}`;
+}
+
 function figures(answer) {
   const rows = {
     "Score": answer.score.toFixed(4),
-    "Threshold": `${answer.threshold.value.toFixed(4)} (${answer.threshold.name})`,
+    "Threshold": `${limits(answer.threshold)} (${answer.threshold.name})`,
     "Log likelihood ratios": answer.llr === null ? "none" : Object.entries(answer.llrs).map(([kind, llr]) =>
       `${llr.toFixed(2)} against ${kind} forgeries (the data support ${answer.bounds[kind].map((bound) => bound.toFixed(1)).join(" to ")})`).join("; "),
     "Distances": answer.distances.map((distance) => distance.toFixed(4)).join(", "),
     "Measured on": answer.measured_on.map((set) => `${set.dataset} (${set.writers} writers)`).join("; "),
     "Comparisons": Object.entries(answer.pairs).map(([k, v]) => `${v} ${k}`).join(", "),
-    "Model": answer.model.slice(0, 16),
+    "Model": `${answer.model.slice(0, 16)}, scoring ${answer.scoring.slice(0, 16)}`,
   };
   $("figures").replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
     [el("dt", {}, name), el("dd", {}, value)]));
