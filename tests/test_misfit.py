@@ -157,13 +157,21 @@ def test_what_is_too_coarse_is_not_rejected(verifier, fine, k) -> None:
     assert referred >= len(fine)  # all that are forged, at least
 
 
-def test_equally_coarse_signatures_are_compared(verifier) -> None:
-    drawn, other = (synthetic.draw_writer(505, writer, 6, 0).genuine for writer in (1, 2))
-    known = verifier.enrol([coarse(image, 96) for image in drawn[:5]])
-    found = verifier.compare(known, coarse(other[0], 96))
+def test_equally_coarse_signatures_are_compared(verifier, fine) -> None:
+    known = verifier.enrol([coarse(image, 96) for image in fine[0].genuine[:5]])
+    found = verifier.compare(known, coarse(fine[1].genuine[0], 96))
     assert found.decision == "rejected"
     assert "too_small" in codes(found)
-    assert "too_coarse" not in codes(found)
+
+
+def test_a_part_of_a_signature_is_not_called_coarse(verifier, fine) -> None:
+    for own in fine:
+        known = verifier.enrol(own.genuine[:3])
+        try:
+            found = verifier.compare(known, left_part(own.genuine[5]))
+        except DeepSignError:  # too little to judge at all
+            continue
+        assert "too_coarse" not in codes(found)
 
 
 @pytest.mark.parametrize(("pixels", "most"), [(96, 0.09), (128, 0.04)])

@@ -128,6 +128,11 @@ class Trace:
         return max(bottom - top, right - left) * self.unit
 
     @property
+    def stroke(self) -> float | None:
+        """Mean width of the strokes in pixels of the image, where it is known."""
+        return None if self.width is None else self.width * self.unit
+
+    @property
     def pen(self) -> float | None:
         """Mean width of the strokes, where it is known; 1 is the radius."""
         return None if self.width is None else self.width / self._placed[1]

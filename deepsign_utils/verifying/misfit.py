@@ -35,8 +35,8 @@ PEN = 1.5
 FEW = 116
 """Pixels of a signature's longer side, below which strokes are missing in the scan itself."""
 
-RESOLUTION = 1.3
-"""Times the pixels, from which one of two signatures is coarse and the other is not."""
+RESOLUTION = 1.8
+"""Times the strokes' width in pixels, from which one of two signatures was scanned more finely."""
 
 _LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
@@ -83,17 +83,23 @@ def remarks(
 
 
 def _coarser(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
-    """That a signature shows few pixels and the references far more, or the other way round."""
-    pixels = questioned.pixels
-    theirs = float(np.median([reference.pixels for reference in references]))
-    if min(pixels, theirs) >= FEW or max(pixels / theirs, theirs / pixels) < RESOLUTION:
+    """That a signature shows few pixels and the references are far finer, or the other way round.
+
+    Strokes tell: a short signature, or a part of one, has few pixels too, but strokes as wide; and
+    those of a coarse scan are wide for their signature, where a thin pen's are not.
+    """
+    strokes = [reference.stroke for reference in references if reference.stroke]
+    if not strokes or not questioned.stroke:
         return ()
-    ones, others = (
-        ("It shows", "the references") if pixels < theirs else ("The references show", "it")
-    )
+    times = questioned.stroke / float(np.median(strokes))
+    few = questioned.pixels if times < 1 else np.median([one.pixels for one in references])
+    thick = pen(references, questioned) or 1.0
+    if max(times, 1 / times) < RESOLUTION or few >= FEW or (times < 1) == (thick < 1):
+        return ()
+    ones, others = ("It shows", "the references") if times < 1 else ("The references show", "it")
     message = (
-        f"{ones} so few pixels, {min(pixels, theirs):.0f} along the longer side, that genuine "
-        f"signatures are often rejected, too: scan as finely as {others}, and compare again."
+        f"{ones} so few pixels, {few:.0f} along the longer side, that genuine signatures are often "
+        f"rejected, too: scan as finely as {others}, and compare again."
     )
     return (Remark(name, TOO_COARSE, message),)
 
