@@ -16,6 +16,7 @@ from PIL import Image
 from serving import ROOT, model_folder, signature
 
 from deepsign_utils import DeepSignError, synthetic
+from deepsign_utils.__main__ import main
 from deepsign_utils.runs.misfit import coarse
 from deepsign_utils.study import PRETRAINED
 from deepsign_utils.verifying import many
@@ -151,6 +152,8 @@ def test_what_is_too_coarse_beside_its_reference_is_referred(tmp_path: Path) -> 
         Image.fromarray(image).save(tmp_path / f"{name}.png")
     Image.fromarray(coarse(own.forgeries[0], 80)).save(tmp_path / "few.png")
     (tmp_path / "pairs.csv").write_text("left,right\nfine.png,few.png\nfew.png,fine.png\n")
+    few, fine = str(tmp_path / "few.png"), str(tmp_path / "fine.png")
+    assert main(["verify", fine, "--questioned", few]) == 3
     many.compare_pairs(PRETRAINED, tmp_path / "pairs.csv", tmp_path / "judged.csv")
     judged = pd.read_csv(tmp_path / "judged.csv")
     assert judged["decision"].tolist() == ["referred", "referred"]

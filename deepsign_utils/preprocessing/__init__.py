@@ -14,7 +14,7 @@ from deepsign_utils.preprocessing.canvas import (
     density,
     draw,
 )
-from deepsign_utils.preprocessing.form import Ink, Plain, Removal, finely, has_ink, plain
+from deepsign_utils.preprocessing.form import FineInk, Plain, Removal, finely, has_ink, plain
 from deepsign_utils.preprocessing.images import (
     ENDINGS,
     FORMATS,
@@ -43,8 +43,8 @@ __all__ = [
     "READABLE",
     "BlankPageError",
     "Cleaned",
+    "FineInk",
     "ImageTooLargeError",
-    "Ink",
     "Plain",
     "Preprocessing",
     "Removal",

@@ -95,7 +95,7 @@ class Plain(NamedTuple):
     removed: tuple[Removal, ...]
 
 
-class Ink(NamedTuple):
+class FineInk(NamedTuple):
     """A signature's ink, uint8 (H, W) as `ink.ink_field` gives it, and how many times as large as
     on the page."""
 
@@ -175,23 +175,23 @@ def plain(image: np.ndarray) -> Plain:
     return Plain(gray, field, (*removed, *fastened, *written, *pale, *drawn))
 
 
-def finely(page: Plain) -> Ink:
+def finely(page: Plain) -> FineInk:
     """The ink of a signature as it is drawn: of one with few pixels, found on an enlarged image.
 
     What finds ink smooths over a pixel or two, which would cost such a signature its strokes.
     """
     ink = page.field > EDGE
     if not ink.any():
-        return Ink(page.field)
+        return FineInk(page.field)
     top, bottom, left, right = ink_box(ink)
     side = max(bottom - top, right - left)
     if side >= _COARSE:
-        return Ink(page.field)
+        return FineInk(page.field)
     times = min(-(-_FINE // side), _MOST_ENLARGED)
     gray = page.gray[max(0, top - side) : bottom + side, max(0, left - side) : right + side]
     size = times * gray.shape[0], times * gray.shape[1]
     field = ink_field(resize(gray, size, Image.Resampling.BICUBIC))
-    return Ink(field, times) if (field > EDGE).any() else Ink(page.field)
+    return FineInk(field, times) if (field > EDGE).any() else FineInk(page.field)
 
 
 def has_ink(gray: np.ndarray) -> bool:

@@ -23,7 +23,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from deepsign_utils.study.artefacts import write_atomically
 from deepsign_utils.study.processes import ordered_map, progress_bar
 from deepsign_utils.synthetic.pages import Page, compose
-from deepsign_utils.verifying.find_signatures import Box, Models, Trees, find_signatures, overlap
+from deepsign_utils.verifying.find_signatures import (
+    Box,
+    Models,
+    Trees,
+    clockwise,
+    find_signatures,
+    overlap,
+)
 from deepsign_utils.verifying.find_signatures.groups import (
     among_groups,
     box_of,
@@ -265,8 +272,8 @@ def matched(found: Sequence[Box], truth: Sequence[Box], least: float = 0.5) -> i
 def turned(page: Page, quarters: int) -> tuple[np.ndarray, list[Box]]:
     """A page's image turned anticlockwise by quarters, and where its signatures then stand."""
     boxes, (height, width) = list(page.signatures), page.image.shape[:2]
-    for _ in range(quarters):
-        boxes = [(top, width - right, bottom, width - left) for left, top, right, bottom in boxes]
+    for _ in range(-quarters % 4):
+        boxes = [clockwise(box, height) for box in boxes]
         height, width = width, height
     return np.ascontiguousarray(np.rot90(page.image, quarters)), boxes
 

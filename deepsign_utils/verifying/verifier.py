@@ -26,7 +26,7 @@ from deepsign_utils.deployed_encoder.runtime import KerasEncoder, OnnxEncoder
 from deepsign_utils.preprocessing import (
     EDGE,
     BlankPageError,
-    Ink,
+    FineInk,
     Preprocessing,
     Removal,
     draw,
@@ -430,7 +430,7 @@ def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Si
 
 def _cleaned(
     image: np.ndarray, preprocessing: Preprocessing, name: str
-) -> tuple[Ink, np.ndarray, tuple[Told, ...]]:
+) -> tuple[FineInk, np.ndarray, tuple[Told, ...]]:
     """Ink and canvas of an image that can be judged, with what was taken away from it and its
     faults; DeepSignError where it cannot be."""
     try:

@@ -147,12 +147,12 @@ def _turned(page: np.ndarray, models: Models, quarters: int) -> Looked:
     looked = _look(turned.shape, ink, pieces_of(ink), models)
     found, (height, width) = looked.signatures, turned.shape[:2]
     for _ in range(quarters):
-        found = [one._replace(box=_clockwise(one.box, height)) for one in found]
+        found = [one._replace(box=clockwise(one.box, height)) for one in found]
         height, width = width, height
     return looked._replace(signatures=sorted(found, key=_from_the_top))
 
 
-def _clockwise(box: Box, height: int) -> Box:
+def clockwise(box: Box, height: int) -> Box:
     """Where a box lies when its page, so many pixels high, is turned clockwise by a quarter."""
     left, top, right, bottom = box
     return height - bottom, left, height - top, right
