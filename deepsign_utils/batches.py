@@ -33,6 +33,7 @@ class Settings:
     genuine_per_writer: int = PARAMETERS["genuine_per_writer"].default
     forgeries_per_writer: int = PARAMETERS["forgeries_per_writer"].default
     learning_rate: float = PARAMETERS["learning_rate"].default
+    precision: str = PARAMETERS["precision"].default
 
 
 @dataclass(frozen=True)

@@ -226,13 +226,37 @@ def equal(one, other) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "contrastive"])
-def test_training_learns_something_that_holds_for_other_writers(study, tmp_path, loss):
-    plan = training.Settings(loss, epochs=12, patience=12, writers_per_batch=8, learning_rate=0.005)
+@pytest.mark.parametrize(
+    ("loss", "precision"),
+    [("sigmoid", "float32"), ("contrastive", "float32"), ("sigmoid", "bfloat16")],
+)
+def test_training_learns_something_that_holds_for_other_writers(study, tmp_path, loss, precision):
+    plan = training.Settings(
+        loss, epochs=12, patience=12, writers_per_batch=8, learning_rate=0.005, precision=precision
+    )
     _, history = fit(study, tmp_path, plan)
     assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[1]
     untrained, trained = history["validation_eer"].iloc[[0, -1]]
     assert trained < untrained / 2
+
+
+def test_what_was_trained_in_bfloat16_is_kept_and_run_in_float32(study, tmp_path):
+    encoder = models.build_encoder("lightweight_encoder", 16, 32, seed=3)
+    canvases = study[0].canvas
+    before = models.embed(encoder, canvases)
+    with training.computed_in(encoder, "bfloat16"):
+        # then the convolutions' seven bits of mantissa show, and no more than that
+        rounded = models.embed(encoder, canvases)
+        assert not np.array_equal(rounded, before)
+        assert np.sum(rounded * before, axis=1).min() > 0.999
+    assert np.array_equal(models.embed(encoder, canvases), before)
+    plan = training.Settings(epochs=1, writers_per_batch=8, precision="bfloat16")
+    training.train(encoder, *study, plan, 0, tmp_path, "x")
+    assert {str(weight.dtype) for weight in encoder.weights} == {"float32"}
+    models.save_encoder(encoder, tmp_path / "encoder.keras")
+    loaded = models.load_encoder(tmp_path / "encoder.keras")
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
+    assert np.array_equal(models.embed(loaded, canvases), models.embed(encoder, canvases))
 
 
 class TestResume:

@@ -196,6 +196,13 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
         Parameter("learning_rate", "float", 0.002, "at its peak, after the warm-up", minimum=1e-8),
         Parameter(
+            "precision",
+            "str",
+            "float32",
+            "of the feature maps in training: float32 or bfloat16",
+            choices=("float32", "bfloat16"),
+        ),
+        Parameter(
             "start_from",
             "str",
             "",
