@@ -330,7 +330,8 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(measured, judge, mo
 
 
 def test_an_image_that_is_not_judged_counts_as_refused(judge):
-    embeddings = np.eye(4, 512, dtype=np.float32)
+    size = judge.embed(np.zeros((1, 64, 128), np.uint8)).shape[1]
+    embeddings = np.eye(4, size, dtype=np.float32)
     codes = np.array(["", "", "cut_off", capturing.NOT_JUDGED])
     capture = capturing.Capture(embeddings, codes != capturing.NOT_JUDGED, codes)
     pairs = pd.DataFrame({"left": [0, 0, 0], "right": [1, 2, 3], "writer": ["a", "a", "b"]})

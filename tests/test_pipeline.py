@@ -56,7 +56,7 @@ class TestWhatComesOut:
         assert metrics["encoder"] == {
             "name": "lightweight_encoder",
             "parameters": 304672,
-            "whitening": 2 * 256**2,
+            "whitening": 2 * 256**2 + 384**2 + 512**2,
         }
         assert set(metrics["validation"]["references"]) == {"1", "3"}
         # two of ten writers validate, three test: 28 genuine, 64 skilled and 28 random pairs each

@@ -28,16 +28,49 @@ def views_of(encoder, canvases) -> np.ndarray:
     return seen.reshape(len(canvases), len(EVERY), 128)
 
 
-def test_a_view_is_what_the_training_sees_of_a_hand(encoder, canvases):
+def test_the_whole_and_the_halves_are_what_the_training_sees_of_hands(encoder, canvases):
     still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     embedded = views_of(encoder, canvases)
-    for place, (part, across, down) in enumerate(EVERY):
-        variants = np.float32([(-1 if across else 1, -1 if down else 1, part)] * len(canvases))
+    number = {views.WHOLE: 0, views.HALVES[0]: -1, views.HALVES[1]: 1}
+    trained = [view for view in EVERY if view.part in number]
+    assert len(trained) == 4
+    for part, across, down in trained:
+        hand = (-1 if across else 1, -1 if down else 1, number[part])
+        variants = np.float32([hand] * len(canvases))
         seen = batches.augment(canvases, variants, np.zeros((len(canvases), 8), np.float32), still)
         expected = encoder.predict(seen, verbose=0)
         # But for the outermost half pixel, where the training sees the canvas end.
+        place = EVERY.index(views.View(part, across, down))
         cosine = np.sum(embedded[:, place] * expected, axis=1)
-        assert cosine.min() > (0.97 if part else 0.9999)
+        assert cosine.min() > (0.9999 if part == views.WHOLE else 0.97)
+
+
+@pytest.mark.parametrize("view", EVERY)
+def test_a_view_is_its_part_stretched_over_the_canvas(encoder, canvases, view):
+    # given the part in pixels of a canvas of 32 x 64, where each begins and ends with one
+    large = canvases.repeat(2, axis=1).repeat(2, axis=2)
+    encoder = models.build_encoder("lightweight_encoder", 32, 64, seed=3)
+    left, right, top, bottom = (
+        round(share * side) for share, side in zip(view.part, (64, 64, 32, 32), strict=True)
+    )
+    cut = large[:, top:bottom, left:right, None].astype(np.float32)
+    # when it is stretched, then mirrored
+    seen = np.array(keras.ops.image.resize(cut, (32, 64)))[..., 0]
+    seen = seen[:, :: -1 if view.down else 1, :: -1 if view.across else 1]
+    # then that is what the view embeds
+    expected = models.embed(encoder, np.rint(seen).astype(np.uint8))
+    place = EVERY.index(view)
+    found = models.embed(views.view_encoder(encoder), large).reshape(len(large), len(EVERY), -1)
+    assert np.sum(found[:, place] * expected, axis=1).min() > 0.999
+
+
+def test_the_parts_of_a_kind_cover_the_signature_and_overlap():
+    for parts in (views.HALVES, views.THIRDS, views.QUARTERS):
+        seen = np.zeros((64, 128), int)
+        for left, right, top, bottom in parts:
+            seen[round(64 * top) : round(64 * bottom), round(128 * left) : round(128 * right)] += 1
+        assert seen.min() == 1
+        assert seen.max() == {2: 2, 3: 2, 4: 4}[len(parts)]
 
 
 @pytest.mark.parametrize("block", views.BLOCKS.values(), ids=views.BLOCKS)
@@ -131,4 +164,6 @@ def test_of_very_many_signatures_whole_writers_are_left_out(encoder, monkeypatch
     monkeypatch.setattr(views, "ENOUGH", 12)  # of 24
     views.build_deployed(encoder, data, validation, pairs_of(validation))
     # every second writer, with all four genuine signatures
-    assert learnt_from == [[name for name in ("w0", "w2", "w4") for _ in range(4)]] * 2
+    assert learnt_from == [[name for name in ("w0", "w2", "w4") for _ in range(4)]] * len(
+        views.BLOCKS
+    )

@@ -1,12 +1,13 @@
 """From a trained encoder to the one that is deployed: several views of a signature, whitened.
 
 A deployed encoder looks at a signature in some of the ways that the training took for other
-writers' hands: the whole of it, upright and upside down, and its two halves, one of them mirrored.
-Their errors partly cancel out, and a half shows its strokes nearly twice as wide. More mirror
-images would cost time and bring next to nothing (docs/experiments.md). What varies within a writer
-is then taken out (see ``whitening``), in the views of the whole and in those of the halves apart;
-and, where a study wants it, a part of what a signature has in common with other writers (see
-``cohort``). All of it is inside the model file, in built-in Keras layers.
+writers' hands, and in smaller parts than those: the whole of it, upright and upside down, and its
+halves, thirds and quarters, some of them mirrored. Their errors partly cancel out, and a part shows
+its strokes wider. More mirror images would cost time and bring next to nothing
+(docs/experiments.md). What varies within a writer
+is then taken out (see ``whitening``), in the views of each kind apart; and, where a study wants it,
+a part of what a signature has in common with other writers (see ``cohort``). All of it is inside
+the model file, in built-in Keras layers.
 """
 
 from __future__ import annotations
@@ -26,23 +27,52 @@ from deepsign_utils.models import HALF_WIDTH, embed
 from deepsign_utils.tfrecords import Canvases
 
 
-class View(NamedTuple):
-    """A way to look at a signature: a part of it (-1 the left half, 0 the whole, 1 the right half),
-    then mirrored left-right and up-down, or not."""
+class Part(NamedTuple):
+    """A part of a signature, stretched over the canvas: from where to where, in shares of the
+    canvas's width and height. Neighbouring parts overlap."""
 
-    part: int
-    across: bool
-    down: bool
+    left: float = 0.0
+    right: float = 1.0
+    top: float = 0.0
+    bottom: float = 1.0
+
+    def mirrored(self, across: bool, down: bool) -> Part:
+        """Where it lies when the signature is mirrored left-right, up-down."""
+        left, right = (1 - self.right, 1 - self.left) if across else self[:2]
+        top, bottom = (1 - self.bottom, 1 - self.top) if down else self[2:]
+        return Part(left, right, top, bottom)
+
+
+WHOLE = Part()
+HALVES = (Part(right=HALF_WIDTH), Part(left=1 - HALF_WIDTH))
+THIRDS = (Part(right=13 / 32), Part(19 / 64, 45 / 64), Part(left=19 / 32))
+QUARTERS = tuple(
+    half._replace(top=top, bottom=bottom)
+    for top, bottom in ((0.0, 5 / 8), (3 / 8, 1.0))
+    for half in HALVES
+)
+
+
+class View(NamedTuple):
+    """A way to look at a signature: a part of it, then mirrored left-right and up-down, or not."""
+
+    part: Part
+    across: bool = False
+    down: bool = False
 
 
 # Signatures that say how a writer's own vary: of more, whole writers are left out.
 ENOUGH = 5000
 
-# What is whitened together, by name.
+# What is whitened together, by name. So chosen that, but for the middle third, a signature mirrored
+# left-right shows the same ones.
 BLOCKS: dict[str, tuple[View, ...]] = {
-    "whole": (View(0, False, False), View(0, False, True)),
-    # So chosen that a signature mirrored left-right shows the same two.
-    "halves": (View(-1, False, False), View(1, True, False)),
+    "whole": (View(WHOLE), View(WHOLE, down=True)),
+    "halves": (View(HALVES[0]), View(HALVES[1], across=True)),
+    "thirds": (View(THIRDS[0]), View(THIRDS[1]), View(THIRDS[2], across=True)),
+    "quarters": tuple(
+        View(part, bool(number & 1), bool(number & 2)) for number, part in enumerate(QUARTERS)
+    ),
 }
 
 
@@ -63,7 +93,7 @@ def orders(views: tuple[View, ...]) -> list[list[int]]:
     found = []
     for across, down in ((False, False), (True, False), (False, True), (True, True)):
         moved = [
-            View(-view.part if across else view.part, view.across ^ across, view.down ^ down)
+            View(view.part.mirrored(across, down), view.across ^ across, view.down ^ down)
             for view in views
         ]
         if set(moved) == set(views):
@@ -74,10 +104,10 @@ def orders(views: tuple[View, ...]) -> list[list[int]]:
 def _seen(image, view: View):
     """The image (n, height, width, 1) as the view shows it, on the same canvas."""
     _, height, width, _ = image.shape
-    if view.part:
-        half = round(HALF_WIDTH * width)
-        image = image[:, :, :half] if view.part < 0 else image[:, :, width - half :]
-        image = ops.image.resize(image, (height, width))
+    if view.part != WHOLE:
+        left, right = (round(share * width) for share in view.part[:2])
+        top, bottom = (round(share * height) for share in view.part[2:])
+        image = ops.image.resize(image[:, top:bottom, left:right], (height, width))
     axes = [axis for axis, mirrored in ((2, view.across), (1, view.down)) if mirrored]
     return ops.flip(image, axes) if axes else image
 

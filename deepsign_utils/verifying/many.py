@@ -54,7 +54,7 @@ Table = dict[str, np.ndarray]
 """Columns by name."""
 
 _SIDES = ("left", "right")
-_REMEMBERED = 20_000  # embeddings of files that later pairs may name again: some 40 MB
+_REMEMBERED = 8_000  # embeddings of files that later pairs may name again: some 45 MB
 _IN_HAND = 2  # blocks for each worker of a cluster
 
 
