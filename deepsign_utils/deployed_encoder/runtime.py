@@ -22,7 +22,7 @@ KERAS_FILE = "encoder.keras"
 EXPORTED_FROM = "encoder_sha256"
 """Metadata of the ONNX file: SHA-256 of the Keras file."""
 
-_BATCH = 4  # canvases a pass: more is no faster, and holds more memory
+_BATCH = 2  # canvases a pass: more is hardly faster, and holds more memory
 
 
 def load_encoder(folder: Path) -> OnnxEncoder | KerasEncoder:
