@@ -100,6 +100,7 @@ class FusedBatchNormalization(layers.Layer):
     """
 
     def __init__(self, inside: layers.BatchNormalization) -> None:
+        # The maps come in the precision that they have; the weights stay in their own.
         super().__init__(name=f"fused_{inside.name}", autocast=False)
         self.inside = inside
 

@@ -4,10 +4,9 @@ A deployed encoder looks at a signature in some of the ways that the training to
 writers' hands, and in smaller parts than those: the whole of it, upright and upside down, and its
 halves, thirds and quarters, some of them mirrored. Their errors partly cancel out, and a part shows
 its strokes wider. More mirror images would cost time and bring next to nothing
-(docs/experiments.md). What varies within a writer
-is then taken out (see ``whitening``), in the views of each kind apart; and, where a study wants it,
-a part of what a signature has in common with other writers (see ``cohort``). All of it is inside
-the model file, in built-in Keras layers.
+(docs/experiments.md). What varies within a writer is then taken out (see ``whitening``), in the
+views of each kind apart; and, where a study wants it, a part of what a signature has in common with
+other writers (see ``cohort``). All of it is inside the model file, in built-in Keras layers.
 """
 
 from __future__ import annotations
