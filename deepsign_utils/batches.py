@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
 
 from deepsign_utils import DeepSignError
-from deepsign_utils.models import HALF_WIDTH
+from deepsign_utils.parts import HALVES, QUARTERS, THIRDS, WHOLE, Part
 from deepsign_utils.study.parameters import PARAMETERS
 from deepsign_utils.study.streams import stream
 from deepsign_utils.tfrecords import Canvases
 
-# Each way to look at a writer's signatures makes another, unseen hand: the signs of the horizontal
-# and the vertical axis, and the part shown (-1 the left half, 0 the whole, 1 the right half).
-VARIANTS = np.array(
-    [(1 - 2 * (k & 1), 1 - (k & 2), (k + 1) % 3 - 1) for k in range(12)], dtype=np.float32
-)
+
+def _hands(parts: Sequence[Part]) -> np.ndarray:
+    """Ways to look at a signature, float32 (4 p, 6): each part in each of its four mirrorings.
+
+    A row has the signs of the horizontal and the vertical axis, then the part: where its middle
+    lies from the canvas's, its width and its height, in shares of the canvas. Neighbouring rows
+    differ in both, which an odd number of parts takes.
+    """
+    rows = []
+    for k in range(4 * len(parts)):
+        left, right, top, bottom = parts[k % len(parts)]
+        middle = (left + right - 1) / 2, (top + bottom - 1) / 2
+        rows.append((1 - 2 * (k & 1), 1 - (k & 2), *middle, right - left, bottom - top))
+    return np.array(rows, np.float32)
+
+
+_HALVES = _hands((WHOLE, *HALVES[::-1]))
+# Each way to look at a writer's signatures makes another, unseen hand; by the parameter `parts`.
+HANDS = {"halves": _HALVES, "quarters": np.concatenate([_HALVES, _hands((*THIRDS, *QUARTERS))])}
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Settings:
     forgeries_per_writer: int = PARAMETERS["forgeries_per_writer"].default
     learning_rate: float = PARAMETERS["learning_rate"].default
     precision: str = PARAMETERS["precision"].default
+    parts: str = PARAMETERS["parts"].default
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ def plan_epoch(
     """Which images meet in which batch of an epoch, and how they are looked at.
 
     Every writer is visited as often as it takes to see about each genuine signature once. At each
-    visit the writer's signatures are looked at in one of twelve ways (`VARIANTS`), which makes
+    visit the writer's signatures are looked at in one of several ways (`HANDS`), which makes
     another writer of them; no batch holds the same one twice.
 
     Parameters
@@ -76,7 +91,7 @@ def plan_epoch(
     labels : ndarray
         int32 (steps, batch, 2): writer number inside the batch; 1 genuine, 0 forged.
     variants : ndarray
-        float32 (steps, batch, 3): rows of `VARIANTS`.
+        float32 (steps, batch, 6): rows of `HANDS`.
 
     Raises
     ------
@@ -92,11 +107,12 @@ def plan_epoch(
         raise DeepSignError("No training writer has two genuine signatures to make a pair of.")
     typical = np.median([len(genuine[writer]) for writer in able])
     rounds = math.ceil(typical / settings.genuine_per_writer)
-    in_batch = min(settings.writers_per_batch, len(VARIANTS) * len(able), rounds * len(able))
-    first_variant = rng.integers(len(VARIANTS), size=len(able))
+    hands = HANDS[settings.parts]
+    in_batch = min(settings.writers_per_batch, len(hands) * len(able), rounds * len(able))
+    first_variant = rng.integers(len(hands), size=len(able))
     # A writer comes back in the next round as another one, so a batch across rounds is fine.
     visits = np.concatenate([rng.permutation(len(able)) for _ in range(rounds)])
-    variant_of = (first_variant[visits] + np.repeat(np.arange(rounds), len(able))) % len(VARIANTS)
+    variant_of = (first_variant[visits] + np.repeat(np.arange(rounds), len(able))) % len(hands)
     steps = len(visits) // in_batch
     each = settings.genuine_per_writer + settings.forgeries_per_writer
     rows = np.empty((steps, in_batch, each), np.int32)
@@ -112,12 +128,12 @@ def plan_epoch(
     used = variant_of[: steps * in_batch].reshape(steps, in_batch, 1)
     number = np.broadcast_to(np.arange(in_batch)[None, :, None], rows.shape)
     labels = np.stack([number, kinds[rows] == "genuine"], axis=-1).astype(np.int32)
-    variants = np.broadcast_to(VARIANTS[used], (*rows.shape, 3))
+    variants = np.broadcast_to(hands[used], (*rows.shape, 6))
     batch = in_batch * each
     return (
         rows.reshape(steps, batch),
         labels.reshape(steps, batch, 2),
-        variants.reshape(steps, batch, 3),
+        variants.reshape(steps, batch, 6),
     )
 
 
@@ -141,8 +157,8 @@ def augment(images, variants, draws, bounds: Augmentation):
     ----------
     images : uint8 (n, height, width)
         Ink bright on 0.
-    variants : float32 (n, 3)
-        Rows of `VARIANTS`.
+    variants : float32 (n, 6)
+        Rows of `HANDS`.
     draws : float32 (n, 8)
         From -1 to 1: how far each change goes within its bounds.
     bounds : Augmentation
@@ -163,14 +179,15 @@ def augment(images, variants, draws, bounds: Augmentation):
     # Output to input coordinates, about the centre: mirror and scale after rotating and shearing.
     a, b = scale_x * cos, scale_x * (shear * cos - sin)
     c, d = scale_y * sin, scale_y * (shear * sin + cos)
-    # Half a signature fills the canvas.
-    part = variants[:, 2]
-    zoom = ops.where(part == 0, 1.0, HALF_WIDTH)
-    a, b = zoom * a, zoom * b
+    # A part of a signature fills the canvas.
+    middle_x, middle_y, part_width, part_height = (variants[:, k] for k in range(2, 6))
+    a, b = part_width * a, part_width * b
+    c, d = part_height * c, part_height * d
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    shift = zoom * moved * bounds.shift + part * (1 - HALF_WIDTH) / 2
-    shift_x = centre_x * (1 - a) - centre_y * b + shift * width
-    shift_y = centre_y * (1 - d) - centre_x * c + lifted * bounds.shift * height
+    shift_x = part_width * moved * bounds.shift + middle_x
+    shift_y = part_height * lifted * bounds.shift + middle_y
+    shift_x = centre_x * (1 - a) - centre_y * b + shift_x * width
+    shift_y = centre_y * (1 - d) - centre_x * c + shift_y * height
     zero = ops.zeros_like(a)
     transforms = ops.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
     images = ops.expand_dims(ops.cast(images, "float32"), -1) / 255.0
@@ -196,7 +213,7 @@ def batches(
     Returns
     -------
     batches : iterator
-        Of ((images uint8 (n, height, width), variants float32 (n, 3), draws float32 (n, 8)), labels
+        Of ((images uint8 (n, height, width), variants float32 (n, 6), draws float32 (n, 8)), labels
         int32 (n, 2)): what `augment` takes, and what the losses do.
     steps : int
         Batches in an epoch.

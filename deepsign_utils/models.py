@@ -27,8 +27,6 @@ keras.config.set_dtype_policy("float32")
 EMBEDDING_SIZE = 128
 # Keras's 0.99 averages over the last hundreds of steps: too slow for trainings this short.
 BATCH_NORM_MOMENTUM = 0.9
-# Share of the canvas's width that half a signature takes; the halves overlap by an eighth.
-HALF_WIDTH = 9 / 16
 
 
 def lightweight_encoder(height: int = 128, width: int = 256) -> keras.Model:

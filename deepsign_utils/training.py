@@ -194,7 +194,7 @@ def augmented(network: keras.Model) -> keras.Model:
     """
     height, width, _ = network.input_shape[1:]
     images = keras.Input((height, width), dtype="uint8", name="images")
-    variants, draws = keras.Input((3,), name="variants"), keras.Input((8,), name="draws")
+    variants, draws = keras.Input((6,), name="variants"), keras.Input((8,), name="draws")
     looked_at = _Augment(name="augment")([images, variants, draws])
     return keras.Model([images, variants, draws], network(looked_at), name="augmented")
 

@@ -17,7 +17,7 @@ from conftest import ROOT
 from deepsign_utils.study import PACKAGE, room
 
 FLOORS = (
-    ("layouts", "metrics", "losses"),
+    ("layouts", "metrics", "losses", "parts"),
     ("study", "manifests", "pairing", "scoring"),
     ("preprocessing", "models"),
     ("datasets", "duplicates", "figures", "shortcuts", "tfrecords"),

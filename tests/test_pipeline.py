@@ -200,6 +200,7 @@ class TestOtherReports:
         project.python("-m", "deepsign_utils", "synthesize", *drawn, *planted)
         # When the demonstration runs, small
         small = "-p canvas_height 16 -p canvas_width 32 -p epochs 2 -p bootstrap 50"
+        small += " -p precision bfloat16"
         made = project.make(
             "report", f"STUDY={DEMONSTRATION}", f"DATA={tmp_path / 'raw'}", f"PARAMS={small}"
         )
@@ -219,7 +220,7 @@ class TestOtherReports:
     @pytest.mark.torture
     def test_one_pen_and_the_matrix(self, tiny_study, tiny_data):
         # Given a study, and the same one with normalised strokes
-        arguments = report_of(tiny_data, stroke_width="normalised", epochs=1)
+        arguments = report_of(tiny_data, stroke_width="normalised", precision="bfloat16", epochs=1)
         made = tiny_study.make(*[a.replace("RUN=tiny", "RUN=tiny_normalised") for a in arguments])
         assert made.returncode == 0, said(made)
         reports = tiny_study.folder / "reports"

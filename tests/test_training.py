@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ from deepsign_utils.losses import LOSSES
 from deepsign_utils.tfrecords import Canvases
 
 SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
+WHOLE = tuple(batches.HANDS["halves"][0])
 
 
 def drawn_writers(writers: int, genuine: int, forged: int, seed: int = 0) -> Canvases:
@@ -96,8 +98,13 @@ def test_every_genuine_signature_is_about_equally_often_seen():
     assert genuine.min() > 0.6 * genuine.mean()
 
 
-def test_no_two_variants_are_the_same():
-    assert len(np.unique(batches.VARIANTS, axis=0)) == len(batches.VARIANTS) == 12
+@pytest.mark.parametrize(("parts", "hands"), [("halves", 12), ("quarters", 40)])
+def test_a_writer_is_as_many_hands_as_no_two_are_the_same(parts, hands):
+    assert len(np.unique(batches.HANDS[parts], axis=0)) == len(batches.HANDS[parts]) == hands
+    # and in the end a training has shown them all
+    data, plan = drawn_writers(4, 6, 4), replace(SETTINGS, parts=parts)
+    epochs = [batches.plan_epoch(data.writer, data.kind, plan, 0, e)[2] for e in range(60)]
+    assert len(np.unique(np.concatenate(epochs).reshape(-1, 6), axis=0)) == hands
 
 
 def test_writers_without_two_genuine_signatures_cannot_train():
@@ -126,7 +133,7 @@ class TestAugment:
     still = batches.Augmentation(rotation=0, scale=0, shear=0, shift=0, stroke=0, gamma=0)
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 32), np.uint8)
 
-    def run(self, variants=((1, 1, 0),) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
+    def run(self, variants=(WHOLE,) * 4, seed=1, bounds=still, images=images) -> np.ndarray:
         draws = np.random.default_rng(seed).uniform(-1, 1, (len(images), 8)).astype(np.float32)
         augmented = batches.augment(images, np.array(variants, np.float32), draws, bounds)
         return keras.ops.convert_to_numpy(augmented)
@@ -135,7 +142,9 @@ class TestAugment:
         assert np.allclose(self.run()[..., 0], self.images / 255, atol=1e-5)
 
     def test_mirrors_are_exact(self):
-        flipped = self.run([(-1, 1, 0), (1, -1, 0), (-1, -1, 0), (1, 1, 0)])[..., 0]
+        flipped = self.run([(-1, 1, *WHOLE[2:]), (1, -1, *WHOLE[2:]), (-1, -1, *WHOLE[2:]), WHOLE])[
+            ..., 0
+        ]
         expected = [
             self.images[0, :, ::-1],
             self.images[1, ::-1],
@@ -147,7 +156,8 @@ class TestAugment:
     def test_halves_fill_the_canvas(self):
         # given a ramp from the left to the right edge
         ramp = np.broadcast_to(np.linspace(0, 255, 32).round().astype(np.uint8), (3, 16, 32))
-        variants = [(1, 1, -1), (1, 1, 1), (-1, 1, -1)]
+        left, right = (9 / 16 / 2 - 1 / 2, 0, 9 / 16, 1), (1 / 2 - 9 / 16 / 2, 0, 9 / 16, 1)
+        variants = [(1, 1, *left), (1, 1, *right), (-1, 1, *left)]
         left, right, mirrored = self.run(variants, images=ramp)[:, 8, :, 0]
         # then each shows nine sixteenths of it; mirrored, the left half stays the left half
         # (the outermost pixel reaches beyond the canvas)
@@ -167,7 +177,7 @@ class TestAugment:
         bar = np.zeros((64, 32, 32), np.uint8)
         bar[:, 12:18, 6:26] = 255
         bounds = batches.Augmentation(0, 0, 0, 0, stroke=1, gamma=0)
-        ink = self.run([(1, 1, 0)] * 64, bounds=bounds, images=bar)
+        ink = self.run([WHOLE] * 64, bounds=bounds, images=bar)
         ink = ink.sum(axis=(1, 2, 3)) / (6 * 20)
         assert ink.min() < 0.9
         assert ink.max() > 1.2

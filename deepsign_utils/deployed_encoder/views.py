@@ -22,34 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from deepsign_utils.deployed_encoder import cohort, whitening
 from deepsign_utils.deployed_encoder.cohort import Cohort
-from deepsign_utils.models import HALF_WIDTH, embed
+from deepsign_utils.models import embed
+from deepsign_utils.parts import HALVES, QUARTERS, THIRDS, WHOLE, Part
 from deepsign_utils.tfrecords import Canvases
-
-
-class Part(NamedTuple):
-    """A part of a signature, stretched over the canvas: from where to where, in shares of the
-    canvas's width and height. Neighbouring parts overlap."""
-
-    left: float = 0.0
-    right: float = 1.0
-    top: float = 0.0
-    bottom: float = 1.0
-
-    def mirrored(self, across: bool, down: bool) -> Part:
-        """Where it lies when the signature is mirrored left-right, up-down."""
-        left, right = (1 - self.right, 1 - self.left) if across else self[:2]
-        top, bottom = (1 - self.bottom, 1 - self.top) if down else self[2:]
-        return Part(left, right, top, bottom)
-
-
-WHOLE = Part()
-HALVES = (Part(right=HALF_WIDTH), Part(left=1 - HALF_WIDTH))
-THIRDS = (Part(right=13 / 32), Part(19 / 64, 45 / 64), Part(left=19 / 32))
-QUARTERS = tuple(
-    half._replace(top=top, bottom=bottom)
-    for top, bottom in ((0.0, 5 / 8), (3 / 8, 1.0))
-    for half in HALVES
-)
 
 
 class View(NamedTuple):

@@ -194,6 +194,13 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
+        Parameter(
+            "parts",
+            "str",
+            "halves",
+            "smallest parts that make further hands: halves or quarters",
+            choices=("halves", "quarters"),
+        ),
         Parameter("learning_rate", "float", 0.002, "at its peak, after the warm-up", minimum=1e-8),
         Parameter(
             "precision",
