@@ -335,6 +335,40 @@ class TestEveryWayToAsk:
             assert answer["decision"] == "rejected"
             assert [one["code"] for one in answer["warnings"]] == ["another_pen"]
 
+    @pytest.mark.parametrize("k", [1, 3])
+    def test_a_line_lost_on_one_side_is_told_on_every_way(
+        self, verifier, images, service, capsys, tmp_path, k
+    ):
+        # given references whose underline was taken for a printed line
+        references = []
+        for number, file in enumerate(images["references"][:k]):
+            sheet = np.pad(np.asarray(Image.open(file).convert("L")), 40, mode="edge")
+            sheet[-30:-27] = 40
+            references.append(tmp_path / f"{number}.png")
+            Image.fromarray(sheet).save(references[-1])
+        file = images["stranger"][0]
+
+        found = verifier.compare(references, file)
+        assert found.decision == "rejected"
+        *faults, told = (one.code for one in found.warnings)
+        assert told == "line_on_one_side"
+        assert faults.count("ruled_line_removed") > k / 2
+        assert main(["verify", *map(str, references), "--questioned", str(file)]) == 1
+        assert "A line was taken away from the references" in capsys.readouterr().out
+        for answer in answers(service, references, file):
+            assert answer["warnings"][-1]["code"] == "line_on_one_side"
+        # where both sides lost one, and where the signature is accepted, there is nothing to tell
+        for known, other in (
+            (references, references[0]),
+            (images["references"][:k], references[0]),
+        ):
+            codes = [one.code for one in verifier.compare(known, other).warnings]
+            assert "line_on_one_side" not in codes
+        table = tmp_path / "pairs.csv"
+        table.write_text(f"left,right\n{references[0]},{file}\n")
+        assert main(["compare", str(table), "--output", str(tmp_path / "judged.csv")]) == 0
+        assert "A line was taken away from the reference" in (tmp_path / "judged.csv").read_text()
+
     def test_the_service_gives_a_case_file_that_needs_nothing_else(self, images, service):
         files = [("references", (f.name, f.read_bytes())) for f in images["references"][:2]]
         files.append(("questioned", ("q.png", images["stranger"][0].read_bytes())))

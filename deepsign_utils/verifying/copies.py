@@ -88,11 +88,14 @@ class Trace:
         Pixels of the image to one of `lines`.
     width : float or None
         Mean width of the strokes in pixels of `lines`; None in traces kept before it was measured.
+    lined : bool
+        Whether a line was taken away from the image as printed.
     """
 
     lines: np.ndarray
     unit: float
     width: float | None = None
+    lined: bool = False
 
     def to_bytes(self) -> bytes:
         """A PNG of one bit a pixel."""
@@ -100,6 +103,8 @@ class Trace:
         note.add_text("unit", repr(float(self.unit)))
         if self.width is not None:
             note.add_text("width", repr(float(self.width)))
+        if self.lined:
+            note.add_text("lined", "1")
         Image.fromarray(self.lines).save(content, "PNG", optimize=True, pnginfo=note)
         return content.getvalue()
 
@@ -109,7 +114,8 @@ class Trace:
         try:
             image = Image.open(io.BytesIO(content), formats=["PNG"])
             width = float(image.info["width"]) if "width" in image.info else None
-            trace = cls(np.array(image.convert("1")), float(image.info["unit"]), width)
+            lined = "lined" in image.info
+            trace = cls(np.array(image.convert("1")), float(image.info["unit"]), width, lined)
         except Exception as error:  # a damaged file can raise nearly anything
             raise DeepSignError("a reference's trace is damaged: enrol the writer again") from error
         if not trace.lines.any():
@@ -169,7 +175,7 @@ class Trace:
         return _Table(self.points)
 
 
-def trace(field: np.ndarray, enlarged: int = 1) -> Trace:
+def trace(field: np.ndarray, enlarged: int = 1, lined: bool = False) -> Trace:
     """Reduce a signature to its centre lines.
 
     Parameters
@@ -178,6 +184,8 @@ def trace(field: np.ndarray, enlarged: int = 1) -> Trace:
         Its ink, from `preprocessing.finely`.
     enlarged : int
         So many times as large as in the image.
+    lined : bool
+        Whether a line was taken away from it.
 
     Raises
     ------
@@ -197,7 +205,7 @@ def trace(field: np.ndarray, enlarged: int = 1) -> Trace:
     lines = thinned(strokes)
     if not lines.any():  # a dot
         lines[tuple(side // 2 for side in lines.shape)] = True
-    return Trace(lines, 1 / (finer * enlarged), strokes.sum() / lines.sum())
+    return Trace(lines, 1 / (finer * enlarged), strokes.sum() / lines.sum(), lined)
 
 
 def alike(reference: Trace, questioned: Trace) -> Copy | None:

@@ -1,5 +1,6 @@
 """What is odd about a questioned signature beside its references: it leans, lies upside down or on
-its side, was written with another pen, is of another kind, or far coarser.
+its side, was written with another pen, is of another kind, far coarser, or lost a line that they
+kept.
 
 People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
 lean is evidence, and to level every image would give that away. But a page that lay askew looks the
@@ -49,8 +50,8 @@ def remarks(
     decision: Callable[[float], str],
 ) -> tuple[Remark, ...]:
     """That a questioned signature is of another kind than the references; where it is not accepted,
-    that it is far coarser or finer, that another pen wrote it, or that upright it would be
-    accepted.
+    that a line was taken away from one side only, that it is far coarser or finer, that another pen
+    wrote it, or that upright it would be accepted.
 
     Parameters
     ----------
@@ -70,6 +71,9 @@ def remarks(
         found = _not_upright(lean(traces, questioned), name, decision)
         if found and found[0].code == NOT_UPRIGHT:
             return found
+        lined = _lined(traces, questioned, name)
+        if lined:
+            return found + lined
         found += _coarser(traces, questioned, name) or _another_pen(traces, questioned, name)
     times = amount(traces, questioned)
     if max(times, 1 / times) > AMOUNT:
@@ -80,6 +84,20 @@ def remarks(
         )
         return (*found, Remark(name, "other_kind", message))
     return found
+
+
+def _lined(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
+    """That a line was taken away from a signature and not from most references, or the other way
+    round: it may have been a stroke of the writer's own."""
+    if questioned.lined == (np.mean([reference.lined for reference in references]) > 0.5):
+        return ()
+    ones, others = ("it", "the references") if questioned.lined else ("the references", "it")
+    message = (
+        f"A line was taken away from {ones} as printed, and none from {others}. If it is a stroke "
+        "of the writer's own, such as an underline, the two do not compare, and what is said of "
+        "them does not hold: look at what was taken away (`verify --report`)."
+    )
+    return (Remark(name, "line_on_one_side", message),)
 
 
 def _coarser(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:

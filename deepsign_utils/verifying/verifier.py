@@ -35,7 +35,7 @@ from deepsign_utils.preprocessing import (
     open_image,
     plain,
 )
-from deepsign_utils.preprocessing.form import TEXT
+from deepsign_utils.preprocessing.form import LINE, TEXT
 from deepsign_utils.scoring import DEFAULT_THRESHOLD, Scoring, score_against
 from deepsign_utils.study.folders import PRETRAINED
 from deepsign_utils.study.processes import ordered_map
@@ -425,7 +425,8 @@ def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Si
     ink, canvas, found = _cleaned(pixels, preprocessing, name)
     found = (scan_faults.SEVERAL_PAGES,) * paged + found
     warnings = tuple(Remark(name, fault.code, fault.message) for fault in found)
-    return Signature(name, canvas, warnings, copies.trace(*ink), misfit.kept(ink.field))
+    trace = copies.trace(*ink, lined=LINE in found)
+    return Signature(name, canvas, warnings, trace, misfit.kept(ink.field))
 
 
 def _cleaned(
@@ -458,7 +459,7 @@ def _read_file(
         image = open_image(file)
         paged = scan_faults.has_several_pages(image, str(file))
         ink, canvas, found = _cleaned(load_image(image, str(file)), preprocessing, str(file))
-        trace = copies.trace(*ink).to_bytes() if traced else b""
+        trace = copies.trace(*ink, lined=LINE in found).to_bytes() if traced else b""
     except DeepSignError as error:
         return None, str(error), (), b""
     return canvas, "", (scan_faults.SEVERAL_PAGES,) * paged + found, trace
