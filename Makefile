@@ -66,15 +66,18 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo 'Installing what tests need, once; it takes a minute or two.'
 	@$(PY) $(INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.installed-serve: requirements-serve.txt $(VENV)/.installed
+	@echo 'Installing what the service needs, once; it takes a minute.'
 	@$(PY) $(INSTALL) --require-hashes \
 		-r requirements-serve.txt
 	@touch $@
 
 $(VENV)/.installed-sweep: requirements-sweep.txt $(VENV)/.installed
+	@echo 'Installing what sweeps need, once; it takes a minute.'
 	@$(PY) $(INSTALL) --require-hashes \
 		-r requirements-sweep.txt
 	@touch $@

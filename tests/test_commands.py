@@ -19,6 +19,7 @@ from deepsign_utils.__main__ import LEFT, main
 from deepsign_utils.commands.parser import EXIT_STATUSES, GROUPS, parser
 from deepsign_utils.study import digest, study_of
 from deepsign_utils.study.yaml_1_2 import read_yaml_file
+from deepsign_utils.verifying.verifier import Verifier
 
 
 def commands() -> list[str]:
@@ -147,9 +148,15 @@ def test_quiet_export_says_one_line(tmp_path: Path):
         (("evaluate", "", "--output", "e.json"), "argument folder: it is empty"),
         (("extract", "a.png", "--output", ""), "argument --output: it is empty"),
         (("evaluate", "~nobody-of-that-name/x"), "there is no home that ~ could stand for"),
+        (
+            ("verify", "a.png", "--questioned", "b.png", "--questioned", "c.png"),
+            "--questioned is given twice: which one is meant?",
+        ),
     ],
 )
-def test_a_name_that_is_empty_or_nobodys_is_typed_wrongly(command: tuple, said: str, capsys):
+def test_a_name_that_is_empty_nobodys_or_given_twice_is_typed_wrongly(
+    command: tuple, said: str, capsys
+):
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2
@@ -188,6 +195,13 @@ def test_genuine_signatures_alone_are_told_and_calibrate_takes_them(people, tmp_
     (one,) = json.loads((tmp_path / "model b/scoring.json").read_text())["measured_on"]
     assert one["sha256"] == sum_
     assert sum_ in (tmp_path / "model b/card.md").read_text()
+    # Calibrated once more, it still owes what it infers of forgeries to the public sets.
+    again = tmp_path / "again"
+    model = str(tmp_path / "model b")
+    assert main(["calibrate", str(folders), "--output", str(again), "--model", model]) == 0
+    assert "inferred from BHSig260 Bengali" in capsys.readouterr().out
+    (twice,) = json.loads((again / "scoring.json").read_text())["measured_on"]
+    assert twice["skilled_inferred_from"] == one["skilled_inferred_from"]
 
 
 @pytest.mark.parametrize("name", ["2024-01-0{n}/{writer}.png", "{n}_{writer}.png"])
@@ -372,6 +386,8 @@ def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path
             told = capsys.readouterr().err
             assert said in told
             assert "image/s" not in told  # nothing was begun
+    assert main(["calibrate", str(people), "--output", str(people / "model")]) == 1
+    assert "lies among the images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -417,6 +433,31 @@ def test_the_status_is_the_same_where_nobody_listens(people: Path, closed: str):
     line = f"'{sys.executable}' -m deepsign_utils verify '{image}' --questioned '{image}' {closed}"
     unheard = subprocess.run(["bash", "-c", line], capture_output=True, cwd=ROOT, check=False)
     assert (unheard.returncode, unheard.stderr) == (3, b"")  # a copy
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_verdict_that_cannot_be_written_is_not_called_none(people: Path):
+    image = next((people / "0001").iterdir())
+    with Path("/dev/full").open("wb") as full:
+        status, said = deepsign("verify", image, "--questioned", image, stdout=full)
+    assert status == 2
+    assert (
+        said.strip()
+        == "It was judged, but the answer could not be written: No space left on device."
+    )
+
+
+def test_verify_says_what_interrupted_it_and_takes_no_folder(people: Path, capsys, monkeypatch):
+    image = str(next((people / "0001").iterdir()))
+    assert main(["verify", str(people / "0001"), "--questioned", image]) == 2
+    assert f"{people / '0001'} is a folder: name the images in it." in capsys.readouterr().err
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Verifier, "compare", interrupted)
+    assert main(["verify", image, "--questioned", image]) == 2
+    assert capsys.readouterr().err.strip() == "Interrupted: nothing was judged."
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -26,6 +26,23 @@ def argument(*names: str, **settings: Any) -> Argument:
     return Argument(names, settings)
 
 
+class _Once(argparse.Action):
+    """Keeps an option's value, and refuses a second one, as either could be meant."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("_given", set())
+        if self.dest in given:
+            parser.error(f"{option_string} is given twice: which one is meant?")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 QUIET = argument("-q", "--quiet", action="store_true", help="no progress bars")
 
 
@@ -49,7 +66,8 @@ class Command:
         parser = parsers.add_parser(self.name, help=self.help, description=self.run.__doc__)
         # Before or after the command; unset here, so that it undoes nothing.
         for names, settings in (QUIET.but(default=argparse.SUPPRESS), *self.arguments):
-            parser.add_argument(*names, **settings)
+            once = {"action": _Once} if names[0].startswith("-") else {}
+            parser.add_argument(*names, **once | settings)
         parser.set_defaults(command=self)
 
 

@@ -93,7 +93,7 @@ def _verify(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # judged, and whoever read it has left
         forget_output()
     except (Exception, KeyboardInterrupt) as error:
-        why = _why_not_judged(error)
+        why = _why_not_judged(error, judged=told != 2)
         print(f"\n{why}\n", file=sys.stderr)
         if options.json and told == 2:
             with contextlib.suppress(OSError):
@@ -102,13 +102,18 @@ def _verify(options: argparse.Namespace) -> int:
     return told
 
 
-def _why_not_judged(error: BaseException) -> str:
+def _why_not_judged(error: BaseException, judged: bool) -> str:
     from deepsign_utils.verifying.pages import WhichSignatureError
 
     if isinstance(error, WhichSignatureError):
         return error.told("--page and --box")
-    known = isinstance(error, DeepSignError)
-    return str(error) if known else f"Not judged: {type(error).__name__}: {error}"
+    if isinstance(error, DeepSignError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted: nothing was judged."
+    if judged and isinstance(error, OSError):
+        return f"It was judged, but the answer could not be written: {error.strerror or error}."
+    return f"Not judged: {type(error).__name__}: {error}"
 
 
 def _print_json(values: dict[str, Any]) -> None:

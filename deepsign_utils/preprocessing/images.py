@@ -189,6 +189,8 @@ def read_image_file(path: Path) -> bytes:
     DeepSignError
         If it cannot be read; ImageTooLargeError if it is larger than any image that is decoded.
     """
+    if path.is_dir():
+        raise DeepSignError(f"{path} is a folder: name the images in it.")
     try:
         with path.open("rb") as file:
             # A pipe's or a device's size is not known before.

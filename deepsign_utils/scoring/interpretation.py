@@ -25,6 +25,7 @@ BY_RATE = ("fmr=x", "fnmr=x", "fmr=x,fnmr=y")
 """The other names that `Scoring.rule` knows; x and y stand for rates."""
 
 _BINS = 60  # of the score distributions
+_ROUNDED_UP = 1.06  # so that two digits of it are no less
 
 
 @dataclass(frozen=True)
@@ -294,8 +295,9 @@ class Scoring:
             pairs = operation.pairs["genuine" if kind == "fnmr" else self.opponent]
             if rate < 1 / pairs:
                 raise DeepSignError(
-                    f"{kind}={rate:g} can't be measured on {pairs} pairs: ask for a rate of at "
-                    f"least 1/{pairs}, or measure the model on more signatures."
+                    f"{kind}={rate:g} can't be measured on {pairs} pairs: ask for "
+                    f"{kind}={_ROUNDED_UP / pairs:.2g} or more, or measure the model on more "
+                    "signatures."
                 )
             if kind == "fmr":
                 reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)

@@ -71,9 +71,13 @@ def install(arguments: list[str]) -> int:
             "0",
             sysconfig.get_path("purelib"),
         ]
-        subprocess.run(every, check=False)
+        # Its workers would each tell of a Ctrl-C.
+        subprocess.run(every, check=False, stderr=subprocess.DEVNULL)
     return status.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(install(sys.argv[1:]))
+    try:
+        sys.exit(install(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the same command installs what is missing.")

@@ -122,7 +122,8 @@ def write_dataset(
     if in_the_way and not (replace and (folder / PARAMETERS).is_file()):
         raise DeepSignError(
             f"{folder} holds something else than this synthetic dataset (other parameters, another "
-            "version of the generator, or other files). Remove it, or name another folder."
+            "version of the generator, or other files). Name another folder; one that such a "
+            "dataset was drawn into, `--replace` draws anew."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -300,7 +301,9 @@ def calibrate(
         return replace(chosen, relatives=relatives)
     known = {k: table[table["kind"] != "skilled"] for k, table in tables.items()}
     known = {k: table for k, table in known.items() if (table["kind"] == "random").any()}
-    described["skilled_inferred_from"] = [one["dataset"] for one in model.measured_on]
+    # A model that was calibrated itself has not measured any forgery since.
+    sets = [one.get("skilled_inferred_from", [one["dataset"]]) for one in model.measured_on]
+    described["skilled_inferred_from"] = list(dict.fromkeys(chain.from_iterable(sets)))
     chosen = scoring.fit_to_people(model, known, population, described, rng, resamples)
     return replace(chosen, relatives=relatives)
 
@@ -338,16 +341,17 @@ def in_words(before: Scoring, after: Scoring) -> str:
                 "references": k,
                 "threshold": f"{rule.accept_from:.3f} (was {old.accept_from:.3f})",
                 "genuine refused": metrics.bare_rate(errors["fnmr"]),
-                "at the old threshold": metrics.bare_rate(at_old),
+                "refused at the old one": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
             }
         )
+    table = pd.DataFrame(rows)
     lines = [
         f"{one['images']} images of {one['writers']} writers, {one['left_out']} left out. Rates in "
         "%, with 95 % intervals, at the threshold 'eer'.",
         "",
-        pd.DataFrame(rows).to_string(index=False),
+        table.to_string(index=False, col_space={name: len(name) + 2 for name in table}),
         "",
     ]
     if refused > _MANY_REFUSED:

@@ -209,22 +209,24 @@ class Comparison:
             )
         if reason := no_verdict(one.code for one in self.warnings):
             return f"Referred to a person: {reason[0]}"
-        name, low, high = self.threshold_name, self.rule.reject_below, self.rule.accept_from
+        name, limits = self.threshold_name, (self.rule.reject_below, self.rule.accept_from)
+        digits = 3 if all(f"{self.score:.3f}" != f"{limit:.3f}" for limit in limits) else 6
+        score, low, high = (f"{value:.{digits}f}" for value in (self.score, *limits))
         if ASKEW in (one.code for one in self.warnings):
             return (
                 "Referred to a person: it leans against the references, and level it would be "
-                f"accepted. As it stands, the score, {self.score:.3f}, stays below {high:.3f}, "
+                f"accepted. As it stands, the score, {score}, stays below {high}, "
                 f"from which '{name}' accepts."
             )
         if self.decision == "referred":
             return (
-                f"Referred to a person: the score, {self.score:.3f}, lies between {low:.3f}, below "
-                f"which '{name}' rejects, and {high:.3f}, from which it accepts."
+                f"Referred to a person: the score, {score}, lies between {low}, below "
+                f"which '{name}' rejects, and {high}, from which it accepts."
             )
         verb, limit = ("reaches", high) if self.accepted else ("stays below", low)
         return (
-            f"{self.decision.capitalize()}: the score, {self.score:.3f}, {verb} the threshold "
-            f"'{name}', {limit:.3f}."
+            f"{self.decision.capitalize()}: the score, {score}, {verb} the threshold "
+            f"'{name}', {limit}."
         )
 
     def _evidence(self) -> str:
@@ -249,7 +251,7 @@ class Comparison:
         beyond = "at least " if llr >= high or llr <= low else ""
         return (
             f"The evidence gives {support} for the proposition that {one} wrote it: what was seen "
-            f"is {beyond}{ratio:.0f} times as probable as if {two} had."
+            f"is {beyond}{ratio:.{1 if ratio < 10 else 0}f} times as probable as if {two} had."
         )
 
     def _uncertainty(self) -> str:

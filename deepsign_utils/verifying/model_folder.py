@@ -67,11 +67,11 @@ def read_model(folder: Path) -> Model:
     needed = MODEL_FILES[1:]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "does not exist"
+        problem = f"lacks {', '.join(missing)}" if folder.is_dir() else "is no folder"
         raise DeepSignError(
             f"The model folder {folder} {problem}. A model folder holds "
-            f"{', '.join(MODEL_FILES)}. `make report` makes one; "
-            "the shipped one judges where none is named."
+            f"{', '.join(MODEL_FILES)}. `make report` and "
+            "`deepsign calibrate` make one; the shipped one judges where none is named."
         )
     encoders = [name for name in (ONNX_FILE, KERAS_FILE) if (folder / name).is_file()]
     check_seal(folder, [*needed, *encoders])
