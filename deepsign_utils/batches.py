@@ -49,6 +49,7 @@ class Settings:
     learning_rate: float = PARAMETERS["learning_rate"].default
     precision: str = PARAMETERS["precision"].default
     parts: str = PARAMETERS["parts"].default
+    keep: str = PARAMETERS["keep"].default
 
 
 @dataclass(frozen=True)

@@ -199,30 +199,36 @@ def augmented(network: keras.Model) -> keras.Model:
     return keras.Model([images, variants, draws], network(looked_at), name="augmented")
 
 
-def best_in_words(history: pd.DataFrame) -> str:
-    """Which epoch was best, and what it brought.
+def kept_epoch(history: pd.DataFrame, keep: str) -> pd.Series:
+    """The row of `train`'s history whose weights it kept: see ``Settings.keep``."""
+    return history.loc[history["validation_eer"].idxmin() if keep == "best" else history.index[-1]]
+
+
+def kept_in_words(history: pd.DataFrame, keep: str) -> str:
+    """Which epoch's weights were kept, and what they brought.
 
     Parameters
     ----------
     history : DataFrame
         From `train`.
+    keep : str
+        ``Settings.keep``.
     """
-    best = history.loc[history["validation_eer"].idxmin()]
+    kept, last = kept_epoch(history, keep), history["epoch"].max()
+    which = f"{kept['epoch']:.0f} of {last:.0f} was best" if keep == "best" else f"{last} was last"
     return (
-        f"Epoch {best['epoch']:.0f} of {history['epoch'].max():.0f} was best: validation EER "
-        f"{100 * best['validation_eer']:.1f} % ({100 * history['validation_eer'][0]:.1f} % before "
-        "training)"
+        f"Epoch {which}: validation EER {100 * kept['validation_eer']:.1f} % "
+        f"({100 * history['validation_eer'][0]:.1f} % before training)"
     )
 
 
-def nothing_learnt(history: pd.DataFrame) -> str:
-    """A Markdown point that says so, where no epoch of `train`'s was better than the start."""
-    if history["validation_eer"].idxmin() > 0:
+def nothing_learnt(history: pd.DataFrame, keep: str) -> str:
+    """A Markdown point that says so, where what was kept is no better than the start."""
+    if kept_epoch(history, keep)["validation_eer"] < history["validation_eer"][0]:
         return ""
     return (
-        "- **No epoch was better than the start, whose weights are kept: nothing was learnt.** "
-        "With few writers, start from the shipped model (`start_from`) or wait longer "
-        "(`patience`).\n"
+        "- **What was kept is no better than the start: nothing was learnt.** With few writers, "
+        "start from the shipped model (`start_from`) or wait longer (`patience`).\n"
     )
 
 
@@ -349,7 +355,7 @@ def train(
     folder: Path,
     identity: str,
 ) -> pd.DataFrame:
-    """Train an encoder in place; it ends with the weights of the best validation EER.
+    """Train an encoder in place; it ends with the weights that ``settings.keep`` names.
 
     Interrupted and called again with the same arguments, it goes on from the last whole epoch.
 
@@ -360,7 +366,7 @@ def train(
     data, validation : Canvases
         Canvases of the training and of the validation writers.
     validation_pairs : DataFrame
-        Pair table of the validation writers: its skilled EER chooses the epoch.
+        Pair table of the validation writers: by its skilled EER the best epoch is told.
     settings : Settings
         How to train.
     seed : int
@@ -405,5 +411,6 @@ def train(
                     keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
                 ],
             )
-    encoder.set_weights(checkpoint.best)
+    if settings.keep == "best":
+        encoder.set_weights(checkpoint.best)
     return pd.DataFrame(checkpoint.history)

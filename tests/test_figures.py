@@ -406,9 +406,9 @@ def test_only_a_flagged_probe_is_filled():
     assert faces == [figures.COLOURS["stroke-blind"], "white"]
 
 
-def test_the_history_marks_the_best_epoch_and_the_start():
+def test_the_history_marks_the_kept_epoch_and_the_start():
     said = texts(figures.training_history(history(first=0), 4))
-    assert "best epoch 4: EER 6.0 %" in said
+    assert "kept: epoch 4, EER 6.0 %" in said
     assert "before training" in said
     assert "before training" not in texts(figures.training_history(history(first=1), 4))
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsign_utils import DeepSignError, batches, models, pairing, training
+from deepsign_utils import DeepSignError, batches, models, pairing, scoring, training
 from deepsign_utils.losses import LOSSES
 from deepsign_utils.tfrecords import Canvases
 
@@ -378,6 +378,32 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(study, tmp_path):
     assert history["epoch"].iloc[-1] == best + 2 < 30
 
 
+def test_the_last_weights_are_kept_where_they_are_asked_for(study, tmp_path):
+    # given a training that only harms
+    _, validation, pairs = study
+    plan = replace(SETTINGS, epochs=3, patience=3, learning_rate=1.0)
+    kept = {}
+    for keep in ("best", "last"):
+        encoder = models.build_encoder("lightweight_encoder", 16, 32, seed=3)
+        start = encoder.get_weights()
+        folder, asked = tmp_path / keep, replace(plan, keep=keep)
+        history = training.train(encoder, *study, asked, 0, folder, "x")
+        # then its weights are those of the epoch that it names, in the same history
+        kept[keep] = encoder.get_weights(), history.drop(columns="seconds")
+        seen = scoring.pair_errors(
+            models.embed(encoder, validation.canvas), validation.signature_id, pairs
+        )
+        named = training.kept_epoch(history, keep)
+        assert seen["skilled"] == pytest.approx(named["validation_eer_skilled"])
+        assert named["epoch"] == (3 if keep == "last" else history["validation_eer"].idxmin())
+        # also where a finished training is called again
+        again = models.build_encoder("lightweight_encoder", 16, 32, seed=3)
+        training.train(again, *study, asked, 0, folder, "x")
+        assert equal(again.get_weights(), kept[keep][0])
+    assert kept["best"][1].equals(kept["last"][1])
+    assert not equal(kept["last"][0], start)
+
+
 def test_the_learning_rate_rises_then_falls_to_nothing():
     schedule = training.WarmUpThenCosine(0.01, 200)
     rates = np.array([float(schedule(step)) for step in range(201)])
@@ -400,6 +426,8 @@ def test_it_is_said_where_nothing_was_learnt(errors_by_epoch, learnt):
     # given a training whose best epoch is the start, or the one after it
     history = pd.DataFrame({"epoch": [0, 1], "validation_eer": errors_by_epoch})
     # then that is said, or not, and what was best
-    assert ("nothing was learnt" in training.nothing_learnt(history)) != learnt
-    said = training.best_in_words(history)
+    assert ("nothing was learnt" in training.nothing_learnt(history, "best")) != learnt
+    assert ("nothing was learnt" in training.nothing_learnt(history, "last")) != learnt
+    assert training.kept_in_words(history, "last").startswith("Epoch 1 was last: validation EER ")
+    said = training.kept_in_words(history, "best")
     assert said.startswith(f"Epoch {int(learnt)} of 1 was best: validation EER 20.0 % (")

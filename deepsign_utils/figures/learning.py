@@ -75,7 +75,7 @@ def augmented_views(
 
 
 @mpl.rc_context(STYLE)
-def training_history(history: pd.DataFrame, best_epoch: int) -> Figure:
+def training_history(history: pd.DataFrame, kept_epoch: int) -> Figure:
     """Loss on the training writers and EER on the validation writers, epoch by epoch.
 
     Parameters
@@ -83,7 +83,7 @@ def training_history(history: pd.DataFrame, best_epoch: int) -> Figure:
     history : DataFrame
         Columns `epoch`, `loss`, `validation_eer` (fraction). A row of epoch 0 holds the EER before
         training, without a loss.
-    best_epoch : int
+    kept_epoch : int
         The epoch whose weights were kept.
 
     Returns
@@ -93,11 +93,11 @@ def training_history(history: pd.DataFrame, best_epoch: int) -> Figure:
     Raises
     ------
     DeepSignError
-        If a column or the best epoch is not in the history.
+        If a column or the kept epoch is not in the history.
     """
     require_columns(history, ["epoch", "loss", "validation_eer"], "training history")
-    best = history[history["epoch"] == best_epoch]
-    require(len(best) == 1, f"Epoch {best_epoch} is not in the training history exactly once.")
+    kept = history[history["epoch"] == kept_epoch]
+    require(len(kept) == 1, f"Epoch {kept_epoch} is not in the training history exactly once.")
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     marker = "o" if len(history) <= 12 else None
@@ -109,16 +109,16 @@ def training_history(history: pd.DataFrame, best_epoch: int) -> Figure:
     lower.set_xlabel("epoch")
     lower.set_ylim(0, 1.25 * max(np.nanmax(eer), 1e-3))
     lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    value = 100 * float(best["validation_eer"].iloc[0])
+    value = 100 * float(kept["validation_eer"].iloc[0])
     for axes in (upper, lower):
-        axes.axvline(best_epoch, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(kept_epoch, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     lower.plot(
-        best_epoch, value, "o", markersize=10, color=COLOURS["skilled"], markerfacecolor="white"
+        kept_epoch, value, "o", markersize=10, color=COLOURS["skilled"], markerfacecolor="white"
     )
-    late = best_epoch > history["epoch"].mean()
+    late = kept_epoch > history["epoch"].mean()
     upper.annotate(
-        f"best epoch {best_epoch}: EER {value:.1f} %",
-        (best_epoch, 1.0),
+        f"kept: epoch {kept_epoch}, EER {value:.1f} %",
+        (kept_epoch, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 4),
         textcoords="offset points",

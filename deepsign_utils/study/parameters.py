@@ -191,6 +191,13 @@ PARAMETERS: dict[str, Parameter] = {
             minimum=1,
             maximum=MOST_EPOCHS,
         ),
+        Parameter(
+            "keep",
+            "str",
+            "best",
+            "weights of which epoch: best on validation writers, or last",
+            choices=("best", "last"),
+        ),
         Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
