@@ -188,7 +188,7 @@ $(EXECUTED)/06_evaluation.ipynb: $(FROM_EDA) $(FROM_PAIRING) $(FROM_TFRECORD) $(
 
 # The rooms a chapter uses, and those that they use (a test holds these lists to the imports).
 OF_ALL := chapter figures layouts metrics preprocessing study __init__
-OF_MODEL := models losses scoring tfrecords batches training
+OF_MODEL := models losses scoring tfrecords parts batches training
 $(EXECUTED)/01_eda.ipynb: $(call room,$(OF_ALL) datasets duplicates manifests pairing report shortcuts)
 $(EXECUTED)/02_pairing.ipynb: $(call room,$(OF_ALL) pairing)
 $(EXECUTED)/03_tfrecord.ipynb: $(call room,$(OF_ALL) shortcuts tfrecords)

@@ -41,9 +41,9 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     if options.output.resolve() == options.model.resolve():
         raise DeepSignError("--output is the model itself: name another folder.")
+    check_new_folder(options.output)
     if options.output.resolve().is_relative_to(options.folder.resolve()):
         raise DeepSignError("--output lies among the images: name a folder elsewhere.")
-    check_new_folder(options.output)
     verifier = Verifier.load(options.model)
     people = calibration.read_people(
         verifier, options.folder.resolve().name, options.folder, options.layout
