@@ -200,7 +200,19 @@ def augmented(network: keras.Model) -> keras.Model:
 
 
 def kept_epoch(history: pd.DataFrame, keep: str) -> pd.Series:
-    """The row of `train`'s history whose weights it kept: see ``Settings.keep``."""
+    """The row of `train`'s history whose weights it kept.
+
+    Parameters
+    ----------
+    history : DataFrame
+        From `train`.
+    keep : str
+        ``Settings.keep``: the best epoch's on validation writers, or the last one's.
+
+    Returns
+    -------
+    Series
+    """
     return history.loc[history["validation_eer"].idxmin() if keep == "best" else history.index[-1]]
 
 
@@ -215,7 +227,9 @@ def kept_in_words(history: pd.DataFrame, keep: str) -> str:
         ``Settings.keep``.
     """
     kept, last = kept_epoch(history, keep), history["epoch"].max()
-    which = f"{kept['epoch']:.0f} of {last:.0f} was best" if keep == "best" else f"{last} was last"
+    which = (
+        f"{kept['epoch']:.0f} of {last:.0f} was best" if keep == "best" else f"{last:.0f} was last"
+    )
     return (
         f"Epoch {which}: validation EER {100 * kept['validation_eer']:.1f} % "
         f"({100 * history['validation_eer'][0]:.1f} % before training)"
@@ -223,7 +237,13 @@ def kept_in_words(history: pd.DataFrame, keep: str) -> str:
 
 
 def nothing_learnt(history: pd.DataFrame, keep: str) -> str:
-    """A Markdown point that says so, where what was kept is no better than the start."""
+    """A Markdown point that says so, where what was kept is no better than the start.
+
+    Parameters
+    ----------
+    history, keep
+        As for `kept_in_words`.
+    """
     if kept_epoch(history, keep)["validation_eer"] < history["validation_eer"][0]:
         return ""
     return (

@@ -95,7 +95,7 @@ def _lined(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[R
     message = (
         f"A line was taken away from {ones} as printed, and none from {others}. If it is a stroke "
         "of the writer's own, such as an underline, the two do not compare, and what is said of "
-        "them does not hold: look at what was taken away (`verify --report`)."
+        "them does not hold: the case file shows what was taken away."
     )
     return (Remark(name, "line_on_one_side", message),)
 
