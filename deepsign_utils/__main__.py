@@ -70,7 +70,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         said = f"{where}{error.strerror or error}."
     except KeyboardInterrupt:
-        said = "Interrupted; what was finished is kept."
+        said = "Interrupted; what was finished is kept." if command.keeps else "Interrupted."
     print(f"\n{said}\n", file=sys.stderr)
     return command.stopped
 

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -380,12 +382,17 @@ def test_a_new_model_takes_no_folder_that_holds_something(people: Path, tmp_path
         for target, said in (
             ("full", "is not empty"),
             ("file", "is a file"),
-            ("file/below", "cannot be written"),
+            ("file/below", f"{tmp_path / 'file/below'} cannot be written"),
         ):
             assert main([*given, "--output", str(tmp_path / target)]) == 1
             told = capsys.readouterr().err
             assert said in told
             assert "image/s" not in told  # nothing was begun
+    below = str(tmp_path / "file/below")
+    page = str(next((people / "0001").iterdir()))
+    for given in (["synthesize", below], ["extract", page, "--output", below]):
+        assert main(given) == 1
+        assert f"{below} cannot be written" in capsys.readouterr().err
     assert main(["calibrate", str(people), "--output", str(people / "model")]) == 1
     assert "lies among the images" in capsys.readouterr().err
 
@@ -458,6 +465,30 @@ def test_verify_says_what_interrupted_it_and_takes_no_folder(people: Path, capsy
     monkeypatch.setattr(Verifier, "compare", interrupted)
     assert main(["verify", image, "--questioned", image]) == 2
     assert capsys.readouterr().err.strip() == "Interrupted: nothing was judged."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_what_is_interrupted_and_keeps_nothing_claims_nothing(tmp_path: Path):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "deepsign_utils", "synthesize", tmp_path / "people"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(tmp_path.glob(".people-*")):  # drawn beside, moved there when whole
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+
+    said = running.communicate(timeout=60)[1]
+
+    assert running.returncode == 1
+    assert "Interrupted." in said
+    assert "kept" not in said
+    assert "Traceback" not in said, said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -127,6 +127,7 @@ def _audit(options: argparse.Namespace) -> None:
         metavar="FOLDER",
         help="measure nothing: only draw capture.png there, a signature under each condition",
     ),
+    keeps=True,
 )
 def _capture(options: argparse.Namespace) -> None:
     """Capture signatures in some fifty ways, and measure what a model makes of them.

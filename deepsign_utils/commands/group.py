@@ -60,6 +60,8 @@ class Command:
     """The extra of the package with what it imports."""
     threads: bool = True
     """Whether NumPy's own threads serve it: the encoder's are onnxruntime's."""
+    keeps: bool = False
+    """Whether what it finished before it was interrupted is kept."""
 
     def add_to(self, parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Let the command line know it; the docstring of what runs it is its description."""

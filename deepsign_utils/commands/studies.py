@@ -176,6 +176,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     argument("--parameters", type=arguments.path, required=True, help="YAML file"),
     argument("--output", type=arguments.path, required=True, help="executed notebook"),
     argument("--missing", type=arguments.path, help="run it only if this file is missing"),
+    keeps=True,
 )
 def _execute(options: argparse.Namespace) -> None:
     """Run a notebook with papermill.
@@ -328,6 +329,7 @@ def _reproduce(options: argparse.Namespace) -> int:
 @GROUP.command(
     "make many studies: a grid of studies, seeds and parameters",
     argument("file", type=arguments.path, help="YAML file, such as notebooks/sweeps/example.yaml"),
+    keeps=True,
 )
 def _sweep(options: argparse.Namespace) -> int:
     """Make every study of a grid with every seed and every setting, and compare them.

@@ -138,6 +138,7 @@ def _typed_again(options: argparse.Namespace) -> list[str]:
     arguments.MODEL,
     arguments.THRESHOLD,
     threads=False,
+    keeps=True,
 )
 def _compare(options: argparse.Namespace) -> None:
     """Compare pairs of images.
@@ -176,6 +177,7 @@ def _compare(options: argparse.Namespace) -> None:
     arguments.SCHEDULER,
     arguments.MODEL,
     threads=False,
+    keeps=True,
 )
 def _embed(options: argparse.Namespace) -> None:
     """Embed images.
@@ -210,6 +212,7 @@ def _list_problems(problems: Sequence[str]) -> None:
         help="image, TIFF of several pages or PDF",
     ),
     arguments.NEW_FOLDER,
+    keeps=True,
 )
 def _extract(options: argparse.Namespace) -> None:
     """Find the signatures on pages and cut them out.

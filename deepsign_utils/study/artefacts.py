@@ -126,6 +126,16 @@ def check_output(file: Path, inputs: Iterable[Path] = (), endings: Sequence[str]
                 )
     if endings:
         check_ending(file, endings)
+    check_writable(place, file)
+
+
+def check_writable(place: Path, named: Path) -> None:
+    """Refuse a place where nothing can be written, by the name that the user gave.
+
+    Raises
+    ------
+    DeepSignError
+    """
     try:
         # Folders that are not there yet are made when there is something to write.
         folder = next(above for above in place.parents if above.exists())
@@ -133,7 +143,7 @@ def check_output(file: Path, inputs: Iterable[Path] = (), endings: Sequence[str]
         beside.touch()
         beside.unlink()
     except OSError as error:
-        raise _unwritable(file, error.strerror) from error
+        raise _unwritable(named, error.strerror) from error
 
 
 def check_new_folder(folder: Path) -> None:
@@ -147,7 +157,7 @@ def check_new_folder(folder: Path) -> None:
         raise DeepSignError(f"The output {folder} is a file; name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
         raise DeepSignError(f"{folder} is not empty: name a new folder.")
-    check_output(folder / "written")
+    check_writable(folder.absolute() / "written", folder)
 
 
 def write_json(file: Path, content: Any) -> None:

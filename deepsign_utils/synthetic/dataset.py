@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from deepsign_utils import DeepSignError
+from deepsign_utils.study.artefacts import check_writable
 from deepsign_utils.study.processes import in_processes, progress_bar
 from deepsign_utils.study.steps import sources
 from deepsign_utils.synthetic.draw import check_counts, draw_writer
@@ -125,6 +126,7 @@ def write_dataset(
             "version of the generator, or other files). Name another folder; one that such a "
             "dataset was drawn into, `--replace` draws anew."
         )
+    check_writable(folder.absolute(), folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     old = beside.with_name(f"{beside.name}-old")
