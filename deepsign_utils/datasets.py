@@ -236,7 +236,7 @@ def _several(root: Path, places: list[str], layout: str = "auto") -> DeepSignErr
     if layout != "auto":
         otherwise = (
             "or say whose each image is, where the folders are people's or branches': "
-            f"`python -m deepsign_utils manifest {shlex.quote(utf8(str(root)))} --pattern "
+            f"`deepsign manifest {shlex.quote(utf8(str(root)))} --pattern "
             "'{writer}/*/*'` (or '*/{writer}/*') writes a first manifest.csv"
         )
     return DeepSignError(
@@ -263,7 +263,7 @@ def _unknown(root: Path, inside: Inside, layout: str) -> DeepSignError:
         f"{len({*map(_folder, images)})} folders, such as\n"
         + "".join(f"  {utf8(path)[:200]!r}\n" for path in _sample(images))
         + f"Known layouts: {', '.join(LAYOUTS)} (data/README.md shows a tree of each). Or say "
-        f"whose each image is: `python -m deepsign_utils manifest '{root}'` writes a first "
+        f"whose each image is: `deepsign manifest {shlex.quote(utf8(str(root)))}` writes a first "
         "manifest.csv from the names, for you to correct." + _genuine_alone(inside.tree)
     )
 
@@ -296,12 +296,12 @@ def missing_half(name: str, images: int, kind: str) -> str:
     if kind == "forgery":
         return (
             f"{name} holds {images} forged images and no genuine one: without the writers' genuine "
-            "signatures there is nothing to compare them with. `python -m deepsign_utils layouts` "
-            "shows where each layout has them."
+            "signatures there is nothing to compare them with. `deepsign layouts` shows where each "
+            "layout has them."
         )
     return (
         f"{name} holds {images} genuine images and no forged one. {_GENUINE_ALONE.capitalize()} "
-        "`python -m deepsign_utils layouts` shows where each layout has its forged images."
+        "`deepsign layouts` shows where each layout has its forged images."
     )
 
 

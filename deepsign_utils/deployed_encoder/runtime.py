@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def load_encoder(folder: Path) -> OnnxEncoder | KerasEncoder:
         if trained.is_file() and digest(trained) != encoder.source:
             raise DeepSignError(
                 f"{exported} was not exported from the {KERAS_FILE} beside it: "
-                f"`python -m deepsign_utils export {folder}` exports it anew."
+                f"`deepsign export {shlex.quote(str(folder))}` exports it anew."
             )
         return encoder
     if not trained.is_file():
@@ -127,7 +128,7 @@ class KerasEncoder:
     """
 
     def __init__(self, file: Path) -> None:
-        how = f"`python -m deepsign_utils export {file.parent}` writes it."
+        how = f"`deepsign export {shlex.quote(str(file.parent))}` writes it."
         try:
             from deepsign_utils import models
         except ImportError as error:

@@ -8,6 +8,7 @@ skilled forgeries, to say what people may expect who were never measured.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -98,7 +99,7 @@ def read_people(verifier: Verifier, name: str, folder: str | Path, layout: str =
                 f"{folder} fits no layout with forgeries, and {path!r} has a word for them. Where "
                 "that is a name, and all of it is genuine, name the layout: --layout "
                 f"{GenuineOnly.name}. Where it is forged, write a manifest: `deepsign manifest "
-                f"'{folder}'`."
+                f"{shlex.quote(str(folder))}`."
             ) from None
         signatures, unread = read_dataset(folder, GenuineOnly.name)
     found = embed_dataset(verifier, folder, signatures)
