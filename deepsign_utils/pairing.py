@@ -19,6 +19,9 @@ DRAWS = 10
 COUNTS = (*range(1, 11), 12, 15, 20)
 """The numbers of references that thresholds are measured at, as far as the data go."""
 
+LEAST_MEASURED = 2
+"""Writers with two genuine signatures or more that an error rate and its interval need."""
+
 
 def split_writers(
     signatures: pd.DataFrame,
@@ -34,7 +37,7 @@ def split_writers(
         Signature table. Where it has the column ``sha256``, writers who share a file may not lie
         in different splits.
     validation_writers, test_writers : float or str or list of str
-        A share of all writers (rounded, at least one), a list of writers, or a part as ``"2/5"``:
+        A share of all writers (rounded, at least two), a list of writers, or a part as ``"2/5"``:
         the second of five parts of the writers that are free. With equal ``rng`` the five parts of
         ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation. Listed
         writers may lack leading zeros that the data has, or have those that it lacks.
@@ -50,13 +53,14 @@ def split_writers(
     ------
     DeepSignError
         If a listed writer is not in the data, is in both lists, or no writer is left to train on;
-        if two writers of different splits share a file byte for byte.
+        if too few writers are left to measure errors on; if two writers of different splits share
+        a file byte for byte.
     """
     writers = list(dict.fromkeys(signatures["writer"]))
-    if len(writers) < 3:
+    if len(writers) < 2 * LEAST_MEASURED + 1:
         raise DeepSignError(
-            f"The data has {len(writers)} writer(s); a study needs at least three: one each to "
-            "train on, to validate on and to test on."
+            f"The data has {len(writers)} writer(s); a study needs at least five: two to validate "
+            "on, two to test on, and one or more to train on."
         )
     assigned: dict[str, str] = {}
     listed = (("test", test_writers), ("validation", validation_writers))
@@ -76,13 +80,8 @@ def split_writers(
             if isinstance(wanted, str):
                 number, parts = map(int, wanted.split("/"))
                 drawn = np.array_split(rng.permutation(len(free)), parts)[number - 1]
-                if not len(drawn):
-                    raise DeepSignError(
-                        f"{split}_writers is {wanted!r}, but there are only {len(free)} writers to "
-                        f"part: take fewer parts."
-                    )
             else:
-                count = min(max(1, round(wanted * len(writers))), len(free))
+                count = min(max(LEAST_MEASURED, round(wanted * len(writers))), len(free))
                 drawn = rng.choice(len(free), size=count, replace=False)
             assigned |= {free[index]: split for index in drawn}
     if all(writer in assigned for writer in writers):
@@ -92,9 +91,23 @@ def split_writers(
     split = pd.DataFrame(
         {"writer": writers, "split": [assigned.get(writer, "train") for writer in writers]}
     )
+    _refuse_too_few(signatures, split)
     if "sha256" in signatures:
         _refuse_straddling(signatures, split)
     return split
+
+
+def _refuse_too_few(signatures: pd.DataFrame, split: pd.DataFrame) -> None:
+    """After a training it would be too late to learn that nothing can be measured."""
+    genuine = signatures.loc[signatures["kind"] == "genuine", "writer"].value_counts()
+    several = split[split["writer"].map(genuine).fillna(0) > 1]["split"].value_counts()
+    for name in ("validation", "test"):
+        if (count := several.get(name, 0)) < LEAST_MEASURED:
+            raise DeepSignError(
+                f"Of the {name} writers {count} {'has' if count == 1 else 'have'} two genuine "
+                f"signatures or more, and no error can be measured on fewer than {LEAST_MEASURED}: "
+                f"let {name}_writers be a larger share, fewer parts or other writers."
+            )
 
 
 def _as_in_data(wanted: list[str], writers: list[str], split: str) -> list[str]:
@@ -329,17 +342,20 @@ def draw_trials(
     DataFrame
         Trial table: ``writer``, ``draw``, ``references`` (list of ids), ``questioned``, ``kind``,
         ``count`` (how many references). A writer with k genuine signatures or fewer has no trial
-        with k references.
+        with k references; where that leaves one writer, nobody has: no error rate of one person
+        tells of others.
     """
     genuine = _ids_by_writer(signatures, "genuine")
     forged = _ids_by_writer(signatures, "forgery")
     everyone = np.concatenate([np.empty(0, np.int32), *genuine.values()])
+    sizes = sorted(map(len, genuine.values()))
+    most = sizes[-2] - 1 if len(sizes) > 1 else 0  # references, of two writers or more
     rows: list[tuple] = []
     start = 0
     for writer, ids in genuine.items():
         forgeries = forged.get(writer, ())
         for count in references:
-            if count == 1 or len(ids) <= count:
+            if count == 1 or count > most or len(ids) <= count:
                 continue
             for draw in range(DRAWS):
                 mixed = rng.permutation(ids)

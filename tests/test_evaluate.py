@@ -90,6 +90,22 @@ def test_what_verify_would_refuse_or_refer_is_told(verifier, tiny_data, tmp_path
     assert "0.6 % of the images would send every comparison to a person" in said
 
 
+def test_a_number_of_references_that_one_writer_alone_has_is_not_measured(
+    verifier, tiny_data, tmp_path
+):
+    folder = tmp_path / "uneven"
+    shutil.copytree(tiny_data, folder)
+    (folder / "manifest.csv").unlink()
+    for file in folder.glob("000[2-9]/*_0[5-8].png"):
+        file.unlink()
+    for file in folder.glob("0010/*_0[5-8].png"):
+        file.unlink()
+
+    found = evaluate.evaluate(verifier, folder, np.random.default_rng(0), resamples=50)
+
+    assert set(found["references"]) == {"1", "2", "3"}
+
+
 def test_a_signature_saved_again_counts_once(verifier, tiny_data, found, tmp_path):
     # Given two writers' signatures larger and compressed, too
     folder = tmp_path / "again"

@@ -53,11 +53,11 @@ def test_a_published_list_fits_however_the_folders_are_padded(listed, spelt):
 
 
 def test_two_writers_who_differ_in_zeros_are_told_apart_or_asked_about():
-    data = table(dict.fromkeys(("1", "01", "2", "3"), (2, 2)))
-    split = pairing.split_writers(data, 0.2, ["01"], rng())
-    assert split.loc[split["split"] == "test", "writer"].tolist() == ["01"]
+    data = table(dict.fromkeys(("1", "01", "2", "3", "4", "5"), (2, 2)))
+    split = pairing.split_writers(data, 0.2, ["01", "2"], rng())
+    assert split.loc[split["split"] == "test", "writer"].tolist() == ["01", "2"]
     with pytest.raises(DeepSignError, match="names 001, but the data has 1 and 01"):
-        pairing.split_writers(data, 0.2, ["001"], rng())
+        pairing.split_writers(data, 0.2, ["001", "2"], rng())
     assert "differ only in leading zeros" in " ".join(datasets.check_usable(data))
 
 
@@ -81,8 +81,9 @@ def test_each_writer_tests_in_one_of_the_parts():
     assert sorted(w for writers in testing for w in writers) == sorted(TEN["writer"].unique())
     assert [len(writers) for writers in testing] == [2] * 5
     assert all((split["split"] == "validation").sum() == 2 for split in splits)
-    with pytest.raises(DeepSignError, match="take fewer parts"):
-        pairing.split_writers(TEN, 0.2, "11/11", rng())
+    for part in ("10/10", "11/11"):
+        with pytest.raises(DeepSignError, match="fewer parts"):
+            pairing.split_writers(TEN, 0.2, part, rng())
 
 
 def test_writers_of_two_splits_may_not_share_a_file():
@@ -103,6 +104,8 @@ def test_writers_of_two_splits_may_not_share_a_file():
         (0.2, ["w3", "nobody"], "nobody"),
         (["w3"], ["w3"], "both test_writers and validation_writers: w3"),
         (0.6, 0.6, "no writer to train on"),
+        (0.2, ["w3"], "Of the test writers 1 has two genuine signatures or more"),
+        (["w3"], 0.2, "Of the validation writers 1 has two genuine signatures or more"),
     ],
 )
 def test_an_impossible_split_is_refused(validation, test, said):
@@ -110,9 +113,19 @@ def test_an_impossible_split_is_refused(validation, test, said):
         pairing.split_writers(TEN, validation, test, rng())
 
 
-def test_two_writers_are_too_few():
-    with pytest.raises(DeepSignError, match="at least three"):
-        pairing.split_writers(table({"a": (2, 2), "b": (2, 2)}), 0.3, 0.3, rng())
+def test_five_writers_make_a_study_and_four_do_not():
+    writers = dict.fromkeys("abcde", (2, 2))
+    split = pairing.split_writers(table(writers), 0.2, 0.3, rng())
+    assert split["split"].value_counts().to_dict() == {"validation": 2, "test": 2, "train": 1}
+    with pytest.raises(DeepSignError, match="at least five"):
+        pairing.split_writers(table(dict.fromkeys("abcd", (2, 2))), 0.2, 0.3, rng())
+
+
+def test_writers_of_whom_nothing_can_be_measured_are_refused_before_they_train():
+    single = dict.fromkeys("fgh", (1, 2))
+    data = table(dict.fromkeys("abcde", (2, 2)) | single)
+    with pytest.raises(DeepSignError, match="Of the test writers 1 has two genuine"):
+        pairing.split_writers(data, 0.2, ["a", *single], rng())
 
 
 @settings(max_examples=25, deadline=None)
@@ -226,14 +239,20 @@ def test_trials_draw_references_ten_times_and_question_the_rest():
 
 
 def test_a_writer_with_too_few_genuine_signatures_has_no_trial():
-    trials = pairing.draw_trials(table({"few": (3, 2), "many": (8, 2)}), [3, 5], rng())
-    assert trials.groupby("writer")["count"].unique().map(list).to_dict() == {"many": [3, 5]}
+    writers = {"few": (3, 2), "more": (6, 2), "many": (8, 2)}
+    trials = pairing.draw_trials(table(writers), [2, 3, 5], rng())
+    asked = trials.groupby("writer")["count"].unique().map(list).to_dict()
+    assert asked == {"few": [2], "more": [2, 3, 5], "many": [2, 3, 5]}
+
+
+def test_what_one_writer_alone_could_be_asked_is_not_asked():
+    trials = pairing.draw_trials(table({"few": (4, 2), "many": (8, 2)}), [3, 4, 7], rng())
+    assert set(trials["count"]) == {3}
 
 
 def test_a_single_writer_meets_no_stranger():
     alone = table({"a": (4, 2)})
     assert set(pairing.draw_pairs(alone, rng())["kind"]) == {"genuine", "skilled"}
-    assert set(pairing.draw_trials(alone, [2], rng())["kind"]) == {"genuine", "skilled"}
 
 
 def test_duplicates_are_left_out():
