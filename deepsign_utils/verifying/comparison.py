@@ -234,24 +234,24 @@ class Comparison:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
         if reason := no_verdict(one.code for one in self.warnings):
             return reason[1]
-        return " ".join(self._support(kind) for kind in self.llrs)
+        return "\n".join(self._support(kind) for kind in self.llrs)
 
     def _support(self, kind: str) -> str:
         llr, (low, high) = self.llrs[kind], self.bounds[kind]
-        other = "a skilled forger" if kind == "skilled" else "another person, in their own hand,"
+        other, whom = {
+            "skilled": ("a skilled forger", "the forger"),
+            "random": ("another person, in their own hand", "the other person"),
+        }[kind]
+        asked = f"Did the writer of the references write it, or {other}?"
         ratio = math.exp(abs(llr))
         if ratio < _SUPPORT[0][0]:
-            return (
-                f"Whether the writer of the references or {other} wrote it, the evidence is "
-                "balanced: it supports neither."
-            )
+            return f"{asked} The evidence is balanced: it supports neither."
         support = next(name for bound, name in _SUPPORT if ratio < bound)
-        writer = "the writer of the references"
-        one, two = (writer, other) if llr > 0 else (other, writer)
+        one = "the writer of the references" if llr > 0 else whom
         beyond = "at least " if llr >= high or llr <= low else ""
         return (
-            f"The evidence gives {support} for the proposition that {one} wrote it: what was seen "
-            f"is {beyond}{ratio:.{1 if ratio < 10 else 0}f} times as probable as if {two} had."
+            f"{asked} The evidence gives {support} for {one}: what was seen is {beyond}"
+            f"{ratio:.{1 if ratio < 10 else 0}f} times as probable if {one} wrote it."
         )
 
     def _uncertainty(self) -> str:
