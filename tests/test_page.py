@@ -260,6 +260,14 @@ def test_a_refusal_is_said_where_it_is_heard(browser, service, files) -> None:
     assert browser.js("document.querySelector('#problem').getAttribute('role')") == "alert"
     assert browser.js("document.querySelector('#result').hidden")
 
+    browser.open(service.url)
+    compare(browser, [files[5], files[0], files[5]], files[1])
+    browser.until("document.querySelector('#problem').innerText.includes('\\n')")
+    assert [line[:11] for line in text(browser, "#problem").split("\n")] == [
+        "Reference 1",
+        "Reference 3",
+    ]
+
 
 def test_of_several_signatures_on_a_page_one_is_chosen(browser, service, files, tmp_path) -> None:
     page = letter()

@@ -462,6 +462,19 @@ def test_what_is_no_image_is_told_what_is_taken_there(service: Service, field: s
         assert ("nor a PDF" in answer.json()["detail"]) == (field == "questioned")
 
 
+def test_all_images_that_cannot_be_used_are_told_at_once(service: Service) -> None:
+    blank = Image.new("L", (90, 60), 255)
+    files = upload("references", b"text", signature(1), blank) + upload("questioned", b"text")
+    names = ("reference 1", "reference 3", "the questioned signature")
+
+    answer = service.client.post("/verify", files=files)
+
+    assert answer.status_code == 415
+    told = answer.json()["detail"].splitlines()
+    for line, name in zip(told, names, strict=True):
+        assert line.startswith(name)
+
+
 def test_of_several_signatures_on_a_page_each_can_be_judged(service: Service) -> None:
     page = letter()
     pages = _saved(page, "PDF", resolution=150, save_all=True, append_images=[page])

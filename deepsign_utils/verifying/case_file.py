@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from deepsign_utils.preprocessing import open_image, read_image_file
 from deepsign_utils.scoring import Rule
 from deepsign_utils.study.names import isolated_value
 from deepsign_utils.verifying.comparison import Comparison, listed, per_cent
+from deepsign_utils.verifying.references import each_read
 
 if TYPE_CHECKING:
     from deepsign_utils.verifying.find_signatures import Box
@@ -80,9 +82,12 @@ def verify_files(
     verifier.scoring.rule(threshold, len(references))
     files = [*references, questioned]
     contents = [read_image_file(Path(file)) for file in files]
-    signatures = [verifier.read(*one) for one in zip(contents[:-1], references, strict=True)]
+    readings = [
+        partial(verifier.read, *one) for one in zip(contents[:-1], references, strict=True)
+    ]
+    readings.append(partial(verifier.read_questioned, contents[-1], questioned, page, box))
+    *signatures, last = each_read(readings)
     known = verifier.references_of(signatures)
-    last = verifier.read_questioned(contents[-1], questioned, page, box)
     comparison = verifier.judge(known, last, verifier.embed(last.canvas[None])[0], threshold)
     titles = [f"Reference {n}" for n in range(1, len(files))] + ["Questioned"]
     *images, asked = (
@@ -133,7 +138,7 @@ def case_file(
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         decision=comparison.decision,
         headline=headline,
-        sentences=[reason[:1].upper() + reason[1:], *more],
+        sentences=[reason[:1].upper() + reason[1:], *"\n".join(more).splitlines()],
         propositions=[_PROPOSITIONS[kind] for kind in kinds],
         questioned=_shown(questioned),
         references=[_shown(reference) for reference in references],

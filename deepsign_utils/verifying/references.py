@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,27 @@ class Signature:
     trace: copies.Trace
     ink: np.ndarray
     cutting: np.ndarray | None = None
+
+
+def each_read(readings: Iterable[Callable[[], Signature]]) -> list[Signature]:
+    """Read several images.
+
+    Raises
+    ------
+    DeepSignError
+        As the first that cannot be used does, in the words of all that cannot.
+    """
+    signatures, problems = [], []
+    for read in readings:
+        try:
+            signatures.append(read())
+        except DeepSignError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        raise type(problems[0])("\n".join(map(str, problems)))
+    if problems:
+        raise problems[0]
+    return signatures
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.model_folder import read_model
 from deepsign_utils.verifying.pages import from_page
-from deepsign_utils.verifying.references import References, Signature
+from deepsign_utils.verifying.references import References, Signature, each_read
 
 Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 """An image: a file, its content, a file open for reading bytes, a Pillow image, or an array of gray
@@ -210,13 +210,15 @@ class Verifier:
         Raises
         ------
         DeepSignError
-            If there are none, or one cannot be used, as `read` does.
+            If there are none, or some cannot be used, as `read` does.
         """
-        signatures = [
-            self.read(image, f"reference {number}")
-            for number, image in enumerate(_several(images), 1)
+        return self.references_of(each_read(self._readings(images)))
+
+    def _readings(self, references: Any) -> list[Callable[[], Signature]]:
+        return [
+            partial(self.read, image, f"reference {number}")
+            for number, image in enumerate(_several(references), 1)
         ]
-        return self.references_of(signatures)
 
     def references_of(self, signatures: Sequence[Signature]) -> References:
         """References of images that were read already; DeepSignError if there are none."""
@@ -285,15 +287,14 @@ class Verifier:
             If an image cannot be used, the threshold is unknown, or the references are another
             model's.
         """
+        enrolled = references if isinstance(references, References) else None
+        readings = [] if enrolled else self._readings(references)
         # An unknown name is refused before any image is read.
-        if isinstance(references, References):
-            self.scoring.rule(threshold, len(references.embeddings))
-        else:
-            images = _several(references)
-            self.scoring.rule(threshold, max(1, len(images)))
-            references = self.enrol(images)
-        signature = self.read_questioned(questioned, page=page, box=box)
-        return self.judge(references, signature, self.embed(signature.canvas[None])[0], threshold)
+        self.scoring.rule(threshold, len(enrolled.embeddings if enrolled else readings) or 1)
+        readings.append(partial(self.read_questioned, questioned, page=page, box=box))
+        *signatures, last = each_read(readings)
+        known = enrolled or self.references_of(signatures)
+        return self.judge(known, last, self.embed(last.canvas[None])[0], threshold)
 
     def score(self, references: References, embeddings: np.ndarray) -> np.ndarray:
         """Scores of embeddings, float32 (n, d), against the same references: float32 (n,)."""

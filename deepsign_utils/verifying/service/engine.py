@@ -21,7 +21,7 @@ from deepsign_utils.verifying.copies import Trace
 from deepsign_utils.verifying.explanation import moved, occlude
 from deepsign_utils.verifying.find_signatures import Box
 from deepsign_utils.verifying.pages import open_page
-from deepsign_utils.verifying.references import References, Signature
+from deepsign_utils.verifying.references import References, Signature, each_read
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.metrics import Metrics
 from deepsign_utils.verifying.service.settings import Settings
@@ -114,7 +114,8 @@ class Engine:
             )
             for image, name in zip(images, names, strict=True)
         ]
-        signatures = await asyncio.gather(*reading)
+        await asyncio.wait(reading)
+        signatures = each_read(future.result for future in reading)
         self.metrics.images.inc(len(signatures))
         return signatures
 

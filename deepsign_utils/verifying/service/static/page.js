@@ -219,7 +219,7 @@ function refusal(status, { detail, signatures }) {
     $("key-field").hidden = false;
     $("key").focus();
   }
-  const error = new Error(detail.charAt(0).toUpperCase() + detail.slice(1));
+  const error = new Error(detail.replace(/^./gm, (letter) => letter.toUpperCase()));
   return Object.assign(error, { signatures });
 }
 
@@ -238,7 +238,7 @@ function present(answer) {
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
-  $("evidence").textContent = answer.decision === "referred" ? answer.words.slice(0, 2).join(" ") : answer.words[1];
+  $("evidence").textContent = answer.decision === "referred" ? answer.words.slice(0, 2).join("\n") : answer.words[1];
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
   $("chart").replaceChildren(chart(answer));
