@@ -53,7 +53,6 @@ PROBLEMS = layouts.PROBLEMS | {
 }
 """Reasons to leave a file out before it is opened, and what they mean."""
 
-_CLUTTER = re.compile(r"thumbs\.db|desktop\.ini|readme.*|licen[sc]e.*", re.IGNORECASE)
 _SHOWN = 8  # files in a sample of a tree
 
 
@@ -502,7 +501,7 @@ def _visible(folder: Path) -> list[os.DirEntry]:
         for entry in entries
         if not entry.name.startswith(".")
         and entry.name != "__MACOSX"
-        and not _CLUTTER.fullmatch(entry.name)
+        and not layouts.CLUTTER.fullmatch(entry.name)
     ]
 
 

@@ -15,6 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+CLUTTER = re.compile(r"thumbs\.db|desktop\.ini|readme.*|licen[sc]e.*", re.IGNORECASE)
+"""Names of files that are no part of a dataset, beside hidden ones."""
+
 PROBLEMS = {
     "contradiction": "its name says genuine and its folder forged, or the other way round",
     "questioned": "its name does not tell whether it is genuine; a manifest.csv can",

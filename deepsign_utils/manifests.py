@@ -95,7 +95,9 @@ def read(root: Path, manifest: str) -> dict[str, Told]:
             path = utf8(row["path"].strip())[:1000]
             missing.append(path)
         if path in told:
-            raise DeepSignError(f"{where}: {row['path']!r} is listed twice")
+            raise DeepSignError(
+                f"{where}: '{path}' is listed a second time: remove one of the two lines"
+            )
         told[path] = Told(writer, kind, _name(row.get("forger", "")) or None)
     told |= dict.fromkeys(missing, Told(problem="missing"))
     if len(missing) > len(told) / 2:
@@ -269,7 +271,7 @@ def _lacking(header: Sequence[str], columns: Sequence[str]) -> str:
     spelt = Counter(name.lower() for name in header)
     missing = [name for name in columns if name not in spelt]
     if len(missing) == len(columns):
-        why = f"separated by commas, semicolons or tabs, but begins with {list(header)[:8]}"
+        why = f"separated by commas, semicolons or tabs, but begins with {some(header)}"
     elif missing:
         why = f"but has no {' and no '.join(missing)}: it has {some(header)}"
     elif twice := [name for name, count in spelt.items() if count > 1]:

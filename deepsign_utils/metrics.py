@@ -644,7 +644,8 @@ def _eer(false_match: np.ndarray, false_non_match: np.ndarray) -> np.ndarray:
 
 def _auc(false_match: np.ndarray, false_non_match: np.ndarray) -> np.ndarray:
     """Area under each ROC curve (..., points), by trapezoids; FMR falls along the points."""
-    return -np.trapezoid(1 - false_non_match, false_match, axis=-1)
+    area = -np.trapezoid(1 - false_non_match, false_match, axis=-1)
+    return np.minimum(area, 1.0)  # sums of shares may be more by a last digit
 
 
 def _bits(llr: np.ndarray) -> np.ndarray:

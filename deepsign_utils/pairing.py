@@ -37,7 +37,8 @@ def split_writers(
         Signature table. Where it has the column ``sha256``, writers who share a file may not lie
         in different splits.
     validation_writers, test_writers : float or str or list of str
-        A share of all writers (rounded, at least two), a list of writers, or a part as ``"2/5"``:
+        A share of all writers (rounded, at least two; of those with two genuine signatures or
+        more, as of others nothing can be measured), a list of writers, or a part as ``"2/5"``:
         the second of five parts of the writers that are free. With equal ``rng`` the five parts of
         ``test_writers`` are disjoint and leave nobody out: folds of a cross-validation. Listed
         writers may lack leading zeros that the data has, or have those that it lacks.
@@ -62,6 +63,8 @@ def split_writers(
             f"The data has {len(writers)} writer(s); a study needs at least five: two to validate "
             "on, two to test on, and one or more to train on."
         )
+    genuine = signatures.loc[signatures["kind"] == "genuine", "writer"].value_counts()
+    measurable = set(genuine.index[genuine > 1])
     assigned: dict[str, str] = {}
     listed = (("test", test_writers), ("validation", validation_writers))
     for split, wanted in listed:
@@ -81,33 +84,29 @@ def split_writers(
                 number, parts = map(int, wanted.split("/"))
                 drawn = np.array_split(rng.permutation(len(free)), parts)[number - 1]
             else:
+                free = [writer for writer in free if writer in measurable]
                 count = min(max(LEAST_MEASURED, round(wanted * len(writers))), len(free))
                 drawn = rng.choice(len(free), size=count, replace=False)
             assigned |= {free[index]: split for index in drawn}
-    if all(writer in assigned for writer in writers):
+    if measurable <= set(assigned):
         raise DeepSignError(
-            "validation_writers and test_writers leave no writer to train on; lower their shares."
+            "validation_writers and test_writers leave no writer with two genuine signatures to "
+            "train on; lower their shares."
         )
     split = pd.DataFrame(
         {"writer": writers, "split": [assigned.get(writer, "train") for writer in writers]}
     )
-    _refuse_too_few(signatures, split)
-    if "sha256" in signatures:
-        _refuse_straddling(signatures, split)
-    return split
-
-
-def _refuse_too_few(signatures: pd.DataFrame, split: pd.DataFrame) -> None:
-    """After a training it would be too late to learn that nothing can be measured."""
-    genuine = signatures.loc[signatures["kind"] == "genuine", "writer"].value_counts()
-    several = split[split["writer"].map(genuine).fillna(0) > 1]["split"].value_counts()
     for name in ("validation", "test"):
-        if (count := several.get(name, 0)) < LEAST_MEASURED:
+        measured = split["writer"].isin(measurable) & (split["split"] == name)
+        if (count := int(measured.sum())) < LEAST_MEASURED:
             raise DeepSignError(
                 f"Of the {name} writers {count} {'has' if count == 1 else 'have'} two genuine "
                 f"signatures or more, and no error can be measured on fewer than {LEAST_MEASURED}: "
                 f"let {name}_writers be a larger share, fewer parts or other writers."
             )
+    if "sha256" in signatures:
+        _refuse_straddling(signatures, split)
+    return split
 
 
 def _as_in_data(wanted: list[str], writers: list[str], split: str) -> list[str]:

@@ -378,8 +378,11 @@ def test_make_capture_measures_a_folder_and_lists_the_report(tiny_data, tmp_path
     assert "capture/index.html" in (project.folder / "reports/index.html").read_text()
 
 
-def test_the_picture_of_the_document_can_be_drawn_again(tmp_path):
+def test_the_picture_of_the_document_can_be_drawn_again(tmp_path, capsys):
     assert main(["capture", "--pictures", str(tmp_path)]) == 0
+    assert f"The pictures: {tmp_path / 'capture.png'}" in capsys.readouterr().out
+    assert main(["capture", "--only", "fax", "--pictures", str(tmp_path)]) == 1
+    assert "leave out --only" in capsys.readouterr().err
     drawn = np.asarray(Image.open(tmp_path / "capture.png").convert("L"), int)
     kept = np.asarray(Image.open(ROOT / "docs/capture.png").convert("L"), int)
     assert drawn.shape == kept.shape

@@ -285,7 +285,7 @@ def test_nested_manifest_is_relative_to_its_own_folder(tmp_path):
         ("path,writer,kind\na.png,x,perhaps\n", "utf-8", "line 2: kind must be genuine or forgery"),
         ("path,writer,kind\na.png,,genuine\n", "utf-8", "line 2: the writer is missing"),
         ("path,writer,kind\na.png,x\n", "utf-8", "line 2: 2 values for 3 columns"),
-        ("path,writer,kind\na.png,x,genuine\n./a.png,y,genuine\n", "utf-8", "listed twice"),
+        ("path,writer,kind\na.png,x,genuine\n./a.png,y,genuine\n", "utf-8", "listed a second time"),
         ("path,writer,kind\na.png,x,0\n", "utf-8", "0 and 1 mean opposite things"),
         ("path,writer,kind,unsure\na.png,x,genuine,kind?\n", "utf-8", "1 rows as unsure"),
         ('path,writer,kind\n"a.png,x,genuine\n', "utf-8", "cannot be read as CSV from line 2 on"),

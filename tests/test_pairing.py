@@ -103,7 +103,7 @@ def test_writers_of_two_splits_may_not_share_a_file():
     [
         (0.2, ["w3", "nobody"], "nobody"),
         (["w3"], ["w3"], "both test_writers and validation_writers: w3"),
-        (0.6, 0.6, "no writer to train on"),
+        (0.6, 0.6, "no writer with two genuine signatures to train on"),
         (0.2, ["w3"], "Of the test writers 1 has two genuine signatures or more"),
         (["w3"], 0.2, "Of the validation writers 1 has two genuine signatures or more"),
     ],
@@ -121,9 +121,11 @@ def test_five_writers_make_a_study_and_four_do_not():
         pairing.split_writers(table(dict.fromkeys("abcd", (2, 2))), 0.2, 0.3, rng())
 
 
-def test_writers_of_whom_nothing_can_be_measured_are_refused_before_they_train():
+def test_writers_of_whom_nothing_can_be_measured_train_or_are_refused():
     single = dict.fromkeys("fgh", (1, 2))
     data = table(dict.fromkeys("abcde", (2, 2)) | single)
+    split = pairing.split_writers(data, 0.25, 0.25, rng()).set_index("writer")["split"]
+    assert set(split[[*single]]) == {"train"}
     with pytest.raises(DeepSignError, match="Of the test writers 1 has two genuine"):
         pairing.split_writers(data, 0.2, ["a", *single], rng())
 

@@ -391,6 +391,11 @@ def test_tables_for_the_notebook_say_what_metrics_json_says(metrics):
 
 def test_findings_and_card_carry_the_answer_and_survive_missing_numbers(metrics):
     assert report.answer(metrics) in report.findings(metrics)
+    assert "Nothing was asked" not in report.findings(metrics)
+    few = copy.deepcopy(metrics)
+    few["test"]["references"] = {"1": metrics["test"]["references"]["1"]}
+    few["provenance"]["parameters"]["references"] = [1, 5, 10]
+    assert "Nothing was asked with 5 or 10 references" in report.findings(few)
     card = report.model_card(metrics)
     assert report.answer(metrics) in card
     assert re.search(r"trained by DeepSign (\S+ )?on writers of the dataset `synthetic`, and", card)
@@ -609,7 +614,9 @@ def test_copies_are_said_in_words(summary):
     }
     said = (
         "5,400 images are used; 3 are left out (2 blank, 1 unreadable). 994 repeat another byte "
-        "for byte. 3 nearly copy another: 2 of them across writers."
+        "for byte. 3 nearly copy another: 2 of them across writers. Of two near copies under "
+        "different writers one label is wrong: chapter 1 names them, and the error rates count "
+        "them as they are labelled."
     )
     assert report.quality_in_words(quality) == said
     assert said in text(summary(quality=quality).find(id="summary"))

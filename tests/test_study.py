@@ -209,10 +209,13 @@ def test_a_chapter_that_was_run_by_hand_with_others_is_run_again(tmp_path):
     write_artefact(used / "05_training.json", by_hand)
     before = {file.name: file.stat().st_mtime_ns for file in files.iterdir()}
 
-    write_chapter_parameters({}, files, used)
+    changed = write_chapter_parameters({}, files, used)
 
     newer = [n for n, t in before.items() if (files / n).stat().st_mtime_ns != t]
     assert newer == ["05_training.yaml"]
+    assert changed == {"epochs": (1, PARAMETERS["epochs"].default)}
+    (used / "05_training.json").write_text("[]")
+    assert write_chapter_parameters({}, files, used) == {}
 
 
 @pytest.mark.parametrize("writers", [["010", "7"], ["1e5", "null"], ["o'neill", "名 #1: a"]])
@@ -458,6 +461,7 @@ class TestImages:
         before = read.images.stat().st_mtime_ns
         (read.data_root / "a/1.png").touch()
         (read.data_root / ".DS_Store").touch()
+        (read.data_root / "a/Thumbs.db").write_bytes(b"clutter")
         assert news_of_images(read) == ""
         assert read.images.stat().st_mtime_ns == before
 

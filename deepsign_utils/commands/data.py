@@ -141,8 +141,14 @@ def _capture(options: argparse.Namespace) -> None:
     from deepsign_utils.verifying.verifier import Verifier
 
     if options.pictures:
+        if options.only or options.datasets != ["synthetic"]:
+            raise DeepSignError(
+                "--pictures draws a synthetic signature under all conditions: leave out --only and "
+                "the datasets."
+            )
         check_output(options.pictures / f"{page.NAME}.png")
         figures.save(pictures.gallery(), options.pictures, page.NAME)
+        print(f"The pictures: {options.pictures / page.NAME}.png")
         return
     with alone(ROOT / "reports" / page.NAME):
         output = page.run(

@@ -132,7 +132,16 @@ def _parameters(options: argparse.Namespace) -> None:
             f"the data folder {study.data_root} does not exist: give the folder that holds the "
             "dataset as DATA=<folder> (data/README.md says how it may be laid out)"
         )
-    write_chapter_parameters(values, options.output, study.used_parameters, chapters)
+    changed = write_chapter_parameters(values, options.output, study.used_parameters, chapters)
+    if changed:
+        news = "; ".join(
+            f"{name} was {then}, and is {now}" for name, (then, now) in changed.items()
+        )
+        print(
+            f"{study.name} was made with other parameters ({news}): the chapters that use them run "
+            "again, in its place. RUN=<another name> would keep both.",
+            file=sys.stderr,
+        )
     if news := news_of_images(study):
         print(news, file=sys.stderr)
     for name in PARAMETERS:

@@ -148,7 +148,7 @@ def _compare(options: argparse.Namespace) -> None:
     score (higher is more genuine), decision (accepted, rejected or referred), reason, where a pair
     could not be judged or a person has to decide, where, which part of a page or PDF was judged,
     and warnings, what is wrong with the images. A command that was killed goes on where it stopped,
-    to the last 2,048 pairs, when it is given again. Exit status: 0, or 1 if no pair could be
+    to the last 512 pairs, when it is given again. Exit status: 0, or 1 if no pair could be
     judged.
     """
     from deepsign_utils.verifying import many

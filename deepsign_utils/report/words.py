@@ -426,6 +426,11 @@ def quality_in_words(quality: Mapping[str, Any]) -> str:
         ]
         where = f": {', '.join(crossing)}" if crossing else ""
         sentences.append(f"{of['files'] or 'None'} {which}{where}.")
+    if quality["near"]["across_writers"]:
+        sentences.append(
+            "Of two near copies under different writers one label is wrong: chapter 1 names them, "
+            "and the error rates count them as they are labelled."
+        )
     return " ".join(sentences)
 
 
@@ -448,6 +453,13 @@ def findings(metrics: Mapping[str, Any]) -> str:
         )
     if one["fmr_random"]:
         points.append(f"Random forgeries accepted: {format_rate(one['fmr_random'])}.")
+    parameters = as_mapping(as_mapping(metrics.get("provenance")).get("parameters"))
+    asked = parameters.get("references")
+    if isinstance(asked, list) and (unasked := {*asked} - {row["references"] for row in rows}):
+        points.append(
+            f"Nothing was asked with {' or '.join(map(str, sorted(unasked)))} references: no two "
+            "test writers have more genuine signatures than that."
+        )
     if published:
         points.append(
             f"Counted as published figures are, one reference: EER {format_rate(published)}."

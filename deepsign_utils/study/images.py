@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepsign_utils.layouts import CLUTTER
 from deepsign_utils.study.artefacts import digest, write_atomically, write_json
 from deepsign_utils.study.folders import CHAPTERS, Study
 
@@ -118,7 +119,7 @@ def _update(study: Study, known: dict[str, Any]) -> dict[str, list]:
 
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of every file below a folder that is not hidden, in order of path.
+    """Path, size and time of every file below a folder but hidden ones and clutter, in order.
 
     Folders that links lead to are entered, but for those outside, whose images are not read, and
     those around the link.
@@ -131,7 +132,7 @@ def _files(folder: Path) -> list[tuple[str, int, int]]:
         with os.scandir(folder / above) as inside:
             for entry in inside:
                 path = f"{above}{entry.name}"
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or CLUTTER.fullmatch(entry.name):
                     continue
                 if entry.is_dir():
                     here = f"{around[-1]}/{entry.name}"

@@ -327,13 +327,19 @@ def notebook_parameters(notebook: Path) -> list[str]:
 
 def write_chapter_parameters(
     values: Mapping[str, Any], folder: Path, used: Path, chapters: Sequence[str] = CHAPTERS
-) -> None:
+) -> dict[str, tuple[Any, Any]]:
     """Write each chapter's resolved parameters to ``<folder>/<chapter>.yaml``.
 
     A file is rewritten only when its content changes, so that Make reruns just the chapters whose
     parameters did; and those that were last run with others than these, as ``used`` tells.
+
+    Returns
+    -------
+    dict
+        Parameter -> what chapters were last run with, and what it is now, where the two differ.
     """
     resolved = resolve(values)
+    changed: dict[str, tuple[Any, Any]] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for chapter in chapters:
         names = notebook_parameters(ROOT / "notebooks" / f"{chapter}.ipynb")
@@ -342,15 +348,19 @@ def write_chapter_parameters(
         lines = [f"{n}: {json.dumps(v, ensure_ascii=False)}\n" for n, v in chosen.items()]
         file = folder / f"{chapter}.yaml"
         write_atomically(file, "".join(lines))
-        if _was_run_with_others(used / f"{chapter}.json", chosen):
+        before = _last_run_with(used / f"{chapter}.json", chosen)
+        changed |= {n: (before[n], v) for n, v in chosen.items() if before.get(n, v) != v}
+        if before != chosen:  # run by hand, in this study's place, or with other parameters
             file.touch()
+    return changed
 
 
-def _was_run_with_others(used: Path, chosen: Mapping[str, Any]) -> bool:
-    """Whether somebody has since run the chapter by hand, in this study's place."""
+def _last_run_with(used: Path, otherwise: dict[str, Any]) -> dict[str, Any]:
+    """What a chapter was last run with; `otherwise` if it was not run yet."""
     try:
-        return json.loads(used.read_text(encoding="utf-8")) != chosen
+        found = json.loads(used.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return False
+        return otherwise
     except (OSError, ValueError):
-        return True
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -425,27 +425,32 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
         _grid(pd.DataFrame(rows)),
     ]
     if left_out is not None:
-        shown = left_out.copy()
-        for column in shown.columns[2:6]:
-            shown[column] = (100 * shown[column]).map("{:.1f}".format)
-        for column in shown.columns[6:]:
-            shown[column] = shown[column].map("{:.3f}".format)
-        shown.columns = [
-            "set",
-            "references",
-            "FMR, skilled",
-            "FMR, random",
-            "FNMR",
-            "EER, skilled",
-            "Cllr",
-            "Cllr, minimum",
-        ]
         parts += [
             "Each set judged by what the other sets promise, as people not among them are; rates "
             "in %:",
-            _grid(shown),
+            _grid(judged_in_words(left_out)),
         ]
     return given.split(title)[0].rstrip() + "\n\n" + "\n\n".join(parts) + "\n"
+
+
+def judged_in_words(left_out: pd.DataFrame) -> pd.DataFrame:
+    """What `promise` says of sets that were left out, for people to read; error rates in %."""
+    shown = left_out.copy()
+    for column in shown.columns[2:6]:
+        shown[column] = (100 * shown[column]).map("{:.1f}".format)
+    for column in shown.columns[6:]:
+        shown[column] = shown[column].map("{:.3f}".format)
+    shown.columns = [
+        "set",
+        "references",
+        "FMR, skilled",
+        "FMR, random",
+        "FNMR",
+        "EER, skilled",
+        "Cllr",
+        "Cllr, minimum",
+    ]
+    return shown
 
 
 def write_model(

@@ -82,9 +82,7 @@ def verify_files(
     verifier.scoring.rule(threshold, len(references))
     files = [*references, questioned]
     contents = [read_image_file(Path(file)) for file in files]
-    readings = [
-        partial(verifier.read, *one) for one in zip(contents[:-1], references, strict=True)
-    ]
+    readings = [partial(verifier.read, *one) for one in zip(contents[:-1], references, strict=True)]
     readings.append(partial(verifier.read_questioned, contents[-1], questioned, page, box))
     *signatures, last = each_read(readings)
     known = verifier.references_of(signatures)

@@ -43,7 +43,10 @@ from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 from deepsign_utils.verifying.verifier import Told, Verifier
 
 BLOCK = 2048
-"""Images, or pairs, that a kill may cost."""
+"""Images that a kill may cost."""
+
+PAIRS = 512
+"""Pairs that a kill may cost: each takes longer than an image."""
 
 ADDED = ("score", "decision", "reason", "where", "warnings")
 """Columns that `compare_pairs` adds to a table of pairs."""
@@ -192,7 +195,7 @@ def compare_pairs(
     output: Path,
     threshold: str = scoring.DEFAULT_THRESHOLD,
     scheduler: str = "",
-    block: int = BLOCK,
+    block: int = PAIRS,
 ) -> tuple[Counter[str], list[str]]:
     """Judge pairs of image files.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,10 @@ def write_report(sweep: Sweep, results: pd.DataFrame) -> Path:
 
 
 def _shown(file: Path) -> str:
-    """A file as the user of a fresh clone names it; of one elsewhere the name alone."""
+    """A file as the user of a fresh clone names it; where another one lies is not told."""
     file = file.resolve()
     inside = file.is_relative_to(ROOT)
-    return file.relative_to(ROOT).as_posix() if inside else file.name
+    return shlex.quote(file.relative_to(ROOT).as_posix() if inside else f"…/{file.name}")
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
