@@ -287,6 +287,12 @@ def test_evaluate_and_audit_account_for_every_file_of_any_folder(
     assert of_audit == used + left_out == files
 
 
+def test_what_a_manifest_lists_and_is_not_there_was_not_found():
+    reasons = ["missing", "not an image", "It is blank: scan it again."]
+    said = "12 files found, 1 missing: 10 images of 3 writers, 2 left out (1 not an image, 1 as it "
+    assert evaluate.in_account(10, 3, reasons).startswith(said)
+
+
 def test_an_audit_of_two_writers_has_no_verdict(tmp_path, capsys):
     folder = tmp_path / "shade"
     naive_recipe.write_planted(folder, 0.3, writers=2, genuine=10, forgeries=10, seed=1, skill=None)

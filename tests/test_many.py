@@ -66,7 +66,8 @@ def test_blocks_leave_no_trace_in_the_output(folder: Path, tmp_path: Path) -> No
 
 
 def test_a_folder_s_images_are_those_of_linked_folders_too(tmp_path: Path) -> None:
-    for name in ("here/a.png", "here/below/b.PNG", "here/c.txt", "elsewhere/d.tif"):
+    hidden = ("here/._a.png", "here/.trash/e.png")
+    for name in ("here/a.png", "here/below/b.PNG", "here/c.txt", "elsewhere/d.tif", *hidden):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     try:

@@ -251,12 +251,14 @@ def in_words(found: dict[str, Any]) -> str:
 
 
 def in_account(used: int, writers: int, reasons: Iterable[str]) -> str:
-    """Found = used + left out, in words, by reason."""
+    """Found = used + left out, in words, by reason; what is missing was not found."""
     # Some are names of what the files are; some are sentences.
     counted = Counter(re.sub("^It ", "as it ", reason.partition(": ")[0]) for reason in reasons)
+    missing = counted.pop("missing", 0)  # a manifest lists them
+    found = f"{used + counted.total()} files found{f', {missing} missing' if missing else ''}"
     left_out = ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
     return (
-        f"{used + counted.total()} files found: {used} images of {writers} writers, "
+        f"{found}: {used} images of {writers} writers, "
         f"{counted.total()} left out{f' ({left_out})' if left_out else ''}."
     )
 

@@ -87,11 +87,12 @@ def image_files(given: Sequence[Path]) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The files in a folder and all below it, linked folders too, each folder once."""
+    """The files in a folder and all below it, linked folders too, each once; no hidden ones."""
     seen = {os.path.realpath(folder)}
     for at, folders, names in os.walk(folder, followlinks=True):
-        yield from (Path(at) / name for name in names)
-        places = {name: os.path.realpath(Path(at) / name) for name in sorted(folders)}
+        yield from (Path(at) / name for name in names if not name.startswith("."))
+        shown = (name for name in sorted(folders) if not name.startswith("."))
+        places = {name: os.path.realpath(Path(at) / name) for name in shown}
         folders[:] = [name for name, place in places.items() if place not in seen]
         seen |= set(places.values())
 
