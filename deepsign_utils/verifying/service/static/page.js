@@ -238,7 +238,8 @@ function present(answer) {
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
-  $("evidence").textContent = answer.decision === "referred" ? answer.words.slice(0, 2).join("\n") : answer.words[1];
+  const told = answer.decision === "referred" ? answer.words.slice(0, 2) : [answer.words[1]];
+  $("evidence").replaceChildren(...told.join("\n").split("\n").map((line) => el("span", {}, line)));
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
   $("chart").replaceChildren(chart(answer));
