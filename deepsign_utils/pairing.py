@@ -35,7 +35,7 @@ def split_writers(
     ----------
     signatures : DataFrame
         Signature table. Where it has the column ``sha256``, writers who share a file may not lie
-        in different splits.
+        in different splits; where it has ``duplicate_of``, copies are no further signatures.
     validation_writers, test_writers : float or str or list of str
         A share of all writers (rounded, at least two; of those with two genuine signatures or
         more, as of others nothing can be measured), a list of writers, or a part as ``"2/5"``:
@@ -63,7 +63,8 @@ def split_writers(
             f"The data has {len(writers)} writer(s); a study needs at least five: two to validate "
             "on, two to test on, and one or more to train on."
         )
-    genuine = signatures.loc[signatures["kind"] == "genuine", "writer"].value_counts()
+    once = without_duplicates(signatures) if "duplicate_of" in signatures else signatures
+    genuine = once.loc[once["kind"] == "genuine", "writer"].value_counts()
     measurable = set(genuine.index[genuine > 1])
     assigned: dict[str, str] = {}
     listed = (("test", test_writers), ("validation", validation_writers))

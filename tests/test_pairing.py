@@ -126,6 +126,10 @@ def test_writers_of_whom_nothing_can_be_measured_train_or_are_refused():
     data = table(dict.fromkeys("abcde", (2, 2)) | single)
     split = pairing.split_writers(data, 0.25, 0.25, rng()).set_index("writer")["split"]
     assert set(split[[*single]]) == {"train"}
+    copied = data.assign(duplicate_of=pd.array([pd.NA] * len(data), dtype="Int32"))
+    copied.loc[1, "duplicate_of"] = 0  # the second of a's two
+    with pytest.raises(DeepSignError, match="Of the test writers 1 has two genuine"):
+        pairing.split_writers(copied, 0.25, ["a", "b"], rng())
     with pytest.raises(DeepSignError, match="Of the test writers 1 has two genuine"):
         pairing.split_writers(data, 0.2, ["a", *single], rng())
 
