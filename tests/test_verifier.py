@@ -515,7 +515,7 @@ def test_a_folder_that_was_not_exported_is_run_by_keras_and_says_how_to_export_i
 
     slow = Verifier.load(folder)
 
-    assert f"deepsign_utils export {folder}" in capsys.readouterr().err
+    assert f"deepsign export {folder}" in capsys.readouterr().err
     assert slow.identity == verifier.identity
     assert np.allclose(slow.embed(canvases), verifier.embed(canvases), atol=1e-5)
 
