@@ -360,7 +360,7 @@ class Cluster:
         self.project, self.workers, known = project, [], folder / "scheduler.json"
         options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.scheduler = self._start("scheduler", *options, "--scheduler-file", str(known))
-        while not known.exists():
+        while not (known.exists() and known.read_text()):  # it is there before it is written
             assert self.scheduler.poll() is None
             time.sleep(0.05)
         self.address = json.loads(known.read_text())["address"]
