@@ -117,10 +117,11 @@ report: $(VENV)/.installed ## six notebooks, and the report they make: reports/<
 ## with PARAMS and no RUN it is called <study>_changed, and the study itself stays as it is
 ## STUDY=shortcut_demo shows what a naive error rate is worth
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
+	@echo 'The report: $(REPORT)/index.html'
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
 		$(call room,report) $(wildcard deepsign_utils/report/templates/*)
-	@$(PY) -m deepsign_utils report $(RUN)
+	@$(PY) -m deepsign_utils report $(RUN) > /dev/null
 
 # A rerun has a folder of its own, so that nothing of the published run is taken up again.
 RERUN := $(if $(filter $(STUDY),$(RUN)),$(STUDY)_reproduced,$(RUN))

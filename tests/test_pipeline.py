@@ -146,6 +146,7 @@ class TestWhatIsRunAgain:
         worked = processor_seconds()
         made = tiny_study.make(*report_of(tiny_data))
         assert made.returncode == 0
+        assert made.stdout.splitlines()[-1] == "The report: reports/tiny/index.html"
         assert processor_seconds() - worked < 6
         assert times(tiny_study) == before
 
