@@ -117,7 +117,7 @@ report: $(VENV)/.installed ## six notebooks, and the report they make: reports/<
 ## with PARAMS and no RUN it is called <study>_changed, and the study itself stays as it is
 ## STUDY=shortcut_demo shows what a naive error rate is worth
 	@$(PY) -m deepsign_utils alone $(RUN) -- $(MAKE) --no-print-directory $(REPORT)/index.html
-	@echo 'The report: $(REPORT)/index.html'
+	@echo 'The report: $(REPORT)/index.html' # also where there was nothing to be done
 
 $(REPORT)/index.html: $(NOTEBOOKS) $(REPORT)/metrics.json \
 		$(call room,report) $(wildcard deepsign_utils/report/templates/*)

@@ -454,6 +454,22 @@ def test_a_verdict_that_cannot_be_written_is_not_called_none(people: Path):
     )
 
 
+@pytest.mark.parametrize("report", [False, True])
+def test_verify_names_all_images_that_cannot_be_used(people: Path, tmp_path, capsys, report: bool):
+    good = str(next((people / "0001").iterdir()))
+    bad = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    for file in bad:
+        Path(file).write_text("no image")
+    given = ["verify", bad[0], good, bad[1], "--questioned", bad[2]]
+
+    assert main([*given, *["--report", str(tmp_path / "case.html")] * report]) == 2
+
+    told = capsys.readouterr().err.strip().splitlines()
+    for line, file in zip(told, bad, strict=True):
+        assert line.startswith(file)
+    assert not (tmp_path / "case.html").exists()
+
+
 def test_verify_says_what_interrupted_it_and_takes_no_folder(people: Path, capsys, monkeypatch):
     image = str(next((people / "0001").iterdir()))
     assert main(["verify", str(people / "0001"), "--questioned", image]) == 2

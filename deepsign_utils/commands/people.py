@@ -89,7 +89,7 @@ def _promise(options: argparse.Namespace) -> None:
         _list_left_out(one)
     chosen, left_out = calibration.promise(sets, np.random.default_rng(options.seed))
     calibration.write_model(options.model, options.output, chosen, left_out)
-    table = calibration.judged_in_words(left_out).to_string(index=False)
+    table = calibration.judged_table(left_out).to_string(index=False)
     print(f"\nEach set, judged by what the others promise; error rates in %:\n\n{table}\n")
     print(f"The model: {options.output}")
 

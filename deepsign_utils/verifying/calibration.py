@@ -428,13 +428,13 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
         parts += [
             "Each set judged by what the other sets promise, as people not among them are; rates "
             "in %:",
-            _grid(judged_in_words(left_out)),
+            _grid(judged_table(left_out)),
         ]
     return given.split(title)[0].rstrip() + "\n\n" + "\n\n".join(parts) + "\n"
 
 
-def judged_in_words(left_out: pd.DataFrame) -> pd.DataFrame:
-    """What `promise` says of sets that were left out, for people to read; error rates in %."""
+def judged_table(left_out: pd.DataFrame) -> pd.DataFrame:
+    """The table `left_out` of `promise` for people to read: as text, error rates in %."""
     shown = left_out.copy()
     for column in shown.columns[2:6]:
         shown[column] = (100 * shown[column]).map("{:.1f}".format)
