@@ -19,6 +19,10 @@ PATIENCE = 900
 # Container images often keep no compiled modules: each process would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# `make test` leaves its own settings to what it starts; a user's `make report` stands alone.
+for inherited in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
+    os.environ.pop(inherited, None)
+
 # A study of a minute: small canvases, few writers, two epochs.
 TINY = (
     "-p canvas_height 32 -p canvas_width 64 -p epochs 2 -p bootstrap 50 -p writers_per_batch 4 "
