@@ -195,8 +195,8 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         ) from error
 
 
-def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str]:
-    """Delimiter and encoding in which a table is written for those who wrote another one.
+def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str, str]:
+    """How a table is written for those who wrote another one.
 
     Parameters
     ----------
@@ -207,19 +207,23 @@ def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str]:
 
     Returns
     -------
+    above : str
+        Excel's line that names the delimiter, such as ``sep=;``, if the other one has it.
     delimiter : str
         That of the other one.
     encoding : str
         UTF-8; marked as such, for spreadsheets, where the other one was not plain UTF-8.
     """
     content = file.read_bytes()
-    reader, _ = _dialect(_table(_decoded(content))[0], columns)
+    text = _decoded(content)
+    table, _ = _table(text)
+    above, delimiter = text.removesuffix(table).strip(), _dialect(table, columns)[0].dialect.delimiter
     try:
         plain = content.decode("utf-8")
     except UnicodeDecodeError:
-        return reader.dialect.delimiter, "utf-8-sig"
+        return above, delimiter, "utf-8-sig"
     marked = "\0" in plain or plain.startswith("\ufeff")
-    return reader.dialect.delimiter, "utf-8-sig" if marked else "utf-8"
+    return above, delimiter, "utf-8-sig" if marked else "utf-8"
 
 
 def _table(text: str) -> tuple[str, int]:

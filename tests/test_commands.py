@@ -328,7 +328,8 @@ def test_pairs_are_read_as_spreadsheets_write_them(content: str, people: Path, t
     table.write_text(content.format(one, other), encoding="utf-8")
     given = ["compare", str(table), "--output", str(output), "--model", str(model_folder())]
     assert main(given) == 0
-    header, row = output.read_text(encoding="utf-8-sig").splitlines()
+    *above, header, row = output.read_text(encoding="utf-8-sig").splitlines()
+    assert above == [line for line in content.splitlines() if line.startswith("sep=")]
     (delimiter,) = set(";\t,") & set(content)
     assert header.split(delimiter)[:2] in (["left", "right"], ["right", "left"])
     assert {"accepted", "rejected", "referred"} & set(row.split(delimiter))

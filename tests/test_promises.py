@@ -465,7 +465,13 @@ class TestCalibrateCommand:
         words = mine.compare([next((people / "0").glob("*.png"))] * 1, people / "1" / "0.png")
         assert "6 calibration writers of 'people'" in words.in_words()[2]
         assert "inferred from BHSig260 Bengali" in words.in_words()[2]
-        assert "people: 6 writers" in (tmp_path / "mine" / "card.md").read_text(encoding="utf-8")
+        # A card's own people come first, once, however often a model is calibrated.
+        again = tmp_path / "again"
+        given = [str(people), "--model", str(tmp_path / "mine"), "--output", str(again)]
+        assert main(["calibrate", *given]) == 0
+        card = (again / "card.md").read_text(encoding="utf-8")
+        assert card.count("- people: 6 writers") == card.count("What is promised") == 1
+        assert card.index("What is promised") < card.index("## How well it does")
 
     def test_a_few_untidy_people_leave_a_stranger_among_references_told(self, tmp_path, capsys):
         # Given few writers, one signature of whom is upside down, and some saved twice

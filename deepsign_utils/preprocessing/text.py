@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from deepsign_utils.preprocessing.ink import EDGE, Pieces, boxes_of
 
@@ -109,6 +107,11 @@ def _groups(boxes: np.ndarray) -> list[np.ndarray]:
     overlap = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
     gap = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
     beside = (overlap > 0.5 * smaller) & (gap < 1.2 * larger) & (larger < 2.2 * smaller)
+    if np.count_nonzero(beside.sum(axis=1) > 1) < _LEAST_LETTERS:  # each is beside itself
+        return []
+    from scipy.sparse import csr_array  # takes 70 ms, and few signatures need it
+    from scipy.sparse.csgraph import connected_components
+
     count, groups = connected_components(csr_array(beside), directed=False)
     found = [usable[groups == number] for number in range(count)]
     return [group for group in found if len(group) >= _LEAST_LETTERS]

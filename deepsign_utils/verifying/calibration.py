@@ -8,6 +8,7 @@ skilled forgeries, to say what people may expect who were never measured.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ STYLED = 2  # references that a style is fitted with: between one, and many
 _MIXED = 0.2  # EER of genuine signatures against strangers' that no people, so sorted, have
 _MANY_REFUSED = 0.5  # of genuine signatures, at the old threshold
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
+PROMISED = "## What is promised, and on whose signatures it was measured"  # a card's heading
 
 
 class People(NamedTuple):
@@ -374,7 +376,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
 
 
 def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> str:
-    """A model card with the section on what is promised, put last or in place of an older one.
+    """A model card with the section on what is promised, before what the study of it measured.
 
     Parameters
     ----------
@@ -384,7 +386,6 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
     left_out : DataFrame, optional
         From `promise`.
     """
-    title = "## What is promised, and on whose signatures it was measured"
     sets = "\n".join(
         f"- {one['dataset']}: {one['writers']} writers, {one['images']} images, "
         f"{one['left_out']} left out"
@@ -411,7 +412,7 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
         )
     several = len(chosen.measured_on) > 1
     parts = [
-        title,
+        PROMISED,
         "The thresholds and the likelihood ratios of this model, and the errors that it promises, "
         "come from the signatures of:",
         sets,
@@ -430,7 +431,11 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
             "in %:",
             _grid(judged_table(left_out)),
         ]
-    return given.split(title)[0].rstrip() + "\n\n" + "\n\n".join(parts) + "\n"
+    older = rf"^{re.escape(PROMISED)}$.*?(?=^## |\Z)"
+    given = re.sub(older, "", given, flags=re.MULTILINE | re.DOTALL)
+    above, measured, below = given.partition("## How well it does\n")
+    promised = "\n\n".join([above.rstrip(), *parts])
+    return f"{promised}\n\n{measured}{below}".rstrip() + "\n"
 
 
 def judged_table(left_out: pd.DataFrame) -> pd.DataFrame:
@@ -479,6 +484,5 @@ def write_model(
 
 def _grid(table: pd.DataFrame) -> str:
     """A table in Markdown."""
-    lines = [" | ".join(map(str, row)) for row in [table.columns, *table.to_numpy().tolist()]]
-    lines.insert(1, "|".join(["---"] * len(table.columns)))
-    return "\n".join(f"| {line} |" for line in lines)
+    rows = [table.columns, ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)

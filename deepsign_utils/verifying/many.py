@@ -211,8 +211,7 @@ def compare_pairs(
         The same table with `score` (float, empty where there is none), `decision` ("accepted",
         "rejected", "referred" or ""), `reason` (why there is no decision, or why a person has to
         decide, or ""), `where` (which part of a page or PDF was judged, or "") and `warnings` (what
-        is wrong with the two images, or ""): ``.csv``, with the delimiter of `pairs`, or
-        ``.parquet``.
+        is wrong with the two images, or ""): ``.csv``, as `pairs` is written, or ``.parquet``.
     threshold : str
         As for `Verifier.compare`.
     scheduler : str
@@ -562,10 +561,11 @@ def _finish(output: Path, parts: Sequence[Path], write: Callable[..., None]) -> 
 
 
 def _write_csv(
-    file: Path, parts: Sequence[Path], names: Sequence[str], written_as: tuple[str, str]
+    file: Path, parts: Sequence[Path], names: Sequence[str], written_as: tuple[str, str, str]
 ) -> None:
-    delimiter, encoding = written_as
+    above, delimiter, encoding = written_as
     with file.open("w", encoding=encoding, newline="") as text:
+        text.write(f"{above}\n" if above else "")
         rows = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         rows.writerow(names)
         for part in parts:
