@@ -180,7 +180,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
             if any(cell.strip() for cell in row) and len(row) != len(header):
                 raise DeepSignError(
                     f"{utf8(str(file))}, line {line}: {len(row)} values for "
-                    f"{len(header)} columns; quote values that hold commas"
+                    f"{len(header)} columns; quote values that hold its delimiter"
                 )
             if any(cell.strip() for cell in row):
                 yield line, dict(zip(header, row, strict=True))

@@ -422,6 +422,9 @@ def test_an_empty_text_is_one_and_a_tilde_a_home(tmp_path: Path, monkeypatch, ca
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     out = tmp_path / "parameters"
     given = ["parameters", "cedar", "--output", str(out), "--run", "x", "-p", "start_from", ""]
+    assert main([*given, "-p", "data_root", "~"]) == 1
+    assert "set trainings to 1" in capsys.readouterr().err
+    given += ["-p", "trainings", "1"]
     assert main([*given, "-p", "data_root", "~"]) == 0, capsys.readouterr().err
     used = read_yaml_file(out / "05_training.yaml", "it") | read_yaml_file(
         out / "01_eda.yaml", "it"
@@ -494,7 +497,8 @@ def test_what_is_interrupted_and_keeps_nothing_claims_nothing(tmp_path: Path):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not list(tmp_path.glob(".people-*")):  # drawn beside, moved there when whole
+    # Drawn beside, moved there when whole; some are, so that the processes that draw have started.
+    while len(list(tmp_path.glob(".people-*/*"))) < 4:
         assert running.poll() is None
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)

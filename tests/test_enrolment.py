@@ -291,6 +291,25 @@ def test_what_a_seal_lies_across_is_referred_to_a_person(
         assert "a stamp or seal lies across" in comparison.in_words()[0]
 
 
+def test_a_reference_under_a_stamp_is_left_out_where_others_are_not(verifier, files: Path) -> None:
+    gray = np.asarray(Image.open(files / "g0.png").convert("L"))
+    sealed = form.seal(gray, np.random.default_rng(0), 0.9, estimated_dpi(gray))
+    Image.fromarray(sealed).save(files / "sealed0.png")
+    clear = [files / "g1.png", files / "g2.png"]
+
+    found = verifier.compare([files / "sealed0.png", *clear], files / "g5.png")
+    expected = verifier.compare(clear, files / "g5.png")
+
+    assert (found.score, found.references, found.decision) == (
+        expected.score,
+        2,
+        expected.decision,
+    )
+    (told,) = [one for one in found.warnings if one.code == "stamped_reference"]
+    assert told.image == str(files / "sealed0.png")
+    assert "under_a_stamp" not in [one.code for one in found.warnings]
+
+
 def test_compare_marks_copies(files: Path, tmp_path: Path) -> None:
     (files / "pairs.csv").write_text("left,right\ng1.png,again.png\ng1.png,g2.png\ng0.png,g0.png\n")
 
@@ -310,6 +329,7 @@ def test_verify_writes_a_case_file(files: Path, tmp_path: Path, capsys) -> None:
     )
 
     page, said = report.read_text(), capsys.readouterr().out
+    first = page
     assert status in (0, 1, 3)
     for part in ("Examiner", "What was asked", "presentation attack", "SHA-256", "--questioned"):
         assert part in page
@@ -318,3 +338,14 @@ def test_verify_writes_a_case_file(files: Path, tmp_path: Path, capsys) -> None:
     assert said.splitlines()[2].split(".")[0] in page
     for file in (files / "g5.png", PRETRAINED / "scoring.json"):
         assert hashlib.sha256(file.read_bytes()).hexdigest() in page
+
+    # A copy says nothing of who made it: no picture, score or threshold speaks either.
+    asked = ["verify", *references, "--questioned", str(files / "g1.png"), "--report", str(report)]
+    assert main(asked) == 3
+    page = report.read_text()
+    assert page.count("data:image/") == 2 + 2 * 3
+    for part in ("spoke for", "Score", "Threshold"):
+        assert part not in page
+    assert ">Score<" in first
+    for part in ("onnxruntime", "Python 3"):
+        assert part in page

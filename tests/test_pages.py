@@ -28,6 +28,7 @@ from deepsign_utils.verifying.pages import (
     from_page,
     read_pages,
 )
+from deepsign_utils.verifying.verifier import Verifier
 
 RECALL, PRECISION = 0.4, 0.5  # of few pages; docs/extract.md has what was measured on many
 KINDS_IN_TURN = [kind for kind in KINDS if kind != "register"]
@@ -302,6 +303,51 @@ def test_the_one_signature_of_a_page_is_taken(letter: Page, tmp_path: Path) -> N
     left, top, right, bottom = found
     wider = from_page(file, box=(left - 9, top - 9, right, bottom)).image
     assert wider.shape[:2] == (bottom - top + 9, right - left + 9)
+
+
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_the_signature_of_a_page_that_lies_is_judged_upright(
+    letter: Page, quarters: int, tmp_path: Path
+) -> None:
+    # given a letter, and the same on its side
+    upright = from_page(Image.fromarray(letter.image))
+    lying = np.ascontiguousarray(np.rot90(letter.image, quarters))
+    taken = from_page(Image.fromarray(lying))
+    # then what is cut out stands upright, and that it was turned is said
+    assert ", turned upright by " in taken.where
+    assert "turned" not in upright.where
+    as_it_stands, found = (
+        Image.fromarray(one.image).convert("L").resize((80, 40)) for one in (upright, taken)
+    )
+    apart, mirrored = (
+        np.abs(np.asarray(one, int) - as_it_stands).mean()
+        for one in (found, found.transpose(Image.Transpose.ROTATE_180))
+    )
+    assert apart < mirrored / 2
+    # also where its box is given, and where it is extracted
+    (box,) = [one.box for one in find_signatures(lying)]
+    assert np.array_equal(from_page(Image.fromarray(lying), box=box).image, taken.image)
+    Image.fromarray(lying).save(tmp_path / "lying.png")
+    assert main(["extract", str(tmp_path / "lying.png"), "--output", str(tmp_path / "out")]) == 0
+    (file,) = (tmp_path / "out").glob("*_signature1.png")
+    assert np.array_equal(np.asarray(Image.open(file)), taken.image)
+
+
+def test_a_page_and_its_box_may_be_given_in_every_form(letter: Page, tmp_path: Path) -> None:
+    file = tmp_path / "letter.png"
+    Image.fromarray(letter.image).save(file)
+    left, top, right, bottom = find_signatures(letter.image)[0].box
+    verifier, box = Verifier.load(), (left - 9, top - 9, right, bottom)
+    with file.open("rb") as opened:
+        given = (file, str(file), file.read_bytes(), opened, Image.open(file), letter.image)
+        for source in given:
+            whole = verifier.read_questioned(source)
+            opened.seek(0)
+            part = verifier.read_questioned(source, box=box)
+            opened.seek(0)
+            for one, expected in ((whole, from_page(file)), (part, from_page(file, box=box))):
+                assert np.array_equal(one.cutting, expected.image)
+                assert expected.where in one.warnings[0].message
 
 
 def test_a_page_without_a_signature_or_with_several_is_refused(

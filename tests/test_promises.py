@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from serving import Service, serving
 
-from deepsign_utils import metrics, pairing, scoring, synthetic
+from deepsign_utils import DeepSignError, metrics, pairing, scoring, synthetic
 from deepsign_utils.__main__ import main
 from deepsign_utils.capture import form
 from deepsign_utils.datasets import find_layout
@@ -463,8 +463,10 @@ class TestCalibrateCommand:
         assert mine.identity == shipped.identity  # enrolled references stay good
         assert sorted(mine.scoring.operations) == [1, 2, 3]
         words = mine.compare([next((people / "0").glob("*.png"))] * 1, people / "1" / "0.png")
-        assert "6 calibration writers of 'people'" in words.in_words()[2]
-        assert "inferred from BHSig260 Bengali" in words.in_words()[2]
+        # Nobody forged these people's signatures: what is inferred is not counted as theirs.
+        assert set(words.pairs) == {"genuine", "random"}
+        assert "6 calibration writers of 'people'" in words.in_words()[-1]
+        assert "inferred from BHSig260 Bengali" in words.in_words()[-1]
         # A card's own people come first, once, however often a model is calibrated.
         again = tmp_path / "again"
         given = [str(people), "--model", str(tmp_path / "mine"), "--output", str(again)]
@@ -472,6 +474,13 @@ class TestCalibrateCommand:
         card = (again / "card.md").read_text(encoding="utf-8")
         assert card.count("- people: 6 writers") == card.count("What is promised") == 1
         assert card.index("What is promised") < card.index("## How well it does")
+        # How low a rate may be asked for depends on the number of references: it is said.
+        assert "least fnmr=" in said
+        assert "least fnmr=" in card
+        with pytest.raises(DeepSignError, match="with 3 references: ask for fnmr=") as no:
+            mine.scoring.rule("fnmr=0.0001", 3)
+        least = str(no.value).split("fnmr=")[2].split()[0]
+        assert mine.scoring.rule(f"fnmr={least}", 3)
 
     def test_a_few_untidy_people_leave_a_stranger_among_references_told(self, tmp_path, capsys):
         # Given few writers, one signature of whom is upside down, and some saved twice

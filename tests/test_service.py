@@ -29,7 +29,7 @@ from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.runs.misfit import coarse
 from deepsign_utils.verifying.service.batching import Batcher, OverloadedError
 from deepsign_utils.verifying.service.server import listen, run
-from deepsign_utils.verifying.service.store import OtherModelError, Store
+from deepsign_utils.verifying.service.store import ChangedMeanwhileError, OtherModelError, Store
 from deepsign_utils.verifying.verifier import Verifier
 
 KEY = "correct horse"
@@ -255,6 +255,34 @@ def test_writer_of_another_model_is_refused_clearly(guarded: Service) -> None:
     assert (judged.status_code, added.status_code) == (409, 409)
     assert "another model" in judged.json()["detail"]
     assert guarded.client.get(url).json()["usable"] is False
+
+
+def test_nothing_is_added_beside_references_that_were_not_looked_at(tmp_path: Path) -> None:
+    store, other = (Store(tmp_path / "enrolments.sqlite") for _ in range(2))
+    one = np.eye(1, 4, dtype=np.float32)
+    (first,) = store.add("anna", "m", one, None, 9, beside=[])
+    # given that another service has enrolled since
+    with pytest.raises(ChangedMeanwhileError):
+        other.add("anna", "m", one, None, 9, beside=[])
+    assert len(other.add("anna", "m", one, None, 9, beside=[first.id])) == 2
+    for opened in (store, other):
+        opened.close()
+
+
+def test_an_image_that_is_sent_many_times_at_once_is_enrolled_once(service: Service) -> None:
+    with ThreadPoolExecutor(8) as clients:
+        for batch in range(4):
+            url = f"{service.url}/writers/twin{batch}/references"
+            answers = list(
+                clients.map(
+                    lambda _, url=url: httpx.post(
+                        url, files=upload("references", specimens(1)[0]), timeout=PATIENCE
+                    ).json(),
+                    range(8),
+                )
+            )
+            assert sorted(answer["added"] for answer in answers) == [0] * 7 + [1]
+            assert {len(answer["references"]) for answer in answers} == {1}
 
 
 def test_enrolled_survives_kill_under_load(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_verdict_carries_the_errors_measured_at_its_threshold(verifier: Verifier
     assert comparison.expected_errors == measured
     assert comparison.expected_errors["fmr"]["skilled"]["value"] <= 0.1
     assert comparison.measured_on == [{"dataset": "drawn", "split": "validation", "writers": 8}]
-    assert "8 validation writers of 'drawn'" in comparison.in_words()[2]
+    assert "8 validation writers of 'drawn'" in comparison.in_words()[-1]
     json.dumps(comparison.to_dict(), allow_nan=False)
 
 
@@ -116,11 +116,11 @@ def test_what_is_said_of_the_evidence_is_bounded_by_what_was_measured(verifier: 
         assert comparison.llrs[kind] == highest
         assert 0 < highest <= np.log(comparison.pairs[kind])
         assert lowest >= -np.log(comparison.pairs["genuine"])
-    assert f"at least {np.exp(highest):.0f} times" in comparison.in_words()[1]
+    assert f"at least {np.exp(highest):.0f} times" in "\n".join(comparison.in_words())
 
 
 def test_evidence_names_both_its_propositions(verifier: Verifier) -> None:
-    skilled, random = verifier.compare([signature(1, 0)], signature(2, 1)).in_words()[1].split("\n")
+    _, skilled, random, _ = verifier.compare([signature(1, 0)], signature(2, 1)).in_words()
 
     assert skilled.startswith("Did the writer of the references write it, or a skilled forger?")
     assert skilled.endswith("times as probable if the forger wrote it.")
@@ -147,7 +147,7 @@ def test_what_lies_between_two_tolerated_errors_is_referred_to_a_person(verifier
     assert set(shares) == {"genuine", "skilled", "random"}
     for one in found:
         assert one.expected_referrals == shares
-        assert f"{100 * shares['genuine']:.1f} % of genuine signatures and " in one.in_words()[2]
+        assert f"{100 * shares['genuine']:.1f} % of genuine signatures and " in one.in_words()[-1]
 
 
 def test_a_verdict_names_the_encoder_and_the_scoring(verifier: Verifier, tmp_path: Path) -> None:

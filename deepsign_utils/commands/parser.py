@@ -19,7 +19,8 @@ exit status:
   2    the command was typed wrongly
   141  the reader of the output has left, as `head` does
   143  ended by SIGTERM; serve finishes what it has begun first
-  verify has its own: 0 accepted, 1 rejected, 2 could not be judged, 3 referred to a person
+  verify has its own: 0 accepted, 1 rejected, 3 referred to a person, 2 where nothing was judged
+       (an image cannot be, a file is missing, the command was typed wrongly, Ctrl-C)
 """
 
 SHELL = Group("shell")

@@ -70,8 +70,8 @@ GROUP = Group("studies, as make runs them")
 def _synthesize(options: argparse.Namespace) -> None:
     """Draw a dataset of synthetic writers and forgers, in the IDCAR layout.
 
-    <writer>/ genuine, <writer>_forg/ forged, and a manifest.csv. The same seed draws the same
-    bytes.
+    <writer>/ genuine, eight signed on a day, <writer>_forg/ forged, and a manifest.csv. The same
+    seed draws the same bytes.
     """
     from deepsign_utils import synthetic
     from deepsign_utils.runs import naive_recipe

@@ -146,7 +146,7 @@ def load_image(
 def _decoded(source: Path | str | bytes | Image.Image | np.ndarray, name: str) -> Image.Image:
     """The image on white paper, of the mode 1, L or RGB."""
     if isinstance(source, np.ndarray):
-        source = _image_from_array(source, name)
+        source = image_from_array(source, name)
     elif not isinstance(source, Image.Image):
         if not isinstance(source, bytes):
             name = str(source)
@@ -215,7 +215,14 @@ def _refuse_large(image: Image.Image, name: str) -> None:
         raise _too_many_pixels(name)
 
 
-def _image_from_array(array: np.ndarray, name: str) -> Image.Image:
+def image_from_array(array: np.ndarray, name: str) -> Image.Image:
+    """An array (H, W) of bool, uint8 or uint16, or (H, W, 3 or 4) of uint8, as an image.
+
+    Raises
+    ------
+    DeepSignError
+        If it is another one, or empty.
+    """
     colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
     gray = array.ndim == 2 and array.dtype in (np.bool_, np.uint8, np.uint16)
     if array.size == 0 or not (colour or gray):

@@ -292,12 +292,13 @@ class Scoring:
         curve = operation.curve
         found = {}
         for kind, rate in limits.items():
-            pairs = operation.pairs["genuine" if kind == "fnmr" else self.opponent]
-            if rate < 1 / pairs:
+            if rate < self.least_rate(kind, references):
+                k = self.measured(references)
                 raise DeepSignError(
-                    f"{kind}={rate:g} can't be measured on {pairs} pairs: ask for "
-                    f"{kind}={_ROUNDED_UP / pairs:.2g} or more, or measure the model on more "
-                    "signatures."
+                    f"{kind}={rate:g} can't be told from the pairs that this model was measured on "
+                    f"with {k} reference{'s' * (k > 1)}: ask for "
+                    f"{kind}={_ROUNDED_UP * self.least_rate(kind, k):.2g} or more, or measure the "
+                    "model on more signatures."
                 )
             if kind == "fmr":
                 reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)
@@ -310,13 +311,23 @@ class Scoring:
         accept, reject = found["fmr"], found["fnmr"]
         return Rule(reject, accept) if reject < accept else Rule(*[(reject + accept) / 2] * 2)
 
+    def least_rate(self, kind: str, references: int) -> float:
+        """The lowest rate that `rule` takes with so many references; kind is fmr or fnmr."""
+        counted = "genuine" if kind == "fnmr" else self.opponent
+        return 1 / self.operation(references).pairs[counted]
+
     def least_rates(self) -> dict[str, float]:
         """The lowest FMR and FNMR that `rule` takes, whatever the number of references."""
-        kinds = {"fmr": self.opponent, "fnmr": "genuine"}
         return {
-            name: 1 / min(operation.pairs[kind] for operation in self.operations.values())
-            for name, kind in kinds.items()
+            kind: max(self.least_rate(kind, k) for k in self.operations) for kind in ("fmr", "fnmr")
         }
+
+    def pairs(self, references: int) -> dict[str, int]:
+        """How many comparisons of each kind were measured on the people of `measured_on`; none of
+        forgeries whose rates are inferred from other people's."""
+        inferred = any("skilled_inferred_from" in one for one in self.measured_on)
+        pairs = self.operation(references).pairs
+        return {kind: n for kind, n in pairs.items() if not (inferred and kind == "skilled")}
 
     def threshold(self, name: str, references: int) -> float:
         """The lowest score that is accepted; names and errors as in `rule`."""

@@ -8,6 +8,7 @@ skilled forgeries, to say what people may expect who were never measured.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -36,6 +37,10 @@ STYLED = 2  # references that a style is fitted with: between one, and many
 _MIXED = 0.2  # EER of genuine signatures against strangers' that no people, so sorted, have
 _MANY_REFUSED = 0.5  # of genuine signatures, at the old threshold
 SHOWN = (1, 2, 3, 5, 10)  # numbers of references in tables for people
+OF_THE_STUDY = (
+    "**From here on this card is of the study that trained the network**, on its own writers, and "
+    "with thresholds that those above have replaced."
+)
 PROMISED = "## What is promised, and on whose signatures it was measured"  # a card's heading
 
 
@@ -284,7 +289,8 @@ def calibrate(
             f"{people.name} has {usable} {'writer' if usable == 1 else 'writers'} with two "
             f"different genuine signatures or more; calibrating needs at least {LEAST_WRITERS}, "
             f"and {USEFUL_WRITERS} with three each to be useful. "
-            f"{len(people.signatures)} images of {people.writers} writers could be used"
+            f"{len(people.signatures)} images of {people.writers} "
+            f"{'writer' if people.writers == 1 else 'writers'} could be used"
             + "".join(f"; {count} left out: {reason}" for reason, count in reasons)
             + "."
         )
@@ -347,6 +353,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
                 "refused at the old one": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
+                "least fnmr=": least_to_ask_for(after, k),
             }
         )
     table = pd.DataFrame(rows)
@@ -397,32 +404,38 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
         )
         for one in chosen.measured_on
     )
+    several = len(chosen.measured_on) > 1
     rows = []
     for k in [k for k in SHOWN if k in chosen.operations]:
         rule = chosen.rule("eer", k)
         errors = chosen.expected_errors(rule, k)
-        rows.append(
-            {
-                "references": k,
-                "threshold": f"{rule.accept_from:.3f}",
-                "FMR, skilled": metrics.bare_rate(errors["fmr"]["skilled"]),
-                "FMR, random": metrics.bare_rate(errors["fmr"]["random"]),
-                "FNMR": metrics.bare_rate(errors["fnmr"]),
-            }
+        row = {
+            "references": k,
+            "threshold": f"{rule.accept_from:.3f}",
+            "FMR, skilled": metrics.bare_rate(errors["fmr"]["skilled"]),
+            "FMR, random": metrics.bare_rate(errors["fmr"]["random"]),
+            "FNMR": metrics.bare_rate(errors["fnmr"]),
+        }
+        rows.append(row if several else row | {"least fnmr=": least_to_ask_for(chosen, k)})
+    if several:
+        how = (
+            ", for a further set of people who were not measured (prediction intervals over the "
+            "sets, which count alike)."
         )
-    several = len(chosen.measured_on) > 1
+    else:
+        how = ", by bootstrap over writers."
+        if "skilled_inferred_from" in chosen.measured_on[0]:
+            how += " Those of skilled forgeries are inferred, and their intervals with them."
+        how += (
+            " The last column is the lowest share of genuine signatures that a threshold `fnmr=` "
+            "may ask for: so few comparisons tell no lower one."
+        )
     parts = [
         PROMISED,
         "The thresholds and the likelihood ratios of this model, and the errors that it promises, "
         "come from the signatures of:",
         sets,
-        "In %. Intervals are 95 %"
-        + (
-            ", for a further set of people who were not measured (prediction intervals over the "
-            "sets, which count alike)."
-            if several
-            else ", by bootstrap over writers."
-        ),
+        f"In %. Intervals are 95 %{how}",
         _grid(pd.DataFrame(rows)),
     ]
     if left_out is not None:
@@ -434,8 +447,15 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
     older = rf"^{re.escape(PROMISED)}$.*?(?=^## |\Z)"
     given = re.sub(older, "", given, flags=re.MULTILINE | re.DOTALL)
     above, measured, below = given.partition("## How well it does\n")
+    if measured:
+        parts.append(OF_THE_STUDY)
     promised = "\n\n".join([above.rstrip(), *parts])
     return f"{promised}\n\n{measured}{below}".rstrip() + "\n"
+
+
+def least_to_ask_for(chosen: Scoring, references: int) -> float:
+    """The lowest rate of genuine signatures refused that a threshold may ask for, rounded up."""
+    return math.ceil(1e4 * chosen.least_rate("fnmr", references)) / 1e4
 
 
 def judged_table(left_out: pd.DataFrame) -> pd.DataFrame:

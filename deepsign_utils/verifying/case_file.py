@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import platform
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from deepsign_utils.verifying.verifier import Verifier
 
 _TEMPLATES = Path(__file__).parent.parent / "report/templates"
+_PACKAGES = "numpy", "onnxruntime", "pillow", "scipy"  # that a verdict is made with
 _SHOWN = 700  # pixels of an original's longer side
 _ZOOM = 6  # of a canvas in the heat map
 _FORGED, _GENUINE, _NEUTRAL = (np.array(c) for c in ((213, 94, 0), (0, 114, 178), (150, 155, 160)))
@@ -122,6 +124,7 @@ def case_file(
     verdict, *more = comparison.in_words()
     headline, _, reason = verdict.partition(": ")
     images = [questioned, *references]
+    heat = _address(_heat(questioned.canvas, occlusion)) if comparison.has_evidence else None
     kinds = [kind for kind, rate in comparison.expected_errors["fmr"].items() if rate]
     # The report's own renderer stands on what only studies need.
     templates = jinja2.Environment(
@@ -136,11 +139,11 @@ def case_file(
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         decision=comparison.decision,
         headline=headline,
-        sentences=[reason[:1].upper() + reason[1:], *"\n".join(more).splitlines()],
+        sentences=[reason[:1].upper() + reason[1:], *more],
         propositions=[_PROPOSITIONS[kind] for kind in kinds],
         questioned=_shown(questioned),
         references=[_shown(reference) for reference in references],
-        heat=_address(_heat(questioned.canvas, occlusion)),
+        heat=heat,
         warnings=[warning._asdict() for warning in comparison.warnings],
         figures=_figures(comparison),
         hashes=[
@@ -154,22 +157,25 @@ def case_file(
         ],
         command=shlex.join(command),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        versions=f"Made with DeepSign {__version__}, "
-        + ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "pillow", "scipy"))
+        versions=f"Made with DeepSign {__version__}, Python {platform.python_version()}, "
+        + ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
         + ".",
     )
 
 
 def _figures(comparison: Comparison) -> list[tuple[str, str]]:
     values = comparison.to_dict()
-    rows = [
-        ("Score", f"{values['score']:.4f}"),
-        ("Threshold", f"{comparison.threshold_name}: {_limits(comparison.rule)}"),
-        ("References", str(values["references"])),
-        ("Distances from them", ", ".join(f"{one:.3f}" for one in values["distances"])),
-    ]
+    rows = [("References", str(values["references"]))]
     if comparison.has_evidence:
-        rows += _rates(comparison)
+        rows += [
+            ("Score", f"{values['score']:.4f}"),
+            ("Threshold", f"{comparison.threshold_name}: {_limits(comparison.rule)}"),
+            (
+                "Distances (1 less the cosine)",
+                ", ".join(f"{one:.3f}" for one in values["distances"]),
+            ),
+            *_rates(comparison),
+        ]
     k = values["measured_references"]
     return [
         *rows,
@@ -210,6 +216,7 @@ def _measured_on(sets: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
         ", ".join(
             f"{name.replace('_', ' ')} {listed(value) if isinstance(value, list) else value}"
             for name, value in one.items()
+            if name != "sha256"  # scoring.json has it, and is named by its own hash
         )
         for one in sets
     )

@@ -192,12 +192,15 @@ class Comparison:
         }
 
     def in_words(self) -> list[str]:
-        """The verdict, what it is worth, and how often such verdicts err.
+        """The verdict; what it is worth, against a skilled forger and against another person; and
+        how often such verdicts err.
 
-        Without evidence no threshold decides, and nothing of the last is told.
+        Without evidence no threshold decides: what to do is told instead of the rest.
         """
-        told = [self._verdict(), self._evidence()]
-        return [*told, self._uncertainty() + self._referrals()] if self.has_evidence else told
+        if not self.has_evidence:
+            return [self._verdict(), self._instead()]
+        evidence = [self._support(kind) for kind in self.llrs]
+        return [self._verdict(), *evidence, self._uncertainty() + self._referrals()]
 
     def _verdict(self) -> str:
         if self.copy_of:
@@ -229,12 +232,11 @@ class Comparison:
             f"'{name}', {limit}."
         )
 
-    def _evidence(self) -> str:
-        if self.copy_of:
+    def _instead(self) -> str:
+        reason = no_verdict(one.code for one in self.warnings)
+        if self.copy_of or reason is None:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
-        if reason := no_verdict(one.code for one in self.warnings):
-            return reason[1]
-        return "\n".join(self._support(kind) for kind in self.llrs)
+        return reason[1]
 
     def _support(self, kind: str) -> str:
         llr, (low, high) = self.llrs[kind], self.bounds[kind]

@@ -499,6 +499,7 @@ def _made(
                 parts.append(part)
                 if part.is_file():
                     bar.update(len(block))
+                    bar.refresh()  # or it would stand at nothing until the next block is made
                 else:
                     yield part, block
 

@@ -92,13 +92,16 @@ class Page(NamedTuple):
     image: np.ndarray
 
 
-def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterator[Page]:
+Document = str | Path | bytes | Image.Image
+"""A file, a file's content, or one page's image."""
+
+
+def read_pages(source: Document, name: str = "the document") -> Iterator[Page]:
     """Read a document page by page: an image, a TIFF of several pages, or a PDF.
 
     Parameters
     ----------
-    source : path or bytes
-        A file, or a file's content.
+    source : Document
     name : str
         What to call it in messages, where it is not a file.
 
@@ -113,6 +116,9 @@ def read_pages(source: str | Path | bytes, name: str = "the document") -> Iterat
         If it cannot be read, is too large, damaged or encrypted, has more than `MOST_PAGES` pages,
         or is a PDF and pypdfium2 is not installed.
     """
+    if isinstance(source, Image.Image):
+        yield Page(1, _pixels(source, name))
+        return
     if not isinstance(source, bytes):
         source, name = read_image_file(Path(source)), str(source)
     if is_pdf(source):
@@ -226,11 +232,13 @@ def _limited(child: subprocess.Popen, seconds: float) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------
 
 
-def cut(page: np.ndarray, box: Box) -> np.ndarray:
-    """A box of a page with a margin around it, in the page's own pixels."""
-    left, top, right, bottom = box
-    margin = max(4, round(_MARGIN * (bottom - top)))
-    return page[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+def cut(page: np.ndarray, found: Found) -> np.ndarray:
+    """A signature of a page with a margin around it, upright, in the page's own pixels."""
+    left, top, right, bottom = found.box
+    height = right - left if found.quarters % 2 else bottom - top
+    margin = max(4, round(_MARGIN * height))
+    around = page[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+    return np.ascontiguousarray(np.rot90(around, found.quarters))
 
 
 def overlay(page: np.ndarray, found: Sequence[Found]) -> Image.Image:
@@ -287,7 +295,7 @@ def extract(files: Sequence[Path], output: Path) -> Iterator[str]:
                 _write_png(output / f"{of_page}_overlay.png", overlay(page.image, found))
                 for number, one in enumerate(found, 1):
                     image = f"{of_page}_signature{number}.png"
-                    _write_png(output / image, Image.fromarray(cut(page.image, one.box)))
+                    _write_png(output / image, Image.fromarray(cut(page.image, one)))
                     rows.writerow((file, page.number, *one.box, f"{one.confidence:.3f}", image))
                 write_atomically(output / MANIFEST, table.getvalue())
                 alone = not found and _may_be_alone(looked, page.image)
@@ -322,7 +330,7 @@ class Questioned(NamedTuple):
 
 
 def from_page(
-    source: str | Path | bytes,
+    source: Document,
     name: str = "the questioned document",
     page: int | None = None,
     box: Box | None = None,
@@ -333,7 +341,7 @@ def from_page(
 
     Parameters
     ----------
-    source : path or bytes
+    source : Document
         A PDF, a TIFF of several pages, or an image.
     name : str
         What to call it in messages, where it is not a file.
@@ -348,9 +356,9 @@ def from_page(
     DeepSignError
         If it cannot be read; WhichSignatureError if it shows no signature, or several.
     """
-    if not isinstance(source, bytes):
+    if isinstance(source, (str, Path)):
         source, name = read_image_file(Path(source)), str(source)
-    several = is_pdf(source) or _has_pages(source, name)
+    several = isinstance(source, bytes) and (is_pdf(source) or _has_pages(source, name))
     if not several and page is None and box is None and not _may_be_page(source, name):
         return None
     if box is not None:
@@ -364,8 +372,8 @@ def from_page(
             looked = look(image)
             printed |= looked.is_page
             for one in looked.signatures:
-                found.append(OnPage(number, one.box, cut(image, one.box)))
-                told.append(f"box {in_words(one.box)}, confidence {one.confidence:.2f}")
+                found.append(OnPage(number, one.box, cut(image, one)))
+                told.append(f"{_where(one)}, confidence {one.confidence:.2f}")
             if _may_be_alone(looked, image):
                 height, width = image.shape[:2]
                 alone.append(OnPage(number, (0, 0, width, height), _small(image)))
@@ -405,19 +413,19 @@ def _has_pages(content: bytes, name: str) -> bool:
     return image.format == "TIFF" and has_several_pages(image, name)
 
 
-def _may_be_page(content: bytes, name: str) -> bool:
+def _may_be_page(source: bytes | Image.Image, name: str) -> bool:
     """Whether an image is as large as a page, and full as one."""
-    image = open_page(content, name)
+    image = open_page(source, name) if isinstance(source, bytes) else source
     width, height = image.size
     if max(width, height) < _LEAST_PAGE or width * height > _MOST_PAGE:
         return False
     return has_pieces_of_a_page(_pixels(image, name))
 
 
-def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
+def _given(source: Document, name: str, page: int | None, box: Box) -> Questioned:
     left, top, right, bottom = box
     chosen = None
-    for one in read_pages(content, name):
+    for one in read_pages(source, name):
         if page is None and chosen:
             raise DeepSignError(f"{name} has several pages: give the box's page, too.")
         if page in (None, one.number):
@@ -436,12 +444,21 @@ def _given(content: bytes, name: str, page: int | None, box: Box) -> Questioned:
             f"The box {in_words(box)} does not lie on page {chosen.number} of {name}, which is "
             f"{width} x {height} pixels: give left,top,right,bottom."
         )
-    where = f"page {chosen.number}, box {in_words(box)}, as given"
     # One that was listed gives what is judged where it is the only one.
     found = look(chosen.image).signatures if width * height <= _MOST_PAGE else []
-    if tuple(box) in [one.box for one in found]:
-        return Questioned(cut(chosen.image, box), where)
+    for listed in found:
+        if listed.box == tuple(box):
+            where = f"page {chosen.number}, {_where(listed)}, as given"
+            return Questioned(cut(chosen.image, listed), where)
+    where = f"page {chosen.number}, box {in_words(box)}, as given"
     return Questioned(chosen.image[top:bottom, left:right], where)
+
+
+def _where(found: Found) -> str:
+    """Where on its page a signature stands, and how that lies."""
+    how = {1: "by 90° anticlockwise", 2: "by 180°", 3: "by 90° clockwise"}
+    turned = f", turned upright {how[found.quarters]}" if found.quarters else ""
+    return f"box {in_words(found.box)}{turned}"
 
 
 def in_words(box: Box) -> str:

@@ -34,7 +34,7 @@ class Fault(NamedTuple):
 NOT_HANDWRITTEN = Fault(
     "not_handwritten",
     "It shows print or a code, not handwriting, and cannot be judged: give an image of one "
-    "handwritten signature, cropped to it.",
+    "handwritten signature, cropped to it. Only a person can compare hands that print.",
     stops=True,
 )
 MERE_MARK = Fault(
@@ -51,7 +51,8 @@ WHOLE_PAGE = Fault(
 )
 LIKE_PRINT = Fault(
     "like_print",
-    "It looks much like print: see whether a person wrote it. Print cannot be told from print.",
+    "It looks much like print: see whether a person wrote it. A printed name says nothing of who "
+    "printed it.",
 )
 TOO_SMALL = Fault(
     "too_small",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +31,7 @@ from deepsign_utils.preprocessing import (
     Removal,
     draw,
     finely,
+    image_from_array,
     load_image,
     open_image,
     plain,
@@ -128,7 +129,6 @@ class Verifier:
         Parameters
         ----------
         source : as for `read`
-            What is no file and no file's content is taken for the signature alone.
         name : str
             What to call it in messages, where it is not a file.
         page, box : optional
@@ -139,8 +139,11 @@ class Verifier:
         DeepSignError
             As `read`, and where a page shows no signature, or several.
         """
-        if not isinstance(source, (str, Path, bytes)):
-            return self.read(source, name)
+        _refuse_no_image(source, name)
+        if isinstance(source, np.ndarray):
+            source = image_from_array(source, name)
+        elif not isinstance(source, (str, Path, bytes, Image.Image)):
+            source = _content(source, name)
         document = "the questioned document" if name == QUESTIONED else name
         found = from_page(source, document, page, box)
         if found is None:
@@ -245,6 +248,7 @@ class Verifier:
         known : References, optional
             Of the same writer, which these are added to.
         """
+        signatures, embeddings, stamped = _without_stamped(signatures, embeddings, known)
         names = [signature.name for signature in signatures]
         traces: list[copies.Trace | None] = [signature.trace for signature in signatures]
         if known is not None:
@@ -255,7 +259,7 @@ class Verifier:
         return References(
             embeddings[kept],
             self.identity,
-            tuple(dict.fromkeys(faults + told)),
+            tuple(dict.fromkeys(stamped + faults + told)),
             tuple(traces[row] for row in kept),
             tuple(names[row] for row in kept),
         )
@@ -367,7 +371,7 @@ class Verifier:
             expected_referrals=self.scoring.expected_referrals(rule, k),
             errors_by_set=self.scoring.errors_by_set(rule, k),
             opponent=self.scoring.opponent,
-            pairs=operation.pairs,
+            pairs=self.scoring.pairs(k),
             measured_on=self.scoring.measured_on,
             distances=distances[0],
             model=self.identity,
@@ -408,6 +412,29 @@ class Verifier:
         embeddings = self.embed(np.concatenate([signature.canvas[None], canvases]))
         scores = self.score(references, embeddings)
         return moved(cells, scores, self.scoring, self.counted(references))
+
+
+def _without_stamped(
+    signatures: Sequence[Signature], embeddings: np.ndarray, known: References | None
+) -> tuple[list[Signature], np.ndarray, list[Remark]]:
+    """References and their embeddings without those under a stamp, and what is said of these; all
+    of them where none is left."""
+    clear = [
+        scan_faults.UNDER_A_STAMP.code not in (one.code for one in signature.warnings)
+        for signature in signatures
+    ]
+    if all(clear) or not (any(clear) or known):
+        return list(signatures), embeddings, []
+    told = [
+        Remark(
+            signature.name,
+            "stamped_reference",
+            "A stamp or seal seems to lie across it, and no verdict rests on it: give another "
+            "reference, or the same without the stamp.",
+        )
+        for signature in compress(signatures, np.logical_not(clear))
+    ]
+    return list(compress(signatures, clear)), embeddings[clear], told
 
 
 def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Signature:

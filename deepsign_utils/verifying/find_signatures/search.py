@@ -32,10 +32,12 @@ Box = tuple[int, int, int, int]
 
 
 class Found(NamedTuple):
-    """A signature: its box in the page's pixels, and how sure it is, 0 to 1."""
+    """A signature: its box in the page's pixels, how sure it is, 0 to 1, and the quarter turns,
+    anticlockwise, after which the page stands upright."""
 
     box: Box
     confidence: float
+    quarters: int = 0
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
@@ -149,6 +151,7 @@ def _turned(page: np.ndarray, models: Models, quarters: int) -> Looked:
     for _ in range(quarters):
         found = [one._replace(box=clockwise(one.box, height)) for one in found]
         height, width = width, height
+    found = [one._replace(quarters=quarters) for one in found]
     return looked._replace(signatures=sorted(found, key=_from_the_top))
 
 

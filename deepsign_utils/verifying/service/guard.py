@@ -115,7 +115,7 @@ class Guard:
             async with asyncio.timeout(self._settings.request_seconds):
                 await self._app(scope, self._limited(receive), send)
         except TimeoutError:
-            return 503, "The request took too long: try again later, with fewer images."
+            return 503, "The request took too long: try again later, with fewer or smaller images."
         return None
 
     def _limited(self, receive: Receive) -> Receive:

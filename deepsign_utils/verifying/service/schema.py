@@ -38,7 +38,7 @@ class FalseMatchRates(BaseModel):
 
 
 class ExpectedErrors(BaseModel):
-    """Error rates that were measured at the threshold."""
+    """Error rates at the threshold: measured, or inferred, as `measured_on` says."""
 
     fmr: FalseMatchRates
     fnmr: Rate | None
@@ -131,7 +131,10 @@ class Verdict(BaseModel):
         examples=[[{"dataset": "synthetic", "split": "validation", "writers": 20}]]
     )
     opponent: Literal["skilled", "random"]
-    pairs: dict[str, int] = Field(description="comparisons that all this was measured on")
+    pairs: dict[str, int] = Field(
+        description="comparisons that all this was measured on; of skilled forgeries none where "
+        "their rates are inferred from other people's"
+    )
     model: str = Field(description="identity of the model")
     scoring: str = Field(description="SHA-256 of its scoring.json")
     copy_of: CopyOf | None = Field(
@@ -139,7 +142,8 @@ class Verdict(BaseModel):
     )
     warnings: list[ImageWarning]
     words: list[str] = Field(
-        description="verdict, evidence and, unless llr is null, uncertainty, a sentence each"
+        description="verdict, evidence against each kind of forgery, and uncertainty; where llr is "
+        "null, verdict and what to do"
     )
     explanation: Explanation | None = Field(None, description="only if asked for")
     report: str | None = Field(None, description="the case file, HTML; only if asked for")
@@ -194,6 +198,7 @@ class Version(BaseModel):
         examples=[["eer", "fmr=x", "fnmr=x", "fmr=x,fnmr=y"]],
     )
     least_rates: dict[str, float] = Field(
-        description="that x and y may be, whatever the number of references",
+        description="that x and y may be, whatever the number of references; with some numbers of "
+        "references they may be lower",
         examples=[{"fmr": 0.0004, "fnmr": 0.0008}],
     )

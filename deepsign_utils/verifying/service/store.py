@@ -38,6 +38,10 @@ class OtherModelError(DeepSignError):
     """The writer was enrolled with another model."""
 
 
+class ChangedMeanwhileError(DeepSignError):
+    """The writer's references are no longer those that the new ones were compared with."""
+
+
 class Enrolled(NamedTuple):
     """One reference of a writer, without its embedding."""
 
@@ -82,6 +86,7 @@ class Store:
         images: Sequence[bytes] | None,
         limit: int,
         traces: Sequence[bytes | None] | None = None,
+        beside: Sequence[int] | None = None,
     ) -> list[Enrolled]:
         """Add references of a writer, all or none; return all that the writer has then.
 
@@ -97,9 +102,13 @@ class Store:
             References that one writer may have.
         traces : sequence of bytes or None, optional
             From `copies.Trace.to_bytes`, where copies are to be known.
+        beside : sequence of int, optional
+            Ids of the references that these are no copies of, which must be all that there are.
 
         Raises
         ------
+        ChangedMeanwhileError
+            If the writer has others.
         TooManyReferencesError
         OtherModelError
             If the writer has references of another model.
@@ -107,6 +116,8 @@ class Store:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._lock, _Transaction(self._database):
             before = self._references(writer)
+            if beside is not None and [one.id for one in before] != list(beside):
+                raise ChangedMeanwhileError("The writer's references have changed: try again.")
             if any(one.model != model for one in before):
                 raise OtherModelError(_OTHER_MODEL)
             if len(before) + len(embeddings) > limit:

@@ -1,6 +1,7 @@
 """Routes of enrolled writers."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from deepsign_utils.verifying.service import fields, schema
 from deepsign_utils.verifying.service.dependencies import InService, contents, each_known_and_once
 from deepsign_utils.verifying.service.engine import Engine
 from deepsign_utils.verifying.service.refusals import UPLOAD, not_enrolled, problems
+from deepsign_utils.verifying.service.store import ChangedMeanwhileError
 from deepsign_utils.verifying.verifier import QUESTIONED
 
 ROUTES = APIRouter()
@@ -41,19 +43,25 @@ async def enrol(
         if UNDER_A_STAMP.code in (warning.code for warning in signature.warnings):
             raise DeepSignError(f"{signature.name}: {UNDER_A_STAMP.message}")
     embeddings = await engine.embed([signature.canvas for signature in signatures])
-    before = await asyncio.to_thread(engine.enrolled, writer)
-    known = await engine.references(signatures, embeddings, before)
-    new = slice(len(before.embeddings) if before else 0, None)  # without copies
     content = dict(zip(names, images, strict=True))
-    kept = await asyncio.to_thread(
-        engine.store.add,
-        writer,
-        known.model,
-        known.embeddings[new],
-        [content[name] for name in known.names[new]] if keep_images else None,
-        engine.settings.max_references,
-        [trace.to_bytes() if trace else None for trace in known.traces[new]],
-    )
+    kept = None
+    while kept is None:
+        there = await asyncio.to_thread(engine.store.references, writer)
+        before = await asyncio.to_thread(engine.enrolled, writer)
+        known = await engine.references(signatures, embeddings, before)
+        new = slice(len(before.embeddings) if before else 0, None)  # without copies
+        # Another request may have enrolled a copy since.
+        with contextlib.suppress(ChangedMeanwhileError):
+            kept = await asyncio.to_thread(
+                engine.store.add,
+                writer,
+                known.model,
+                known.embeddings[new],
+                [content[name] for name in known.names[new]] if keep_images else None,
+                engine.settings.max_references,
+                [trace.to_bytes() if trace else None for trace in known.traces[new]],
+                [one.id for one in there],
+            )
     warnings = [remark._asdict() for remark in known.warnings]
     added = len(known.names[new])
     return _writer(engine, writer, kept) | {"added": added, "warnings": warnings}

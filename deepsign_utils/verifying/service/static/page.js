@@ -238,8 +238,10 @@ function present(answer) {
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
-  const told = answer.decision === "referred" ? answer.words.slice(0, 2) : [answer.words[1]];
-  $("evidence").replaceChildren(...told.join("\n").split("\n").map((line) => el("span", {}, line)));
+  const [verdict, ...more] = answer.words;
+  const measured = answer.llr === null ? "" : more.pop();
+  const told = answer.decision === "referred" ? [verdict, ...more] : more;
+  $("evidence").replaceChildren(...told.map((line) => el("span", {}, line)));
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
   $("chart").replaceChildren(chart(answer));
@@ -254,7 +256,7 @@ function present(answer) {
     ...(fmr.skilled ? [tile("Skilled forgeries accepted", fmr.skilled)] : []),
     ...(fmr.random ? [tile("Random forgeries accepted", fmr.random)] : []),
     tile("Genuine signatures rejected", fnmr));
-  $("measured").textContent = answer.words[2] ?? "";
+  $("measured").textContent = measured;
   $("errors").hidden = answer.llr === null;  // no threshold decides
   figures(answer);
   $("verdict").focus({ preventScroll: true });
@@ -288,14 +290,14 @@ function chart(answer) {
   svg.append(el("line", { class: "axis", x1: 20, x2: width - 20, y1: base, y2: base }));
   // Names at the peaks, kept apart where the peaks are close.
   names.sort((a, b) => b.y - a.y);
-  names.forEach((name, i) => {
+  const labels = names.map((name, i) => {
     for (const lower of names.slice(0, i)) {
       if (Math.abs(lower.x - name.x) < 130 && Math.abs(lower.y - name.y) < 18) name.y = lower.y - 18;
     }
     const label = { genuine: "genuine", skilled: "skilled forgeries", random: "random forgeries" };
     const at = Math.min(width - 80, Math.max(80, name.x));
-    svg.append(el("text", { class: `name ${name.kind}`, x: at, y: name.y, "text-anchor": "middle" },
-      label[name.kind]));
+    return el("text", { class: `name ${name.kind}`, x: at, y: name.y, "text-anchor": "middle" },
+      label[name.kind]);
   });
   const { accept_from: accept, reject_below: reject } = answer.threshold, score = x(answer.score);
   const marks = accept === reject ? [[accept, "threshold", accept < answer.score]]
@@ -311,7 +313,8 @@ function chart(answer) {
     el("text", { class: "here", x: Math.min(width - 75, Math.max(75, score)), y: top - 36, "text-anchor": "middle" },
       answer.score < low ? "← this signature" : answer.score > high ? "this signature →" : "this signature"),
     el("text", { x: 20, y: height - 18 }, "← less alike"),
-    el("text", { x: width - 20, y: height - 18, "text-anchor": "end" }, "more alike →"));
+    el("text", { x: width - 20, y: height - 18, "text-anchor": "end" }, "more alike →"),
+    ...labels);  // over the lines
   return svg;
 }
 
