@@ -259,8 +259,8 @@ def starting_point(start_from: str, trainings: int = 1) -> Path | None:
         if trainings > 1:
             raise DeepSignError(
                 f"trainings is {trainings} and start_from is empty: weights that began as random "
-                "ones part too far to be averaged. Start from a model, such as 'pretrained', or set "
-                "trainings to 1."
+                "ones part too far to be averaged. Start from a model, such as 'pretrained', or "
+                "set trainings to 1."
             )
         return None
     file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / expand(start_from)
