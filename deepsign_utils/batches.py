@@ -50,7 +50,6 @@ class Settings:
     precision: str = PARAMETERS["precision"].default
     parts: str = PARAMETERS["parts"].default
     keep: str = PARAMETERS["keep"].default
-    trainings: int = PARAMETERS["trainings"].default
 
 
 @dataclass(frozen=True)
@@ -208,20 +207,9 @@ def augment(images, variants, draws, bounds: Augmentation):
 
 
 def batches(
-    data: Canvases, settings: Settings, seed: int, first_epoch: int = 0, training: int = 1
+    data: Canvases, settings: Settings, seed: int, first_epoch: int = 0
 ) -> tuple[Iterator[tuple], int]:
     """The batches of a training, from an epoch on, and its steps per epoch.
-
-    Parameters
-    ----------
-    data : Canvases
-        Of the training writers.
-    settings : Settings
-    seed : int
-        The study's.
-    first_epoch : int
-    training : int
-        Which of the study's trainings, from 1 on: each has its own batches.
 
     Returns
     -------
@@ -231,9 +219,7 @@ def batches(
     steps : int
         Batches in an epoch.
     """
-    batch_seed, augment_seed = (
-        int(stream(seed, name).integers(2**31)) + training - 1 for name in _STREAMS
-    )
+    batch_seed, augment_seed = (int(stream(seed, name).integers(2**31)) for name in _STREAMS)
     steps, size = plan_epoch(data.writer, data.kind, settings, batch_seed, 0)[0].shape
 
     def gather() -> Iterator[tuple]:

@@ -199,8 +199,8 @@ def augmented(network: keras.Model) -> keras.Model:
     return keras.Model([images, variants, draws], network(looked_at), name="augmented")
 
 
-def kept_epochs(history: pd.DataFrame, keep: str) -> pd.DataFrame:
-    """The rows of `train`'s history whose weights it kept, one of each training.
+def kept_epoch(history: pd.DataFrame, keep: str) -> pd.Series:
+    """The row of `train`'s history whose weights it kept.
 
     Parameters
     ----------
@@ -211,16 +211,13 @@ def kept_epochs(history: pd.DataFrame, keep: str) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
+    Series
     """
-    each = history.groupby("training")
-    return history.loc[
-        each["validation_eer"].idxmin() if keep == "best" else each["epoch"].idxmax()
-    ]
+    return history.loc[history["validation_eer"].idxmin() if keep == "best" else history.index[-1]]
 
 
 def kept_in_words(history: pd.DataFrame, keep: str) -> str:
-    """Which epochs' weights were kept, and what they brought.
+    """Which epoch's weights were kept, and what they brought.
 
     Parameters
     ----------
@@ -229,15 +226,14 @@ def kept_in_words(history: pd.DataFrame, keep: str) -> str:
     keep : str
         ``Settings.keep``.
     """
-    kept, ends = kept_epochs(history, keep), history.groupby("training")["epoch"].max()
-    found = [
-        (f"{epoch} of {end} was best" if keep == "best" else f"{end} was last")
-        + f": validation EER {100 * error:.1f} %"
-        for epoch, end, error in zip(kept["epoch"], ends, kept["validation_eer"], strict=True)
-    ]
-    averaged = f"; the weights of the {len(found)} trainings are averaged" * (len(found) > 1)
-    before = f" ({100 * history['validation_eer'][0]:.1f} % before training)"
-    return f"Epoch {', and epoch '.join(found)}{before}{averaged}"
+    kept, last = kept_epoch(history, keep), history["epoch"].max()
+    which = (
+        f"{kept['epoch']:.0f} of {last:.0f} was best" if keep == "best" else f"{last:.0f} was last"
+    )
+    return (
+        f"Epoch {which}: validation EER {100 * kept['validation_eer']:.1f} % "
+        f"({100 * history['validation_eer'][0]:.1f} % before training)"
+    )
 
 
 def nothing_learnt(history: pd.DataFrame, keep: str) -> str:
@@ -248,7 +244,7 @@ def nothing_learnt(history: pd.DataFrame, keep: str) -> str:
     history, keep
         As for `kept_in_words`.
     """
-    if kept_epochs(history, keep)["validation_eer"].mean() < history["validation_eer"][0]:
+    if kept_epoch(history, keep)["validation_eer"] < history["validation_eer"][0]:
         return ""
     return (
         "- **What was kept is no better than the start: nothing was learnt.** With few writers, "
@@ -259,13 +255,10 @@ def nothing_learnt(history: pd.DataFrame, keep: str) -> str:
 class _Checkpoint(keras.callbacks.Callback):
     """After every epoch: validation EER, early stopping, history, and the state to resume from."""
 
-    def __init__(
-        self, encoder, validation, pairs, settings, training, steps, folder, identity
-    ) -> None:
+    def __init__(self, encoder, validation, pairs, settings, steps, folder, identity) -> None:
         super().__init__()
         self.encoder, self.validation, self.pairs = encoder, validation, pairs
         self.settings, self.steps = settings, steps
-        self.title = f"training {training} of {settings.trainings}".removesuffix(" 1 of 1")
         self.file, self.identity = folder / "state.npz", identity
         self.history: list[dict] = []
         self.best: list[np.ndarray] = encoder.get_weights()
@@ -341,7 +334,7 @@ class _Checkpoint(keras.callbacks.Callback):
         self.bar = progress_bar(
             total=self.settings.epochs * self.steps,
             initial=self.epochs_done * self.steps,
-            desc=self.title,
+            desc="training",
             unit="step",
         )
         self._show()
@@ -384,10 +377,6 @@ def train(
 ) -> pd.DataFrame:
     """Train an encoder in place; it ends with the weights that ``settings.keep`` names.
 
-    Of several trainings (``settings.trainings``), each from the weights given and with batches of
-    its own, it ends with the mean: what they learnt alike stays, and what each learnt by chance
-    cancels out (Wortsman et al. 2022, https://arxiv.org/abs/2203.05482).
-
     Interrupted and called again with the same arguments, it goes on from the last whole epoch.
 
     Parameters
@@ -403,7 +392,7 @@ def train(
     seed : int
         The study's seed; the streams ``batches`` and ``augment`` derive from it.
     folder : Path
-        Keeps, in a folder for each training, the checkpoint and TensorBoard's logs.
+        Keeps the checkpoint and TensorBoard's logs.
     identity : str
         Whatever else the training depends on (data, code); a checkpoint of another identity,
         settings or seed is not resumed.
@@ -411,43 +400,12 @@ def train(
     Returns
     -------
     DataFrame
-        One row an epoch, from 0 (untrained): ``training`` (from 1), ``epoch``, ``loss``,
-        ``validation_eer`` (the decisive one), ``validation_eer_skilled``,
-        ``validation_eer_random``, ``learning_rate``, ``seconds``.
+        One row an epoch, from 0 (untrained): ``epoch``, ``loss``, ``validation_eer`` (the decisive
+        one), ``validation_eer_skilled``, ``validation_eer_random``, ``learning_rate``,
+        ``seconds``.
     """
-    start = encoder.get_weights()
-    kept, histories = [], []
-    for training in range(1, settings.trainings + 1):
-        encoder.set_weights(start)
-        history = _train_once(
-            encoder,
-            data,
-            (validation, validation_pairs),
-            settings,
-            seed,
-            folder / str(training),
-            identity,
-            training,
-        )
-        history.insert(0, "training", training)
-        histories.append(history)
-        kept.append(encoder.get_weights())
-    encoder.set_weights([np.mean(of_layer, axis=0) for of_layer in zip(*kept, strict=True)])
-    return pd.concat(histories, ignore_index=True)
-
-
-def _train_once(
-    encoder: keras.Model,
-    data: Canvases,
-    validated_on: tuple[Canvases, pd.DataFrame],
-    settings: Settings,
-    seed: int,
-    folder: Path,
-    identity: str,
-    training: int,
-) -> pd.DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
-    whole_identity = json.dumps([identity, encoder.name, asdict(settings), seed, training])
+    whole_identity = json.dumps([identity, encoder.name, asdict(settings), seed])
     _, steps = batches(data, settings, seed)
     with computed_in(encoder, settings.precision):
         network = augmented(training_network(fused(encoder), settings.loss))
@@ -455,14 +413,14 @@ def _train_once(
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0)
         network.compile(optimizer, LOSSES[settings.loss]())
         checkpoint = _Checkpoint(
-            encoder, *validated_on, settings, training, steps, folder, whole_identity
+            encoder, validation, validation_pairs, settings, steps, folder, whole_identity
         )
         checkpoint.set_model(network)
         checkpoint.resume()
         if not checkpoint.finished:
             first = checkpoint.epochs_done
             network.fit(
-                batches(data, settings, seed, first, training)[0],
+                batches(data, settings, seed, first)[0],
                 initial_epoch=first,
                 epochs=settings.epochs,
                 steps_per_epoch=steps,

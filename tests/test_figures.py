@@ -75,8 +75,7 @@ def canvas() -> np.ndarray:
 def history(first: int = 0) -> pd.DataFrame:
     epochs = np.arange(first, 5)
     loss = np.where(epochs == 0, np.nan, 1 / (epochs + 1))
-    eer = 0.3 / (epochs + 1)
-    return pd.DataFrame({"training": 1, "epoch": epochs, "loss": loss, "validation_eer": eer})
+    return pd.DataFrame({"epoch": epochs, "loss": loss, "validation_eer": 0.3 / (epochs + 1)})
 
 
 def rate(value: float) -> dict[str, float]:
@@ -119,7 +118,7 @@ DRAWINGS = {
     "size_scatter": lambda: figures.size_scatter(signatures(5)),
     "probe_aucs": lambda: figures.probe_aucs(audit()),
     "storage_comparison": lambda: figures.storage_comparison(storage()),
-    "training_history": lambda: figures.training_history(history(), history()[-1:]),
+    "training_history": lambda: figures.training_history(history(), 4),
     "embedding_maps": lambda: figures.embedding_maps({"a": np.eye(4, 2)}, WRITERS, KINDS),
     "counted_errors": lambda: figures.counted_errors(
         GENUINE, FORGED, error_curve(GENUINE, FORGED), 0.5
@@ -408,18 +407,10 @@ def test_only_a_flagged_probe_is_filled():
 
 
 def test_the_history_marks_the_kept_epoch_and_the_start():
-    one = history()
-    said = texts(figures.training_history(one, one[-1:]))
+    said = texts(figures.training_history(history(first=0), 4))
     assert "kept: epoch 4, EER 6.0 %" in said
     assert "before training" in said
-    assert "before training" not in texts(figures.training_history(one[1:], one[-1:]))
-
-
-def test_the_history_of_several_trainings_marks_what_was_kept_of_each():
-    both = pd.concat([history(), history().assign(training=2)], ignore_index=True)
-    figure = figures.training_history(both, both.loc[[4, 8]])
-    assert "kept and averaged: epoch 4, EER 6.0 %; epoch 3, EER 7.5 %" in texts(figure)
-    assert len([line for line in figure.axes[0].lines if len(line.get_xdata()) == 5]) == 2
+    assert "before training" not in texts(figures.training_history(history(first=1), 4))
 
 
 def test_the_dark_areas_are_exactly_the_wrong_decisions():
@@ -662,7 +653,7 @@ def test_a_chosen_threshold_decides_and_the_validation_threshold_is_but_marked()
         (lambda: figures.augmented_views([], []), "no image"),
         (lambda: figures.probe_aucs(audit().drop(columns="low")), "low"),
         (lambda: figures.storage_comparison(storage().drop(columns="bytes")), "bytes"),
-        (lambda: figures.training_history(history(), history()[:0]), "kept"),
+        (lambda: figures.training_history(history(), 99), "99"),
         (lambda: figures.feature_maps(np.zeros((3, 3))), "shape"),
         (lambda: figures.embedding_maps({"a": np.zeros((4, 3))}, WRITERS, KINDS), "shape"),
         (lambda: figures.pair_matrices(np.full((2, 2), "genuine"), {"a": np.eye(3)}), "pairs"),

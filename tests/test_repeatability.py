@@ -59,7 +59,7 @@ def train(folder: Path, threads: int) -> dict[str, np.ndarray]:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == str(threads)
-    with np.load(folder / "1/state.npz") as state, np.load(folder / "measured.npz") as measured:
+    with np.load(folder / "state.npz") as state, np.load(folder / "measured.npz") as measured:
         learnt = {name: state[name] for name in state.files if name != "about"}
         return learnt | dict(measured)
 

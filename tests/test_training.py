@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from deepsign_utils import DeepSignError, batches, models, pairing, scoring, training
 from deepsign_utils.losses import LOSSES
-from deepsign_utils.study import starting_point
 from deepsign_utils.tfrecords import Canvases
 
 SETTINGS = training.Settings(epochs=4, writers_per_batch=4, learning_rate=0.005)
@@ -297,11 +296,11 @@ class TestResume:
 
     def test_a_finished_training_is_not_repeated(self, study, tmp_path):
         first, history = fit(study, tmp_path)
-        before = (tmp_path / "1/state.npz").stat().st_mtime_ns
+        before = (tmp_path / "state.npz").stat().st_mtime_ns
         again, history_again = fit(study, tmp_path)
         assert equal(first, again)
         assert history.equals(history_again)
-        assert (tmp_path / "1/state.npz").stat().st_mtime_ns == before
+        assert (tmp_path / "state.npz").stat().st_mtime_ns == before
 
     def test_a_checkpoint_of_another_training_is_not_taken_up(self, study, tmp_path):
         short = training.Settings(epochs=1, writers_per_batch=4)
@@ -314,7 +313,7 @@ class TestResume:
     def test_a_damaged_checkpoint_starts_the_training_anew(self, study, tmp_path, kept):
         short = training.Settings(epochs=1, writers_per_batch=4)
         first, _ = fit(study, tmp_path, short)
-        state = tmp_path / "1/state.npz"
+        state = tmp_path / "state.npz"
         state.write_bytes(state.read_bytes()[:kept])
         assert equal(first, fit(study, tmp_path, short)[0])
 
@@ -364,7 +363,7 @@ def test_a_training_on_jax_sees_the_same_and_goes_on_here(study, tmp_path):
     expected = batches.augment(*inputs, batches.Augmentation())
     assert np.allclose(np.load(tmp_path / "seen.npy"), expected, atol=1e-3)
     # and here it goes on with the third
-    with np.load(tmp_path / "1/state.npz") as state:
+    with np.load(tmp_path / "state.npz") as state:
         there = json.loads(str(state["about"]))["history"]
     _, history = fit(study, tmp_path)
     assert history["loss"].tolist()[1:3] == [row["loss"] for row in there][1:]
@@ -394,7 +393,7 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(study, tmp_path):
         seen = scoring.pair_errors(
             models.embed(encoder, validation.canvas), validation.signature_id, pairs
         )
-        named = training.kept_epochs(history, keep).iloc[0]
+        named = training.kept_epoch(history, keep)
         assert seen["skilled"] == pytest.approx(named["validation_eer_skilled"])
         assert named["epoch"] == (3 if keep == "last" else history["validation_eer"].idxmin())
         # also where a finished training is called again
@@ -403,76 +402,6 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(study, tmp_path):
         assert equal(again.get_weights(), kept[keep][0])
     assert kept["best"][1].equals(kept["last"][1])
     assert not equal(kept["last"][0], start)
-
-
-class TestSeveralTrainings:
-    """`trainings`: each from the start, with batches of its own; their mean is kept."""
-
-    def test_the_mean_of_their_weights_is_kept(self, study, tmp_path, monkeypatch):
-        # given a training, and two of which it is the first
-        plan, ended, once = replace(SETTINGS, keep="last"), [], training._train_once
-        first, alone = fit(study, tmp_path / "one", plan)
-
-        def recorded(encoder, *given):
-            history = once(encoder, *given)
-            ended.append(encoder.get_weights())
-            return history
-
-        monkeypatch.setattr(training, "_train_once", recorded)
-        both, history = fit(study, tmp_path / "two", replace(plan, trainings=2))
-        # then the second has met other batches
-        assert history["training"].value_counts().to_dict() == {1: len(alone), 2: len(alone)}
-        pd.testing.assert_frame_equal(history[: len(alone)], alone)
-        assert history["loss"][1] != history["loss"][len(alone) + 1]
-        assert history["validation_eer"][0] == history["validation_eer"][len(alone)]  # one start
-        # and the weights lie halfway between theirs
-        assert equal(ended[0], first)
-        assert not equal(ended[1], first)
-        for mean, one, other in zip(both, *ended, strict=True):
-            np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-6)
-
-    def test_interrupted_in_the_second_the_first_is_not_repeated(
-        self, study, tmp_path, monkeypatch
-    ):
-        plan = replace(SETTINGS, trainings=2)
-        weights, history = fit(study, tmp_path / "whole", plan)
-        save = training._Checkpoint.on_epoch_end
-
-        def die(self, epoch, logs=None):
-            save(self, epoch, logs)
-            if "2 of 2" in self.title and epoch == 1:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(training._Checkpoint, "on_epoch_end", die)
-        with pytest.raises(KeyboardInterrupt):
-            fit(study, tmp_path / "broken", plan)
-        monkeypatch.undo()
-        first = tmp_path / "broken/1/state.npz"
-        written = first.stat().st_mtime_ns
-        resumed, resumed_history = fit(study, tmp_path / "broken", plan)
-        assert first.stat().st_mtime_ns == written
-        assert equal(weights, resumed)
-        pd.testing.assert_frame_equal(history, resumed_history)
-
-    def test_it_is_said_that_they_are_averaged(self):
-        history = pd.DataFrame(
-            {
-                "training": [1, 1, 2, 2],
-                "epoch": [0, 1, 0, 1],
-                "validation_eer": [0.3, 0.2, 0.3, 0.1],
-            }
-        )
-        assert training.kept_in_words(history, "last") == (
-            "Epoch 1 was last: validation EER 20.0 %, and epoch 1 was last: validation EER 10.0 % "
-            "(30.0 % before training); the weights of the 2 trainings are averaged"
-        )
-        assert training.nothing_learnt(history, "best") == ""
-
-    def test_random_weights_are_not_averaged(self):
-        assert starting_point("pretrained", 2) == starting_point("pretrained")
-        assert starting_point("", 1) is None
-        with pytest.raises(DeepSignError, match="trainings is 2 and start_from is empty"):
-            starting_point("", 2)
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():
@@ -495,7 +424,7 @@ def test_a_wrong_thread_count_is_refused(monkeypatch, threads):
 @pytest.mark.parametrize(("errors_by_epoch", "learnt"), [((0.2, 0.3), False), ((0.3, 0.2), True)])
 def test_it_is_said_where_nothing_was_learnt(errors_by_epoch, learnt):
     # given a training whose best epoch is the start, or the one after it
-    history = pd.DataFrame({"training": 1, "epoch": [0, 1], "validation_eer": errors_by_epoch})
+    history = pd.DataFrame({"epoch": [0, 1], "validation_eer": errors_by_epoch})
     # then that is said, or not, and what was best
     assert ("nothing was learnt" in training.nothing_learnt(history, "best")) != learnt
     assert ("nothing was learnt" in training.nothing_learnt(history, "last")) != learnt

@@ -78,7 +78,7 @@ def wait_until_idle(project: Project, seconds: float = PATIENCE) -> None:
 
 def epochs_done(project: Project) -> list[float]:
     """Seconds of each epoch that the checkpoint holds: as good as its fingerprint."""
-    file = project.folder / "data/built/tiny/training/1/state.npz"
+    file = project.folder / "data/built/tiny/training/state.npz"
     with suppress(OSError), np.load(file) as state:
         history = json.loads(str(state["about"]))["history"]
         return [row["seconds"] for row in history if row["epoch"] > 0]
@@ -94,7 +94,7 @@ def numbers(reports: Path) -> dict:
 
 def weights(built: Path) -> dict[str, np.ndarray]:
     """Every array of the training's last checkpoint: weights, optimizer, best weights."""
-    with np.load(built / "tiny/training/1/state.npz") as state:
+    with np.load(built / "tiny/training/state.npz") as state:
         return {name: state[name] for name in state.files if name != "about"}
 
 

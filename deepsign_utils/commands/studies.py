@@ -122,8 +122,7 @@ def _parameters(options: argparse.Namespace) -> None:
         if draws_its_own(resolve(values)["dataset"]):  # somebody's images are not those
             values["dataset"] = folder.name
     values |= check_values(_overrides(options), "PARAMS")
-    every = resolve(values)
-    starting_point(every["start_from"], every["trainings"])  # before chapter 5 misses the file
+    starting_point(resolve(values)["start_from"])  # before chapter 5 misses the file
     demonstration = options.study == DEMONSTRATION
     chapters = [DEMONSTRATION] if demonstration else CHAPTERS
     study = study_of(values)

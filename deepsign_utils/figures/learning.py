@@ -1,7 +1,6 @@
 """Figures of the network and its training."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import matplotlib as mpl
 import numpy as np
@@ -76,16 +75,16 @@ def augmented_views(
 
 
 @mpl.rc_context(STYLE)
-def training_history(history: pd.DataFrame, kept: pd.DataFrame) -> Figure:
+def training_history(history: pd.DataFrame, kept_epoch: int) -> Figure:
     """Loss on the training writers and EER on the validation writers, epoch by epoch.
 
     Parameters
     ----------
     history : DataFrame
-        Columns `training`, `epoch`, `loss`, `validation_eer` (fraction). A row of epoch 0 holds the
-        EER before training, without a loss.
-    kept : DataFrame
-        Of its rows, those whose weights were kept.
+        Columns `epoch`, `loss`, `validation_eer` (fraction). A row of epoch 0 holds the EER before
+        training, without a loss.
+    kept_epoch : int
+        The epoch whose weights were kept.
 
     Returns
     -------
@@ -94,40 +93,32 @@ def training_history(history: pd.DataFrame, kept: pd.DataFrame) -> Figure:
     Raises
     ------
     DeepSignError
-        If a column is not in the history, or nothing was kept.
+        If a column or the kept epoch is not in the history.
     """
-    require_columns(history, ["training", "epoch", "loss", "validation_eer"], "training history")
-    require(len(kept) > 0, "No epoch of the training history was kept.")
+    require_columns(history, ["epoch", "loss", "validation_eer"], "training history")
+    kept = history[history["epoch"] == kept_epoch]
+    require(len(kept) == 1, f"Epoch {kept_epoch} is not in the training history exactly once.")
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    for _, of in history.groupby("training"):
-        marker = "o" if len(of) <= 12 else None
-        upper.plot(of["epoch"], of["loss"], color=INK, marker=marker)
-        lower.plot(of["epoch"], 100 * of["validation_eer"], color=COLOURS["skilled"], marker=marker)
+    marker = "o" if len(history) <= 12 else None
+    upper.plot(history["epoch"], history["loss"], color=INK, marker=marker)
     upper.set_ylabel("training loss")
+    eer = 100 * history["validation_eer"].to_numpy(float)
+    lower.plot(history["epoch"], eer, color=COLOURS["skilled"], marker=marker)
     lower.set_ylabel("validation EER (%)")
     lower.set_xlabel("epoch")
-    lower.set_ylim(0, 1.25 * max(100 * history["validation_eer"].max(), 1e-3))
+    lower.set_ylim(0, 1.25 * max(np.nanmax(eer), 1e-3))
     lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    for axes, epoch in product((upper, lower), kept["epoch"].unique()):
-        axes.axvline(epoch, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    value = 100 * float(kept["validation_eer"].iloc[0])
+    for axes in (upper, lower):
+        axes.axvline(kept_epoch, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     lower.plot(
-        kept["epoch"],
-        100 * kept["validation_eer"],
-        "o",
-        markersize=10,
-        color=COLOURS["skilled"],
-        markerfacecolor="white",
+        kept_epoch, value, "o", markersize=10, color=COLOURS["skilled"], markerfacecolor="white"
     )
-    epoch = kept["epoch"].max()
-    late = epoch > history["epoch"].mean()
-    said = [
-        f"epoch {epoch}, EER {100 * error:.1f} %"
-        for epoch, error in zip(kept["epoch"], kept["validation_eer"], strict=True)
-    ]
+    late = kept_epoch > history["epoch"].mean()
     upper.annotate(
-        f"kept{' and averaged' * (len(said) > 1)}: {'; '.join(said)}",
-        (epoch, 1.0),
+        f"kept: epoch {kept_epoch}, EER {value:.1f} %",
+        (kept_epoch, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 4),
         textcoords="offset points",
@@ -136,11 +127,10 @@ def training_history(history: pd.DataFrame, kept: pd.DataFrame) -> Figure:
     )
     before = history[history["epoch"] == 0]
     if len(before):
-        start = 100 * before["validation_eer"].iloc[0]
-        lower.plot(0, start, "s", color=COLOURS["skilled"], markersize=7)
+        lower.plot(0, 100 * before["validation_eer"], "s", color=COLOURS["skilled"], markersize=7)
         lower.annotate(
             "before training",
-            (0, start),
+            (0, 100 * float(before["validation_eer"].iloc[0])),
             xytext=(6, 5),
             textcoords="offset points",
             va="bottom",

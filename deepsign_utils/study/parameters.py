@@ -198,14 +198,6 @@ PARAMETERS: dict[str, Parameter] = {
             "weights of which epoch: best on validation writers, or last",
             choices=("best", "last"),
         ),
-        Parameter(
-            "trainings",
-            "int",
-            1,
-            "trainings from start_from, whose weights are averaged",
-            minimum=1,
-            maximum=20,
-        ),
         Parameter("writers_per_batch", "int", 12, "writers that meet in a batch", minimum=2),
         Parameter("genuine_per_writer", "int", 3, "genuine images of each in a batch", minimum=2),
         Parameter("forgeries_per_writer", "int", 3, "forged images of each in a batch", minimum=0),
@@ -244,7 +236,7 @@ PARAMETERS: dict[str, Parameter] = {
 }
 
 
-def starting_point(start_from: str, trainings: int = 1) -> Path | None:
+def starting_point(start_from: str) -> Path | None:
     """The encoder file that the parameter ``start_from`` means.
 
     Empty: none, random weights. ``pretrained``: the shipped one, which has learnt from synthetic
@@ -253,15 +245,9 @@ def starting_point(start_from: str, trainings: int = 1) -> Path | None:
     Raises
     ------
     DeepSignError
-        If there is no such file, or none is named for several trainings.
+        If there is no such file.
     """
     if not start_from:
-        if trainings > 1:
-            raise DeepSignError(
-                f"trainings is {trainings} and start_from is empty: weights that began as random "
-                "ones part too far to be averaged. Start from a model, such as 'pretrained', or "
-                "set trainings to 1."
-            )
         return None
     file = PRETRAINED / "encoder.keras" if start_from == "pretrained" else ROOT / expand(start_from)
     if not file.is_file():

@@ -87,7 +87,7 @@ def test_what_killed_processes_left_half_written_is_removed_and_no_more(project)
     (built / "training").mkdir(parents=True)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    gone = built / f"training/1/.state.npz.{ended.pid}.partial"
+    gone = built / f"training/.state.npz.{ended.pid}.partial"
     at_work = built / f".split.parquet.{os.getpid()}.partial"
     to_look_at = built / "05_training.partial.ipynb"
     for file in (gone, at_work, to_look_at):
