@@ -217,7 +217,10 @@ def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str, str]:
     content = file.read_bytes()
     text = _decoded(content)
     table, _ = _table(text)
-    above, delimiter = text.removesuffix(table).strip(), _dialect(table, columns)[0].dialect.delimiter
+    above, delimiter = (
+        text.removesuffix(table).strip(),
+        _dialect(table, columns)[0].dialect.delimiter,
+    )
     try:
         plain = content.decode("utf-8")
     except UnicodeDecodeError:
