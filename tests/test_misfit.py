@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from deepsign_utils import DeepSignError, synthetic
 from deepsign_utils.preprocessing import finely, plain
@@ -12,7 +13,7 @@ from deepsign_utils.runs.misfit import PENS, PIXELS, by_pen, coarse, judged, lef
 from deepsign_utils.synthetic.draw import DrawnWriter
 from deepsign_utils.verifying.comparison import Comparison
 from deepsign_utils.verifying.copies import Trace, trace
-from deepsign_utils.verifying.misfit import amount, lean, pen
+from deepsign_utils.verifying.misfit import amount, lean, pen, underline
 from deepsign_utils.verifying.verifier import Verifier
 
 WRITERS = 6
@@ -70,6 +71,46 @@ def test_a_turned_signature_is_referred_and_told_which_way_to_turn_it(verifier, 
                 told += bool(notes)
     assert lost >= WRITERS // 3
     assert told >= 0.6 * lost
+
+
+def underlined(gray: np.ndarray, share: float = 0.9) -> np.ndarray:
+    """A signature with a freehand underline below so much of its width."""
+    ink = gray < np.median(gray) - 40
+    rows, columns = np.nonzero(ink)
+    height, left, right = np.ptp(rows), columns.min(), columns.max()
+    room = int(0.35 * height) + 6
+    drawn = Image.fromarray(np.pad(gray, ((0, room), (0, 0)), mode="edge"))
+    x = np.linspace(left, left + share * (right - left), 40)
+    y = rows.max() + 0.12 * height + 0.06 * height * np.sin(np.linspace(0, 3, 40))
+    width = max(2, round(np.sqrt(ink.sum()) / 30))
+    line = list(zip(x.tolist(), y.tolist(), strict=True))
+    ImageDraw.Draw(drawn).line(line, fill=int(gray[ink].mean()), width=width)
+    return np.asarray(drawn)
+
+
+class TestAnUnderline:
+    """A freehand stroke below one side counts as a stroke of the signature, and is told."""
+
+    def test_is_known_by_its_length(self, writers) -> None:
+        for own in writers:
+            assert underline(traced(own[0]).lines) < 0.5
+            assert underline(traced(underlined(own[0])).lines) > 0.7
+            assert underline(traced(underlined(own[0], 0.3)).lines) < 0.5
+
+    def test_on_one_side_is_told_where_it_is_not_accepted(self, verifier, writers) -> None:
+        lost = 0
+        for own in writers:
+            plain_ones = verifier.enrol(own[:3])
+            level, new = (verifier.compare(plain_ones, one) for one in (own[3], underlined(own[3])))
+            assert "underline_on_one_side" not in codes(level)
+            lost += level.accepted and not new.accepted
+            assert ("underline_on_one_side" in codes(new)) == (
+                not new.accepted and "line_on_one_side" not in codes(new)
+            )
+            # where both have one, nothing is said
+            both = verifier.enrol([underlined(one) for one in own[:3]])
+            assert "underline_on_one_side" not in codes(verifier.compare(both, underlined(own[3])))
+        assert lost  # or the note would tell of nothing
 
 
 @pytest.mark.parametrize("k", [1, 3])

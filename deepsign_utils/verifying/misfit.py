@@ -1,6 +1,6 @@
 """What is odd about a questioned signature beside its references: it leans, lies upside down or on
-its side, was written with another pen, is of another kind, far coarser, or lost a line that they
-kept.
+its side, was written with another pen, is of another kind, far coarser, is underlined where they
+are not, or lost a line that they kept.
 
 People's own signatures seldom lean by six degrees against one another, and forgers' often do: a
 lean is evidence, and to level every image would give that away. But a page that lay askew looks the
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.polynomial import Polynomial
 from PIL import Image
 
 from deepsign_utils.preprocessing import EDGE, Preprocessing, draw, ink_box
@@ -39,6 +40,13 @@ FEW = 116
 RESOLUTION = 1.8
 """Times the strokes' width in pixels, from which one of two signatures was scanned more finely."""
 
+UNDERLINE = 0.5
+"""Share of a signature's width, over which a stroke that runs below it is an underline."""
+
+_CLEAR = 0.08  # of a signature's height, that is free above an underline
+_STRAY = 0.03  # of its height, by which an underline leaves its curve
+_LEAST_ON = 0.3  # of the width, that an underline's curve is told from
+_SLOPE = 0.35  # rows a column, at most, of an underline
 _LINE = 64  # level, above which a turned line is one
 _SIDE = 512  # pixels of the longer side, in which ink is kept
 
@@ -50,8 +58,8 @@ def remarks(
     decision: Callable[[float], str],
 ) -> tuple[Remark, ...]:
     """That a questioned signature is of another kind than the references; where it is not accepted,
-    that a line was taken away from one side only, that it is far coarser or finer, that another pen
-    wrote it, or that upright it would be accepted.
+    that a line was taken away from one side only, or an underline stands there, that it is far
+    coarser or finer, that another pen wrote it, or that upright it would be accepted.
 
     Parameters
     ----------
@@ -71,7 +79,7 @@ def remarks(
         found = _not_upright(lean(traces, questioned), name, decision)
         if found and found[0].code == NOT_UPRIGHT:
             return found
-        lined = _lined(traces, questioned, name)
+        lined = _lined(traces, questioned, name) or _underlined(traces, questioned, name)
         if lined:
             return found + lined
         found += _coarser(traces, questioned, name) or _another_pen(traces, questioned, name)
@@ -98,6 +106,58 @@ def _lined(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[R
         "them does not hold: the case file shows what was taken away."
     )
     return (Remark(name, "line_on_one_side", message),)
+
+
+def _underlined(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
+    """That a signature is underlined and most references are not, or the other way round."""
+    has = [underline(one.lines) >= UNDERLINE for one in (questioned, *references)]
+    if has[0] == (np.mean(has[1:]) > 0.5):
+        return ()
+    ones, others = ("it", "the references") if has[0] else ("the references", "it")
+    message = (
+        f"An underline runs below {ones}, and below {others} none: it counts as a stroke of the "
+        "signature, for which genuine ones are mostly rejected. Compare with signatures that are "
+        "alike in it, or cut it off and compare again."
+    )
+    return (Remark(name, "underline_on_one_side", message),)
+
+
+def underline(lines: np.ndarray) -> float:
+    """How far a stroke runs below a signature on one smooth curve, with nothing close above it.
+
+    Parameters
+    ----------
+    lines : bool (h, w)
+        Centre lines.
+
+    Returns
+    -------
+    float
+        Share of the signature's width; 0 where there is no such stroke.
+    """
+    top, bottom, left, right = ink_box(lines)
+    ink = lines[top:bottom, left:right]
+    height, width = ink.shape
+    clear, near = max(3, int(_CLEAR * height)), max(2.0, _STRAY * height)
+    columns = np.flatnonzero(ink.any(axis=0))
+    lowest = height - 1 - ink[::-1].argmax(axis=0)[columns]
+    free = [
+        not ink[max(0, row - clear) : max(0, row - 2), column].any()
+        for column, row in zip(columns, lowest, strict=True)
+    ]
+    columns, lowest = columns[free], lowest[free]
+    on = np.ones(len(columns), bool)
+    for step in range(6):  # strokes that end below it are left behind
+        if np.count_nonzero(on) < max(8, _LEAST_ON * width):
+            return 0.0
+        curve = Polynomial.fit(columns[on], lowest[on], 2)
+        away = np.abs(curve(columns) - lowest)
+        on = away <= (max(near, 1.5 * np.median(away[on])) if step < 3 else near)
+    found = columns[on]
+    if not found.size or np.abs(curve.deriv()(found)).max() > _SLOPE:
+        return 0.0
+    runs = np.split(found, np.flatnonzero(np.diff(found) > max(3, _STRAY * width)) + 1)
+    return float(max(np.ptp(run) for run in runs) / width)
 
 
 def _coarser(references: Sequence[Trace], questioned: Trace, name: str) -> tuple[Remark, ...]:
