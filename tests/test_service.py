@@ -580,6 +580,11 @@ def test_a_taken_port_is_told_at_once(service: Service, tmp_path: Path) -> None:
     assert "ready: model" not in second.log()  # before a model is loaded
 
 
+def test_a_host_that_is_none_is_told() -> None:
+    with pytest.raises(DeepSignError, match="There is no host nowhere"):
+        listen("nowhere.invalid", 0)
+
+
 def _photograph(megapixels: int) -> Image.Image:
     """A sheet with a signature on it, as a phone takes it: upright, its sensor's side marked."""
     width = {24: 5660, 48: 8064}[megapixels]

@@ -78,6 +78,10 @@ def listen(host: str, port: int) -> socket.socket:
         # second part would wait 40 ms until its first part is acknowledged.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
+    except socket.gaierror as error:
+        raise DeepSignError(
+            f"There is no host {host}: name an address of this machine, by --host or DEEPSIGN_HOST."
+        ) from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DeepSignError(
