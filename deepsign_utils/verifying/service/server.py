@@ -71,6 +71,12 @@ def run(given: dict[str, Any]) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there, taken before anything slow is begun."""
+    try:
+        socket.getaddrinfo(host, port)
+    except socket.gaierror as error:
+        raise DeepSignError(
+            f"There is no host {host}: name an address of this machine, by --host or DEEPSIGN_HOST."
+        ) from error
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
@@ -78,10 +84,6 @@ def listen(host: str, port: int) -> socket.socket:
         # second part would wait 40 ms until its first part is acknowledged.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
-    except socket.gaierror as error:
-        raise DeepSignError(
-            f"There is no host {host}: name an address of this machine, by --host or DEEPSIGN_HOST."
-        ) from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise DeepSignError(
