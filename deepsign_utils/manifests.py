@@ -217,10 +217,8 @@ def written_as(file: Path, columns: Sequence[str]) -> tuple[str, str, str]:
     content = file.read_bytes()
     text = _decoded(content)
     table, _ = _table(text)
-    above, delimiter = (
-        text.removesuffix(table).strip(),
-        _dialect(table, columns)[0].dialect.delimiter,
-    )
+    above = text.removesuffix(table).strip()
+    delimiter = _dialect(table, columns)[0].dialect.delimiter
     try:
         plain = content.decode("utf-8")
     except UnicodeDecodeError:

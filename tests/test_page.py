@@ -181,8 +181,36 @@ def test_references_of_two_writers_are_for_a_person_to_decide(browser, service, 
 
     assert text(browser, "#verdict") == "For a person to decide"
     assert "look like two styles, or two writers'" in text(browser, "#evidence")
-    assert browser.js("document.querySelector('#errors').hidden")
     assert "NaN" not in text(browser, "#result")
+    _shows_no_score(browser)
+
+
+def test_no_picture_speaks_for_a_copy(browser, service, files) -> None:
+    browser.open(service.url)
+
+    compare(browser, files[:3], files[1])
+
+    assert text(browser, "#verdict") == "For a person to decide"
+    assert "a copy of reference 2" in text(browser, "#evidence")
+    _shows_no_score(browser)
+    # nor of the answer before, and the next one shows its own
+    browser.choose("#questioned input", files[3])
+    browser.js("document.querySelector('#compare').click()")
+    browser.until("document.querySelector('#verdict').innerText.trim() == 'Accepted'")
+    assert text(browser, "#moved") == "What moved it"
+    assert browser.js("document.querySelectorAll('#chart svg').length") == 1
+
+
+def _shows_no_score(browser: Browser) -> None:
+    shown = "[...document.querySelectorAll('.judged')].filter((part) => part.offsetParent).length"
+    assert browser.js(shown) == 0
+    assert text(browser, "#moved") == "The images, cleaned"
+    browser.until("document.querySelector('#heat').hasAttribute('aria-label')")
+    url = browser.js("document.querySelector('#heat').toDataURL()")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+    assert np.ptp(pixels.astype(int), axis=2).max() < 30  # gray
+    browser.js("document.querySelector('details').open = true")
+    assert "Score" not in text(browser, "#figures")
 
 
 def test_a_name_from_the_right_stands_by_itself(browser, service, files, tmp_path) -> None:

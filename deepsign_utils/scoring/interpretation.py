@@ -25,7 +25,6 @@ BY_RATE = ("fmr=x", "fnmr=x", "fmr=x,fnmr=y")
 """The other names that `Scoring.rule` knows; x and y stand for rates."""
 
 _BINS = 60  # of the score distributions
-_ROUNDED_UP = 1.06  # so that two digits of it are no less
 
 
 @dataclass(frozen=True)
@@ -297,8 +296,8 @@ class Scoring:
                 raise DeepSignError(
                     f"{kind}={rate:g} can't be told from the pairs that this model was measured on "
                     f"with {k} reference{'s' * (k > 1)}: ask for "
-                    f"{kind}={_ROUNDED_UP * self.least_rate(kind, k):.2g} or more, or measure the "
-                    "model on more signatures."
+                    f"{kind}={self.least_rate(kind, k):g} or more, or measure the model on more "
+                    "signatures."
                 )
             if kind == "fmr":
                 reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)
@@ -312,9 +311,12 @@ class Scoring:
         return Rule(reject, accept) if reject < accept else Rule(*[(reject + accept) / 2] * 2)
 
     def least_rate(self, kind: str, references: int) -> float:
-        """The lowest rate that `rule` takes with so many references; kind is fmr or fnmr."""
+        """The lowest rate that `rule` takes with so many references, as a fraction: one error among
+        all pairs, rounded up to two digits; kind is fmr or fnmr."""
         counted = "genuine" if kind == "fnmr" else self.opponent
-        return 1 / self.operation(references).pairs[counted]
+        one = 1 / self.operation(references).pairs[counted]
+        digits = 1 - math.floor(math.log10(one))
+        return round(math.ceil(round(one * 10**digits, 6)) / 10**digits, digits)
 
     def least_rates(self) -> dict[str, float]:
         """The lowest FMR and FNMR that `rule` takes, whatever the number of references."""

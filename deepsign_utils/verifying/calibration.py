@@ -8,7 +8,6 @@ skilled forgeries, to say what people may expect who were never measured.
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections import Counter
@@ -353,7 +352,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
                 "refused at the old one": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
-                "least fnmr=": least_to_ask_for(after, k),
+                "least fnmr=": after.least_rate("fnmr", k),
             }
         )
     table = pd.DataFrame(rows)
@@ -416,7 +415,7 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
             "FMR, random": metrics.bare_rate(errors["fmr"]["random"]),
             "FNMR": metrics.bare_rate(errors["fnmr"]),
         }
-        rows.append(row if several else row | {"least fnmr=": least_to_ask_for(chosen, k)})
+        rows.append(row if several else row | {"least fnmr=": chosen.least_rate("fnmr", k)})
     if several:
         how = (
             ", for a further set of people who were not measured (prediction intervals over the "
@@ -451,11 +450,6 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
         parts.append(OF_THE_STUDY)
     promised = "\n\n".join([above.rstrip(), *parts])
     return f"{promised}\n\n{measured}{below}".rstrip() + "\n"
-
-
-def least_to_ask_for(chosen: Scoring, references: int) -> float:
-    """The lowest rate of genuine signatures refused that a threshold may ask for, rounded up."""
-    return math.ceil(1e4 * chosen.least_rate("fnmr", references)) / 1e4
 
 
 def judged_table(left_out: pd.DataFrame) -> pd.DataFrame:

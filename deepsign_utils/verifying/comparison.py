@@ -233,9 +233,10 @@ class Comparison:
         )
 
     def _instead(self) -> str:
-        reason = no_verdict(one.code for one in self.warnings)
-        if self.copy_of or reason is None:
+        if self.copy_of:
             return "A copy says nothing of who made it: no likelihood ratio applies to it."
+        reason = no_verdict(one.code for one in self.warnings)
+        assert reason is not None  # else there is evidence
         return reason[1]
 
     def _support(self, kind: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from deepsign_utils.scoring import Scoring, score_against
 from deepsign_utils.verifying.comparison import Remark, listed
 from deepsign_utils.verifying.copies import Trace, alike
+from deepsign_utils.verifying.references import Signature
 
 RARE = 0.01
 """A reference is odd where so few genuine signatures, a share of all, or fewer score as low against
@@ -28,6 +30,41 @@ class Odd(NamedTuple):
 
     row: int
     llr: float
+
+
+def without_stamped(
+    signatures: Sequence[Signature], embeddings: np.ndarray, others: bool
+) -> tuple[list[Signature], np.ndarray, list[Remark]]:
+    """References without those under a stamp; all of them where none would be left.
+
+    Parameters
+    ----------
+    signatures : sequence of Signature
+    embeddings : float32 (k, d)
+    others : bool
+        Whether the writer has references besides these.
+
+    Returns
+    -------
+    signatures : list of Signature
+    embeddings : float32 (m, d)
+    remarks : list of Remark
+        On those that were left out.
+    """
+    clear = [not signature.is_stamped for signature in signatures]
+    if not any(clear) and not others:
+        clear = [True] * len(signatures)
+    told = [
+        Remark(
+            signature.name,
+            "stamped_reference",
+            "A stamp or seal seems to lie across it, and no verdict rests on it: give another "
+            "reference, or the same without the stamp.",
+        )
+        for signature, is_clear in zip(signatures, clear, strict=True)
+        if not is_clear
+    ]
+    return list(compress(signatures, clear)), embeddings[clear], told
 
 
 def look_at(

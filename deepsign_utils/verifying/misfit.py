@@ -115,7 +115,7 @@ def _underlined(references: Sequence[Trace], questioned: Trace, name: str) -> tu
         return ()
     ones, others = ("it", "the references") if has[0] else ("the references", "it")
     message = (
-        f"An underline runs below {ones}, and below {others} none: it counts as a stroke of the "
+        f"An underline runs below {ones}, and none below {others}: it counts as a stroke of the "
         "signature, for which genuine ones are mostly rejected. Compare with signatures that are "
         "alike in it, or cut it off and compare again."
     )

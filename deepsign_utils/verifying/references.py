@@ -14,6 +14,7 @@ from deepsign_utils import DeepSignError
 from deepsign_utils.study.artefacts import check_ending, write_atomically
 from deepsign_utils.verifying import copies
 from deepsign_utils.verifying.comparison import CopyOf, Remark, listed
+from deepsign_utils.verifying.scan_faults import UNDER_A_STAMP
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,11 @@ class Signature:
     trace: copies.Trace
     ink: np.ndarray
     cutting: np.ndarray | None = None
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether a stamp or seal seems to lie across it."""
+        return UNDER_A_STAMP.code in (warning.code for warning in self.warnings)
 
 
 def each_read(readings: Iterable[Callable[[], Signature]]) -> list[Signature]:

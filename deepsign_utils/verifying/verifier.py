@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -248,7 +248,9 @@ class Verifier:
         known : References, optional
             Of the same writer, which these are added to.
         """
-        signatures, embeddings, stamped = _without_stamped(signatures, embeddings, known)
+        signatures, embeddings, stamped = enrolment.without_stamped(
+            signatures, embeddings, others=known is not None
+        )
         names = [signature.name for signature in signatures]
         traces: list[copies.Trace | None] = [signature.trace for signature in signatures]
         if known is not None:
@@ -412,29 +414,6 @@ class Verifier:
         embeddings = self.embed(np.concatenate([signature.canvas[None], canvases]))
         scores = self.score(references, embeddings)
         return moved(cells, scores, self.scoring, self.counted(references))
-
-
-def _without_stamped(
-    signatures: Sequence[Signature], embeddings: np.ndarray, known: References | None
-) -> tuple[list[Signature], np.ndarray, list[Remark]]:
-    """References and their embeddings without those under a stamp, and what is said of these; all
-    of them where none is left."""
-    clear = [
-        scan_faults.UNDER_A_STAMP.code not in (one.code for one in signature.warnings)
-        for signature in signatures
-    ]
-    if all(clear) or not (any(clear) or known):
-        return list(signatures), embeddings, []
-    told = [
-        Remark(
-            signature.name,
-            "stamped_reference",
-            "A stamp or seal seems to lie across it, and no verdict rests on it: give another "
-            "reference, or the same without the stamp.",
-        )
-        for signature in compress(signatures, np.logical_not(clear))
-    ]
-    return list(compress(signatures, clear)), embeddings[clear], told
 
 
 def read_signature(image: Source, preprocessing: Preprocessing, name: str) -> Signature:

@@ -40,7 +40,7 @@ async def enrol(
     images, names = await contents(engine, references, "uploaded reference")
     signatures = await engine.read(images, names)
     for signature in signatures:
-        if UNDER_A_STAMP.code in (warning.code for warning in signature.warnings):
+        if signature.is_stamped:
             raise DeepSignError(f"{signature.name}: {UNDER_A_STAMP.message}")
     embeddings = await engine.embed([signature.canvas for signature in signatures])
     content = dict(zip(names, images, strict=True))

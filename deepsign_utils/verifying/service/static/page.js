@@ -235,18 +235,24 @@ function present(answer) {
   const balanced = answer.llr !== null && Math.abs(answer.llr) < Math.log(2);
   $("result").className = balanced ? `${answer.decision} balanced` : answer.decision;
   $("result").hidden = false;
+  // Where nothing can be judged, no threshold decides, and no picture of the score may speak.
+  const judged = answer.llr !== null;
+  for (const part of document.querySelectorAll(".judged")) part.hidden = !judged;
   const mark = el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
     el("path", { d: drawing }));
   $("verdict").replaceChildren(mark, title);
   const [verdict, ...more] = answer.words;
-  const measured = answer.llr === null ? "" : more.pop();
+  const measured = judged ? more.pop() : "";
   const told = answer.decision === "referred" ? [verdict, ...more] : more;
   $("evidence").replaceChildren(...told.map((line) => el("span", {}, line)));
   $("warnings").replaceChildren(...answer.warnings.map(({ image, message }) =>
     el("li", {}, el("b", {}, `${image}: `), message)));
-  $("chart").replaceChildren(chart(answer));
-  $("chart-words").textContent = words(answer);
-  heat(answer);
+  if (judged) {
+    $("chart").replaceChildren(chart(answer));
+    $("chart-words").textContent = words(answer);
+  }
+  $("moved").textContent = judged ? "What moved it" : "The images, cleaned";
+  heat(explanation.questioned, judged ? explanation.occlusion : [[0]]);
   const count = explanation.references.length;
   $("cleaned-title").textContent = count > 1 ? `The ${count} references` : "The reference";
   $("cleaned").replaceChildren(...explanation.references.map((src, index) =>
@@ -257,7 +263,6 @@ function present(answer) {
     ...(fmr.random ? [tile("Random forgeries accepted", fmr.random)] : []),
     tile("Genuine signatures rejected", fnmr));
   $("measured").textContent = measured;
-  $("errors").hidden = answer.llr === null;  // no threshold decides
   figures(answer);
   $("verdict").focus({ preventScroll: true });
   $("result").scrollIntoView();
@@ -334,8 +339,8 @@ function words(answer) {
 }
 
 /** The questioned ink, coloured by what it spoke for. */
-async function heat(answer) {
-  const { occlusion, questioned } = answer.explanation, canvas = $("heat");
+async function heat(questioned, occlusion) {
+  const canvas = $("heat");
   const image = new Image();
   image.src = questioned;
   await image.decode();
@@ -403,12 +408,15 @@ function limits({ accept_from: accept, reject_below: reject }) {
 }
 
 function figures(answer) {
-  const rows = {
+  const scores = answer.llr === null ? {} : {
     "Score": answer.score.toFixed(4),
     "Threshold": `${limits(answer.threshold)} (${answer.threshold.name})`,
-    "Log likelihood ratios": answer.llr === null ? "none" : Object.entries(answer.llrs).map(([kind, llr]) =>
+    "Log likelihood ratios": Object.entries(answer.llrs).map(([kind, llr]) =>
       `${llr.toFixed(2)} against ${kind} forgeries (the data support ${answer.bounds[kind].map((bound) => bound.toFixed(1)).join(" to ")})`).join("; "),
     "Distances": answer.distances.map((distance) => distance.toFixed(4)).join(", "),
+  };
+  const rows = {
+    ...scores,
     "Measured on": answer.measured_on.map((set) => `${set.dataset} (${set.writers} writers)`).join("; "),
     "Comparisons": Object.entries(answer.pairs).map(([k, v]) => `${v} ${k}`).join(", "),
     "Model": `${answer.model.slice(0, 16)}, scoring ${answer.scoring.slice(0, 16)}`,
