@@ -24,6 +24,7 @@ from deepsign_utils.scoring.interpretation import (
     Rule,
     Scoring,
     calibrate,
+    typed,
 )
 from deepsign_utils.scoring.scores import (
     SHARE,
@@ -58,4 +59,5 @@ __all__ = [
     "score_against",
     "score_tables",
     "trial_scores",
+    "typed",
 ]

@@ -352,7 +352,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
                 "refused at the old one": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
-                "least fnmr=": after.least_rate("fnmr", k),
+                "least fnmr=": scoring.typed(after.least_rate("fnmr", k)),
             }
         )
     table = pd.DataFrame(rows)
@@ -415,7 +415,9 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
             "FMR, random": metrics.bare_rate(errors["fmr"]["random"]),
             "FNMR": metrics.bare_rate(errors["fnmr"]),
         }
-        rows.append(row if several else row | {"least fnmr=": chosen.least_rate("fnmr", k)})
+        rows.append(
+            row if several else row | {"least fnmr=": scoring.typed(chosen.least_rate("fnmr", k))}
+        )
     if several:
         how = (
             ", for a further set of people who were not measured (prediction intervals over the "
