@@ -106,7 +106,7 @@ CHAPTERS := shortcut_demo
 endif
 NOTEBOOKS := $(CHAPTERS:%=$(EXECUTED)/%.ipynb)
 # The files of rooms: of modules on top of the package, and of packages in it.
-room = $(foreach one,$(1),$(wildcard $(addprefix deepsign_utils/$(one),.py /*.py /*.onnx /*/*.py)))
+room = $(foreach one,$(1),$(wildcard $(addprefix deepsign_utils/$(one),.py /*.py /*/*.py)))
 execute = $(PY) -m deepsign_utils execute notebooks/$(1).ipynb \
 	--parameters $(PARAMETERS)/$(1).yaml --output $(EXECUTED)/$(1).ipynb
 

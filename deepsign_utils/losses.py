@@ -87,32 +87,6 @@ class ContrastivePairLoss(keras.losses.Loss):
         return {**super().get_config(), "margin": self.margin}
 
 
-@keras.saving.register_keras_serializable(package="deepsign")
-class SeparationLoss(keras.losses.Loss):
-    """Of a separator: each pixel's, in proportion to its ink.
-
-    The labels (n, H, W, 3) are the share of the pixel that is ink, the share that is the
-    signature's, and the kind of other ink, from 1 on, 0 where it is not known. The predictions (n,
-    H, W, 1 + kinds) are log odds that the ink is the signature's, and logits of the kinds.
-    """
-
-    def call(self, y_true, y_pred):
-        """Loss of a batch."""
-        ink, own, kind = (y_true[..., number] for number in range(3))
-        odds, kinds = y_pred[..., 0], y_pred[..., 1:]
-        share = ops.minimum(own / ops.maximum(ink, 1e-3), 1.0)
-        told = ops.softplus(odds) - share * odds
-        number = ops.cast(kind, "int32")
-        known = ops.cast(number > 0, "float32") * ops.maximum(ink - own, 0.0)
-        kind_odds = ops.log_softmax(kinds) * ops.one_hot(number - 1, kinds.shape[-1])
-        return _mean_over(ink, told) - _KINDS_COUNT * ops.sum(known * ops.sum(kind_odds, -1)) / (
-            ops.maximum(ops.sum(ink), 1.0)
-        )
-
-
-_KINDS_COUNT = 0.3  # what other ink is, beside whether it is other ink
-
-
 def pull(log_odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How hard each pair of a batch pulls under `SigmoidPairLoss`: its slope, turned round.
 

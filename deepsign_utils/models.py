@@ -47,49 +47,6 @@ def lightweight_encoder(height: int = 128, width: int = 256) -> keras.Model:
     return keras.Model(image, _embedding(pooled), name="lightweight_encoder")
 
 
-def separator(kinds: int) -> keras.Model:
-    """Tells the signature's ink from other ink: a U-Net of some 250,000 parameters.
-
-    It halves the resolution five times, so that a line is seen as a whole, and doubles it again,
-    taking up at each what was seen there (Ronneberger et al., "U-Net: convolutional networks for
-    biomedical image segmentation", 2015).
-
-    Parameters
-    ----------
-    kinds : int
-        Kinds of other ink that it tells apart.
-
-    Returns
-    -------
-    keras.Model
-        Maps images (n, height, width, 2), darkness and ink from 0 to 1, each side a multiple of 32,
-        to (n, height, width, 1 + kinds): the log odds that ink is the signature's, and logits of
-        the kinds of other ink.
-    """
-
-    def convolved(images, channels: int, **options):
-        options = {"kernel_size": 3} | options
-        images = layers.Conv2D(channels, padding="same", use_bias=False, **options)(images)
-        images = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(images)
-        return layers.ReLU()(images)
-
-    first, *more = channels = (16, 24, 32, 48, 64)
-    seen = keras.Input((None, None, 2), name="seen")
-    images = convolved(seen, first, kernel_size=4, strides=2)
-    images = convolved(images, first)
-    finer = []
-    for number in more:
-        finer.append(images)
-        images = convolved(layers.MaxPooling2D()(images), number)
-    for dilation in (2, 4, 1):
-        images = convolved(images, channels[-1], dilation_rate=dilation)
-    for number, beside in zip(channels[-2::-1], finer[::-1], strict=True):
-        images = layers.Conv2D(number, 1)(layers.UpSampling2D()(images))
-        images = convolved(layers.Concatenate()([images, beside]), number)
-    told = layers.Conv2DTranspose(1 + kinds, 4, strides=2, padding="same", name="told")(images)
-    return keras.Model(seen, told, name="separator")
-
-
 REGIONS = (2, 4)
 
 

@@ -13,6 +13,7 @@ from deepsign_utils.preprocessing import (
     Preprocessing,
     clean,
     has_ink,
+    lines,
     load_image,
     plain,
 )
@@ -209,7 +210,7 @@ def codes(gray: np.ndarray) -> list[str]:
         (finely_squared, "ruled_line_removed", 0.75),
         (thickly_ruled, "ruled_line_removed", 0.7),
         (punched, "punch_hole_removed", 0.95),
-        (stapled, "staple_removed", 0.95),
+        (stapled, "bar_removed", 0.95),
         (dithered, "dithering_smoothed", 0.6),
         (sparsely_dithered, "dithering_smoothed", 0.6),
         (dashed, "ruled_line_removed", 0.8),
@@ -218,7 +219,7 @@ def codes(gray: np.ndarray) -> list[str]:
         (combed, "box_removed", 0.8),
         (in_a_wide_field, "box_removed", 0.9),
         (labelled, "printed_text_removed", 0.9),
-        (stamped, "stamp_removed", 0.7),
+        (stamped, "pale_print_removed", 0.7),
         (on_a_desk, "sheet_found", 0.7),
         (in_shadow, "shadow_removed", 0.9),
         (mostly_in_shadow, "shadow_removed", 0.9),
@@ -251,7 +252,7 @@ def test_a_blot_of_ink_and_a_dash_by_hand_stay(signatures):
         draw.ellipse([width // 2 - 3, height // 2 - 3, width // 2 + 3, height // 2 + 3], fill=40)
         bow = [(x, 0.6 * height + 3 * np.sin(x / 11)) for x in range(height // 4, height)]
         draw.line(bow, fill=50, width=3)
-        assert not {"punch_hole_removed", "staple_removed"} & set(codes(np.asarray(image)))
+        assert not {"punch_hole_removed", "bar_removed"} & set(codes(np.asarray(image)))
 
 
 def framed(gray: np.ndarray, turn: float, reach: float) -> np.ndarray:
@@ -344,6 +345,21 @@ def test_a_pale_pen_beside_black_print_is_the_signature(signatures, form, palene
         page = np.minimum(pale, print_)
         same.append(agreement(clean(page, CANVAS), clean(gray, CANVAS)))
     assert np.median(same) > 0.8
+
+
+def legs(columns: range, shape: tuple[int, int] = (120, 400)) -> np.ndarray:
+    """Upright strokes, 40 pixels long, that stand on one line; and one stroke across the ink."""
+    ink = np.zeros(shape, bool)
+    ink[10:12, 10:-10] = True
+    for column in columns:
+        ink[-50:-10, column : column + 2] = True
+    return ink
+
+
+def test_teeth_span_the_ink_and_the_legs_of_a_letter_do_not():
+    assert len(lines.teeth(legs(range(20, 380, 40)))) == 9
+    assert lines.teeth(legs(range(200, 230, 12))) == []
+    assert lines.teeth(legs(range(20, 2900, 300), shape=(60, 3000))) == []
 
 
 @pytest.mark.parametrize("writer", [3, 7, 19])

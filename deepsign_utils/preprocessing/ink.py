@@ -4,6 +4,8 @@ Ink is found relative to the paper and to the darkest ink nearby, so that nothin
 shade, or of the ink's own, is left.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -77,17 +79,66 @@ EDGE = 128  # level of the ink field on a stroke's edge
 _LEVELS = np.arange(256)
 
 
+class Pieces(NamedTuple):
+    """The pieces that ink falls into.
+
+    Attributes
+    ----------
+    labels : np.ndarray
+        Number of the piece at each pixel of the ink's box, int (h, w); 0 where there is none.
+    areas : np.ndarray
+        Pixels of each number, int (n + 1,); 0 where a number is not used.
+    top, left : int
+        Where the box begins.
+    """
+
+    labels: np.ndarray
+    areas: np.ndarray
+    top: int
+    left: int
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Those used, int (m,)."""
+        return np.flatnonzero(self.areas)
+
+    def boxes(self) -> np.ndarray:
+        """Top, bottom, left and right within the ink's box, ends exclusive: int (m, 4)."""
+        found = ndimage.find_objects(self.labels)
+        return boxes_of([found[number - 1] for number in self.numbers])
+
+    def drawn(self, numbers: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Where these pieces lie on an image of a shape: bool (H, W)."""
+        mask = np.zeros(shape, bool)
+        height, width = self.labels.shape
+        box = np.s_[self.top : self.top + height, self.left : self.left + width]
+        mask[box] = np.isin(self.labels, numbers)
+        return mask
+
+
+def boxes_of(parts: list[tuple[slice, slice]]) -> np.ndarray:
+    """Top, bottom, left and right of each part, ends exclusive: int (n, 4)."""
+    return np.array([[y.start, y.stop, x.start, x.stop] for y, x in parts])
+
+
+_NO_PIECES = Pieces(np.zeros((0, 0), int), np.zeros(1, int), 0, 0)
+
+
 def ink_field(gray: np.ndarray) -> np.ndarray:
     """Gray levels by which a pixel is darker than its threshold: uint8, ink above `EDGE`."""
+    return ink_in_pieces(gray)[0]
+
+
+def ink_in_pieces(gray: np.ndarray) -> tuple[np.ndarray, Pieces]:
+    """The ink field, and the pieces of its ink."""
     if min(gray.shape) < 3:
-        return np.zeros_like(gray)
+        return np.zeros_like(gray), _NO_PIECES
     smooth = smoothed(gray)
     threshold = _threshold(smooth)
     field = np.clip(EDGE + threshold.astype(np.int16) - smooth, 0, 255).astype(np.uint8)
     _remove_strips(field)
     _remove_slivers(field)
-    _remove_specks(field)
-    return field
+    return field, _without_specks(field)
 
 
 def paper_levels(gray: np.ndarray) -> np.ndarray:
@@ -239,11 +290,11 @@ def _remove_slivers(field: np.ndarray) -> None:
                 turned[rows, columns] = 0
 
 
-def _remove_specks(field: np.ndarray) -> None:
-    """Clear pieces too small for a dot, and small ones far from the rest."""
+def _without_specks(field: np.ndarray) -> Pieces:
+    """Clear pieces too small for a dot, and small ones far from the rest; return the others."""
     mask = field > EDGE
     if not mask.any():
-        return
+        return _NO_PIECES
     top, bottom, left, right = ink_box(mask)
     mask = mask[top:bottom, left:right]
     width = typical_stroke_width(mask)
@@ -254,8 +305,13 @@ def _remove_specks(field: np.ndarray) -> None:
     small = areas < 2 * width**2
     if small.any() and not small[1:].all():
         drop |= small & ~_is_near(labels, small, step=max(1, round(width)))
+    areas[0] = 0
     if drop.any():
-        field[top:bottom, left:right][drop[labels]] = 0
+        specks = drop[labels]
+        field[top:bottom, left:right][specks] = 0
+        labels[specks] = 0
+        areas[drop] = 0
+    return Pieces(labels, areas, top, left)
 
 
 def _is_near(labels: np.ndarray, small: np.ndarray, step: int) -> np.ndarray:

@@ -52,8 +52,6 @@ def _file_of(name: str) -> Path | None:
 def sources(files: Iterable[Path], apart: Sequence[str] = (FIGURES,)) -> list[Path]:
     """The files of this package that some code imports, directly or through others.
 
-    What lies beside an imported module under its name, such as trained weights, is among them.
-
     Parameters
     ----------
     files : iterable of Path
@@ -72,7 +70,7 @@ def sources(files: Iterable[Path], apart: Sequence[str] = (FIGURES,)) -> list[Pa
         new = {one for one in _imported(text) if room(one) not in apart} - found
         found |= new
         ahead += new
-    return sorted(one for file in found for one in file.parent.glob(f"{file.stem}.*"))
+    return sorted(found)
 
 
 def room(file: Path) -> str:
