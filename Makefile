@@ -266,7 +266,7 @@ test: lint ## all tests
 # What `make test` has no time for. `pytest -m torture` alone leaves the short forms out.
 torture: $(VENV)/.installed-dev ## kills, faults, dirty and hostile data, at length (docs/reliability.md)
 	@$(PY) -m pytest -m 'torture or not torture' tests/torture tests/test_repeatability.py \
-		tests/test_pipeline.py tests/test_datasets.py
+		tests/test_pipeline.py tests/test_datasets.py tests/test_surroundings.py
 
 # The locks leave JAX out: without an accelerator nobody needs it.
 test-jax: $(VENV)/.installed-dev ## training on Keras's JAX backend, which this installs into .venv

@@ -130,3 +130,19 @@ def report_of(data: Path, **others: object) -> list[str]:
     own = re.sub(rf"-p ({'|'.join(others)}) \S+ ", "", TINY) if others else TINY
     given = " ".join(f"-p {name} {value}" for name, value in others.items())
     return ["report", f"DATA={data}", "RUN=tiny", f"PARAMS={own} {given}"]
+
+
+@pytest.fixture
+def half_way(tiny_study, tmp_path: Path) -> Project:
+    """A copy of the tiny study as it was before training."""
+    project = copy_project(tmp_path / "project")
+    kept = tiny_study.folder / "data/undisturbed"
+    shutil.copytree(kept / "built", project.folder / "data/built")
+    shutil.copytree(kept / "reports", project.folder / "reports", dirs_exist_ok=True)
+    shutil.rmtree(project.folder / "data/built/tiny/training")
+    shutil.rmtree(project.folder / "reports/tiny/model")
+    for name in ("metrics.json", "index.html", "history.csv", "scores.parquet"):
+        (project.folder / "reports/tiny" / name).unlink()
+    for name in ("05_training", "06_evaluation"):
+        (project.folder / f"reports/tiny/notebooks/{name}.ipynb").unlink()
+    return project

@@ -83,8 +83,14 @@ def numbers(project: Project) -> dict:
 
 
 @pytest.mark.slow
-def test_a_study_is_the_same_to_the_last_digit(tiny_study, tiny_data, tmp_path: Path):
-    project, environment = copy_project(tmp_path / "copy"), hostile_home(tmp_path / "home")
+@pytest.mark.parametrize(
+    "begun", ["at training", pytest.param("at its first chapter", marks=pytest.mark.torture)]
+)
+def test_a_study_is_the_same_to_the_last_digit(
+    begun, half_way, tiny_study, tiny_data, tmp_path: Path
+):
+    project = half_way if begun == "at training" else copy_project(tmp_path / "copy")
+    environment = hostile_home(tmp_path / "home")
 
     made = project.run("make", *report_of(tiny_data), **environment)
 

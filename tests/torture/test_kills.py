@@ -19,22 +19,6 @@ from conftest import PATIENCE, ROOT, Project, copy_project, report_of
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def half_way(tiny_study, tmp_path) -> Project:
-    """A copy of the tiny study as it was before training."""
-    project = copy_project(tmp_path / "project")
-    kept = tiny_study.folder / "data/undisturbed"
-    shutil.copytree(kept / "built", project.folder / "data/built")
-    shutil.copytree(kept / "reports", project.folder / "reports", dirs_exist_ok=True)
-    shutil.rmtree(project.folder / "data/built/tiny/training")
-    shutil.rmtree(project.folder / "reports/tiny/model")
-    for name in ("metrics.json", "index.html", "history.csv", "scores.parquet"):
-        (project.folder / "reports/tiny" / name).unlink()
-    for name in ("05_training", "06_evaluation"):
-        (project.folder / f"reports/tiny/notebooks/{name}.ipynb").unlink()
-    return project
-
-
 def wait_for(condition, seconds: float = PATIENCE) -> None:
     until = time.monotonic() + seconds
     while not condition():
