@@ -77,6 +77,11 @@ def bare_rate(interval: Mapping[str, Any] | None) -> str:
     return format_rate(interval).replace("\u00a0%", "").replace("\u00a0", " ")
 
 
+def typed_rate(rate: float) -> str:
+    """Write a rate, a fraction, as one types it: "0.000062" rather than "6.2e-05"."""
+    return np.format_float_positional(rate, trim="-")
+
+
 def write_value(interval: Mapping[str, Any]) -> str:
     """The first half of `format_rate`."""
     return f"{100 * interval['value']:.{_decimals(interval)}f}\u00a0%"

@@ -24,7 +24,6 @@ from deepsign_utils.scoring.interpretation import (
     Rule,
     Scoring,
     calibrate,
-    typed,
 )
 from deepsign_utils.scoring.scores import (
     SHARE,
@@ -59,5 +58,4 @@ __all__ = [
     "score_against",
     "score_tables",
     "trial_scores",
-    "typed",
 ]

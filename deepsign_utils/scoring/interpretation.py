@@ -294,10 +294,10 @@ class Scoring:
             if rate < self.least_rate(kind, references):
                 k = self.measured(references)
                 raise DeepSignError(
-                    f"{kind}={rate:g} can't be told from the pairs that this model was measured on "
-                    f"with {k} reference{'s' * (k > 1)}: ask for "
-                    f"{kind}={typed(self.least_rate(kind, k))} or more, or measure the model on "
-                    "more signatures."
+                    f"{kind}={metrics.typed_rate(rate)} can't be told from the pairs that this "
+                    f"model was measured on with {k} reference{'s' * (k > 1)}: ask for "
+                    f"{kind}={metrics.typed_rate(self.least_rate(kind, k))} or more, or measure "
+                    "the model on more signatures."
                 )
             if kind == "fmr":
                 reached = np.flatnonzero(curve[f"fmr_{self.opponent}"] <= rate)
@@ -504,11 +504,6 @@ class Scoring:
                 f"The model's scoring is damaged or of another version ({error!r}): "
                 "take the model folder from its source again, or train the model again."
             ) from error
-
-
-def typed(rate: float) -> str:
-    """Write a rate, a fraction, as one types it: 0.000062 rather than 6.2e-05."""
-    return np.format_float_positional(rate, trim="-")
 
 
 def _population_from(values: dict) -> Population:

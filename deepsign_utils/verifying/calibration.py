@@ -352,7 +352,7 @@ def in_words(before: Scoring, after: Scoring) -> str:
                 "refused at the old one": metrics.bare_rate(at_old),
                 "strangers accepted": metrics.bare_rate(errors["fmr"]["random"]),
                 "skilled accepted": metrics.bare_rate(errors["fmr"]["skilled"]),
-                "least fnmr=": scoring.typed(after.least_rate("fnmr", k)),
+                "least fnmr=": metrics.typed_rate(after.least_rate("fnmr", k)),
             }
         )
     table = pd.DataFrame(rows)
@@ -416,7 +416,9 @@ def card(given: str, chosen: Scoring, left_out: pd.DataFrame | None = None) -> s
             "FNMR": metrics.bare_rate(errors["fnmr"]),
         }
         rows.append(
-            row if several else row | {"least fnmr=": scoring.typed(chosen.least_rate("fnmr", k))}
+            row
+            if several
+            else row | {"least fnmr=": metrics.typed_rate(chosen.least_rate("fnmr", k))}
         )
     if several:
         how = (
